@@ -1,0 +1,213 @@
+import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
+import { messageId, messageIdHeader } from '../message/ids.js';
+import type { Message } from '../message/message.js';
+import { compose, envelopeAddress } from '../mime/compose.js';
+import type { Routes } from '../transport/route.js';
+import { TransportError, type Rejection, type Transport } from '../transport/transport.js';
+import { deliver, type Delivery } from './deliver.js';
+import type { Fact, Ledger } from './ledger.js';
+import { pauseAfter, type RetryPolicy } from './retry.js';
+
+/** A batch to deliver: its messages, each rendered when its turn has come. */
+export interface BatchWork {
+  id: string;
+  size: number;
+  /** The envelope recipients of a message, in an order that never changes. */
+  recipients(index: number): readonly string[];
+  /** @throws MailError when this message alone cannot be made */
+  message(index: number): Message;
+  /** The Date header. */
+  date: Date;
+  transport?: string;
+  expiresAt?: number;
+}
+
+/** What the outside says while a batch runs. */
+export interface BatchControl {
+  /** Messages at once. */
+  concurrency: number;
+  /** Asked before each message. False ends the run: time is up, the lock is in doubt, somebody paused it. */
+  mayContinue(): boolean;
+  isCancelled(index: number): boolean;
+  /** Hangs up on messages in flight. */
+  signal: AbortSignal;
+}
+
+/** `done`: every recipient is settled. Otherwise when to go on, at the earliest, and whether the transports are to blame. */
+export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number; trouble: boolean };
+
+/** The name of a recipient in the ledger: its message's place, and its own where there are several. */
+export function slotOf(work: Pick<BatchWork, 'recipients'>, index: number, recipient: number): string {
+  return work.recipients(index).length === 1 ? String(index) : `${index}.${recipient}`;
+}
+
+/**
+ * Delivers what the ledger does not show as settled. Each recipient is settled at most once, by the answer about it; a
+ * failure of the transports says nothing about the messages and ends the run.
+ */
+export async function deliverBatch(
+  work: BatchWork,
+  ledger: Ledger,
+  routes: Routes,
+  policy: RetryPolicy,
+  control: BatchControl,
+): Promise<BatchResult> {
+  const run = new BatchRun(work, ledger, routes.for('bulk', work.transport), policy, control);
+  await Promise.all(Array.from({ length: Math.min(control.concurrency, work.size) }, () => run.lane()));
+  await ledger.committed();
+  return run.result();
+}
+
+class BatchRun {
+  private next = 0;
+  private trouble = false;
+  private interrupted = false;
+
+  constructor(
+    private readonly work: BatchWork,
+    private readonly ledger: Ledger,
+    private readonly route: readonly Transport[],
+    private readonly policy: RetryPolicy,
+    private readonly control: BatchControl,
+  ) {}
+
+  /** Takes one message after the other until there is none left or the run ends. */
+  async lane(): Promise<void> {
+    while (this.next < this.work.size) {
+      await this.ledger.room();
+      if (this.trouble || !this.control.mayContinue()) {
+        this.interrupted = true;
+        return;
+      }
+      // Read after the wait: another lane may have taken the last message meanwhile.
+      if (this.next >= this.work.size) return;
+      const index = this.next++;
+      const pending = this.due(index);
+      if (pending.length > 0) await this.one(index, pending);
+    }
+  }
+
+  result(): BatchResult {
+    let nextAt = Infinity;
+    for (let index = 0; index < this.work.size; index++) {
+      for (const slot of this.slots(index)) {
+        if (this.ledger.view.isSettled(slot)) continue;
+        const state = this.ledger.view.get(slot);
+        nextAt = Math.min(nextAt, state?.fact.kind === 'deferred' ? state.fact.until : 0);
+      }
+    }
+    if (nextAt === Infinity) return { state: 'done' };
+    return { state: 'pending', nextAt: this.interrupted ? 0 : nextAt, trouble: this.trouble };
+  }
+
+  private async one(index: number, pending: readonly number[]): Promise<void> {
+    const at = Date.now();
+    if (this.control.isCancelled(index)) return this.all(index, pending, { kind: 'cancelled', at });
+    if (this.work.expiresAt !== undefined && this.work.expiresAt <= at) {
+      return this.all(index, pending, { kind: 'expired', at });
+    }
+    try {
+      const delivery = await this.send(index, pending);
+      this.accepted(index, pending, delivery);
+    } catch (error) {
+      if (error instanceof MailDeliveryError) this.refused(index, pending, error);
+      // It cannot be rendered or encoded: its own fault, and the others go on.
+      else this.all(index, pending, { kind: 'failed', at: Date.now(), reply: describeFault(error) });
+    }
+  }
+
+  private async send(index: number, pending: readonly number[]): Promise<Delivery> {
+    const { work } = this;
+    const message = work.message(index);
+    const id = messageId(work.id, index);
+    const raw = await compose(message, { messageId: messageIdHeader(id, message.from.address), date: work.date });
+    const recipients = work.recipients(index);
+    const envelope = {
+      from: envelopeAddress(message.from.address),
+      to: pending.map((recipient) => envelopeAddress(recipients[recipient]!)),
+    };
+    return deliver({ envelope, raw }, this.route, { id, lane: 'bulk', signal: this.control.signal });
+  }
+
+  private accepted(index: number, pending: readonly number[], delivery: Delivery): void {
+    const at = Date.now();
+    const { transport, response, providerId } = delivery;
+    const rejections = new Map(delivery.rejections.map((rejection) => [rejection.address, rejection]));
+    for (const recipient of pending) {
+      const rejection = rejections.get(envelopeAddress(this.work.recipients(index)[recipient]!));
+      if (rejection) this.rejected(index, recipient, transport, rejection);
+      else {
+        const slot = slotOf(this.work, index, recipient);
+        this.ledger.add({ slot, at, kind: 'sent', transport, reply: response, ...(providerId ? { providerId } : {}) });
+      }
+    }
+  }
+
+  private refused(index: number, pending: readonly number[], error: MailDeliveryError): void {
+    const failure = error.cause;
+    const transport = error.attempts.at(-1)?.transport;
+    if (!(failure instanceof TransportError) || transport === undefined) {
+      return this.troubled('no transport of the bulk lane', undefined);
+    }
+    if (failure.scope === 'transport') return this.troubled(failure.reply, transport);
+    const rejections = new Map(failure.rejections.map((rejection) => [rejection.address, rejection]));
+    for (const recipient of pending) {
+      const address = envelopeAddress(this.work.recipients(index)[recipient]!);
+      this.rejected(index, recipient, transport, rejections.get(address) ?? { ...failure, address });
+    }
+  }
+
+  /** The transport's trouble: this message and those not yet tried stay pending, and no attempt is spent. */
+  private troubled(reply: string, transport: string | undefined): void {
+    if (!this.trouble) {
+      this.ledger.add({ slot: '', at: Date.now(), kind: 'trouble', reply, ...(transport ? { transport } : {}) });
+    }
+    this.trouble = true;
+    this.interrupted = true;
+  }
+
+  private rejected(index: number, recipient: number, transport: string, rejection: Omit<Rejection, 'message'>): void {
+    const slot = slotOf(this.work, index, recipient);
+    const state = this.ledger.view.get(slot);
+    const at = Date.now();
+    const attempts = (state?.attempts ?? 0) + 1;
+    const age = at - (state?.firstAt ?? at);
+    const why = {
+      transport,
+      reply: rejection.reply,
+      ...(rejection.replyCode === undefined ? {} : { replyCode: rejection.replyCode }),
+      ...(rejection.enhancedCode === undefined ? {} : { enhancedCode: rejection.enhancedCode }),
+    };
+    if (rejection.permanent || attempts >= this.policy.attempts || age >= this.policy.maxAge) {
+      this.ledger.add({ slot, at, kind: 'failed', ...why });
+    } else {
+      this.ledger.add({ slot, at, kind: 'deferred', until: at + pauseAfter(attempts, this.policy), ...why });
+    }
+  }
+
+  private all(index: number, pending: readonly number[], fact: DistributiveOmit<Fact, 'slot'>): void {
+    for (const recipient of pending) this.ledger.add({ ...fact, slot: slotOf(this.work, index, recipient) });
+  }
+
+  /** The places of the recipients that are to be tried now. */
+  private due(index: number): number[] {
+    const now = Date.now();
+    const due: number[] = [];
+    this.slots(index).forEach((slot, recipient) => {
+      const state = this.ledger.view.get(slot);
+      if (!state || (state.fact.kind === 'deferred' && state.fact.until <= now)) due.push(recipient);
+    });
+    return due;
+  }
+
+  private slots(index: number): string[] {
+    return this.work.recipients(index).map((_, recipient) => slotOf(this.work, index, recipient));
+  }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+function describeFault(error: unknown): string {
+  return error instanceof MailError ? error.message : `It could not be encoded: ${reasonOf(error)}`;
+}
+

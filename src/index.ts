@@ -1,0 +1,54 @@
+export { MailModule, type MailModuleAsyncOptions, type MailModuleRootOptions } from './nest/mail.module.js';
+export { MailService, type MailReceipt, type TransportCheck } from './nest/mail.service.js';
+export { InjectMail, getMailToken } from './nest/inject-mail.js';
+export type {
+  MailModuleExtras,
+  MailModuleOptions,
+  MailOptionsFactory,
+  QueueConfig,
+  SmtpTransportConfig,
+  TransportConfig,
+} from './nest/options/types.js';
+
+export {
+  MailConfigError,
+  MailDeliveryError,
+  MailError,
+  MailQueueUnavailableError,
+  MailValidationError,
+  type DeliveryAttempt,
+  type Fault,
+  type Outcome,
+  type Phase,
+} from './errors.js';
+
+export type { AddressInput, AddressesInput } from './message/address.js';
+export { AttachmentDto, BulkMailDto, MailContentDto, MailMessageDto, RecipientDto } from './message/dto.js';
+export type { Duration } from './message/duration.js';
+export { DEFAULT_LIMITS, type Limits } from './message/limits.js';
+export type {
+  AttachmentInput,
+  BulkMailInput,
+  Lane,
+  MailContentInput,
+  MailMessageInput,
+  RecipientInput,
+  Urgency,
+} from './message/message.js';
+
+export type { SentReceipt } from './delivery/priority.js';
+export type { QueuedReceipt } from './queue/producer.js';
+export type { CampaignReceipt, RejectedRecipient } from './queue/campaign-producer.js';
+export type { CleanOptions } from './queue/control.js';
+export type { CampaignReport, QueueReport } from './queue/reader.js';
+export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';
+export type { StoreConnection } from './store/target.js';
+export {
+  TransportError,
+  type Acceptance,
+  type Envelope,
+  type Outgoing,
+  type Rejection,
+  type SendOptions,
+  type Transport,
+} from './transport/transport.js';

@@ -1,0 +1,108 @@
+import { isEmail } from 'class-validator';
+import addressparser from 'nodemailer/lib/addressparser';
+import type { Fault } from '../errors.js';
+
+/** A mailbox. `name` is empty when there is none; `address` may be internationalised (RFC 6531). */
+export interface Address {
+  readonly name: string;
+  readonly address: string;
+}
+
+/** `'a@b.test'`, `'Name <a@b.test>'` or `{ name, address }`. */
+export type AddressInput = string | { name?: string; address: string };
+
+/** One address, several, or a comma-separated string of them. */
+export type AddressesInput = AddressInput | readonly AddressInput[];
+
+const PLAIN = /^[^\s<>"(),:;[\]\\]+@[^\s<>"(),:;\\]+$/;
+// eslint-disable-next-line no-control-regex -- control characters are exactly what must not pass
+const CONTROL = /[\u0000-\u001f\u007f]/;
+const MERGE_FIELD = /\{\{[^{}]+\}\}/g;
+
+/** RFC 5321 limits; UTF-8 local parts and domains allowed, a dot in the domain is not required (`root@localhost`). */
+const RULES = { allow_utf8_local_part: true, require_tld: false, allow_ip_domain: true } as const;
+
+export function isMailAddress(value: unknown): value is string {
+  // Quoted local parts are legal and unused, and parsers disagree about where such an address goes.
+  return typeof value === 'string' && PLAIN.test(value) && !CONTROL.test(value) && isEmail(value, RULES);
+}
+
+export interface ParsedAddresses {
+  addresses: Address[];
+  faults: Fault[];
+}
+
+/**
+ * Reads addresses as nodemailer does and reports each that cannot be one.
+ *
+ * @param mergeable the address may hold `{{merge}}` fields; it is checked again when they are filled in
+ */
+export function parseAddresses(input: unknown, path: string, mergeable = false): ParsedAddresses {
+  const result: ParsedAddresses = { addresses: [], faults: [] };
+  if (input === undefined || input === null) return result;
+  if (Array.isArray(input)) {
+    input.forEach((entry, index) => parseEntry(entry, `${path}[${index}]`, mergeable, result));
+  } else {
+    parseEntry(input, path, mergeable, result);
+  }
+  return result;
+}
+
+function parseEntry(entry: unknown, path: string, mergeable: boolean, result: ParsedAddresses): void {
+  if (typeof entry === 'string') {
+    if (CONTROL.test(entry)) {
+      result.faults.push({ path, message: 'contains a control character such as CR, LF or NUL' });
+    } else if (isMailAddress(entry)) {
+      result.addresses.push({ name: '', address: entry });
+    } else {
+      parseList(entry, path, mergeable, result);
+    }
+  } else if (typeof entry === 'object' && entry !== null && 'address' in entry) {
+    const { name, address } = entry as { name?: unknown; address?: unknown };
+    collect({ name: name ?? '', address }, path, mergeable, result);
+  } else {
+    result.faults.push({ path, message: 'must be a string or { name, address }' });
+  }
+}
+
+function parseList(entry: string, path: string, mergeable: boolean, result: ParsedAddresses): void {
+  const parsed = addressparser(entry, { flatten: true });
+  if (parsed.length === 0) result.faults.push({ path, message: `${quote(entry)} is not an address` });
+  for (const { name = '', address } of parsed) {
+    // The parser takes text without an @ for a name.
+    if (address) collect({ name, address }, path, mergeable, result);
+    else result.faults.push({ path, message: `${quote(name || entry)} is not an address` });
+  }
+}
+
+function collect(
+  found: { name: unknown; address: unknown },
+  path: string,
+  mergeable: boolean,
+  result: ParsedAddresses,
+): void {
+  const { name, address } = found;
+  if (typeof name !== 'string' || CONTROL.test(name)) {
+    result.faults.push({ path, message: 'the display name must be a string without control characters' });
+  } else if (!isMailAddress(mergeable && typeof address === 'string' ? address.replace(MERGE_FIELD, 'x') : address)) {
+    result.faults.push({ path, message: `${quote(address)} is not an address` });
+  } else {
+    result.addresses.push({ name: name.toWellFormed(), address: address as string });
+  }
+}
+
+function quote(value: unknown): string {
+  const text = typeof value === 'string' ? value : typeof value;
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}
+
+/** The part after the last `@`. */
+export function domainOf(address: string): string {
+  return address.slice(address.lastIndexOf('@') + 1);
+}
+
+/** What makes two spellings the same mailbox: domains ignore case, local parts do not (RFC 5321 §2.4). */
+export function addressKey(address: string): string {
+  const at = address.lastIndexOf('@');
+  return `${address.slice(0, at)}@${address.slice(at + 1).toLowerCase()}`;
+}

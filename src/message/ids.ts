@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+import { domainToASCII } from 'node:url';
+import { domainOf } from './address.js';
+
+const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+
+/**
+ * A random id of 20 letters and digits (some 119 bits) behind a prefix: `p_` a priority message, `m_` a queued batch of
+ * single messages, `c_` a campaign.
+ */
+export function newId(prefix: 'p' | 'm' | 'c'): string {
+  let id = `${prefix}_`;
+  while (id.length < 22) {
+    // Bytes from 248 on are thrown away: 248 is the largest multiple of 62 that fits.
+    for (const byte of randomBytes(24)) if (byte < 248 && id.length < 22) id += ALPHABET[byte % 62];
+  }
+  return id;
+}
+
+/** Ids that callers choose end up in job ids and Message-IDs. */
+export const CAMPAIGN_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+export function batchId(campaignId: string, number: number): string {
+  return `${campaignId}-${number}`;
+}
+
+/** A queued message's id: its batch, and its place in it. */
+export function messageId(batch: string, index: number): string {
+  return `${batch}.${index}`;
+}
+
+export function splitMessageId(id: string): { batch: string; index: number } | undefined {
+  const match = /^([A-Za-z0-9_-]{1,90})\.(\d{1,7})$/.exec(id);
+  return match ? { batch: match[1]!, index: Number(match[2]) } : undefined;
+}
+
+/** The Message-ID header (RFC 5322 §3.6.4): the same for every try of the same message. */
+export function messageIdHeader(id: string, from: string): string {
+  return `<${id}@${domainToASCII(domainOf(from)) || 'localhost'}>`;
+}

@@ -1,0 +1,133 @@
+import type { Readable } from 'node:stream';
+import type { Address, AddressInput, AddressesInput } from './address.js';
+import type { Duration } from './duration.js';
+
+/** How a message travels: `priority` while the caller waits, `bulk` through the queue. */
+export type Lane = 'priority' | 'bulk';
+export const LANES: readonly Lane[] = ['priority', 'bulk'];
+
+/** The order inside the bulk lane. */
+export type Urgency = 'high' | 'normal' | 'low';
+export const URGENCIES: readonly Urgency[] = ['high', 'normal', 'low'];
+
+/** nodemailer's attachment fields. A path is read only inside `attachments.allowedDir`; a URL never. */
+export interface AttachmentInput {
+  filename?: string;
+  /** Bytes, text, or a stream that is read once, when the message is accepted. */
+  content?: string | Uint8Array | Readable;
+  /** A file inside the application's `attachments.allowedDir`. */
+  path?: string;
+  /** Of a string `content`. Default `utf8`. */
+  encoding?: 'utf8' | 'base64' | 'hex';
+  contentType?: string;
+  /** Makes it an inline image, referenced in the HTML as `cid:<value>`. */
+  cid?: string;
+  contentDisposition?: 'attachment' | 'inline';
+}
+
+/** What a message says, and when and how it goes: the part that many recipients can share. */
+export interface MailContentInput {
+  /** Default: the module's `from`. */
+  from?: AddressInput;
+  replyTo?: AddressesInput;
+  subject?: string;
+  text?: string;
+  html?: string;
+  headers?: Record<string, string | readonly string[]>;
+  attachments?: readonly AttachmentInput[];
+  /** Forces one transport by name. */
+  transport?: string;
+  /** Not before this time (bulk lane). A Date, or anything `new Date()` reads. */
+  sendAt?: Date | string | number;
+  /** Not before this long from now (bulk lane). */
+  delay?: Duration;
+  /** Worthless after this time: ends as `expired` instead of being sent. */
+  expiresAt?: Date | string | number;
+  /** Order inside the bulk lane. Default `normal` for `send()`, `low` for `sendBulk()`. */
+  urgency?: Urgency;
+}
+
+/** What `send()` takes: nodemailer's field names plus the lane's. */
+export interface MailMessageInput extends MailContentInput {
+  to?: AddressesInput;
+  cc?: AddressesInput;
+  bcc?: AddressesInput;
+  /** Default: the module's `defaultLane`. */
+  lane?: Lane;
+}
+
+/** One recipient of a campaign. */
+export interface RecipientInput {
+  to: AddressInput;
+  /** Values of the message's `{{merge}}` fields. Must survive JSON. */
+  context?: Record<string, unknown>;
+  /** The key of this recipient's entry in `groups`. */
+  group?: string;
+  /** What makes two entries the same recipient. Default: the address. */
+  idempotencyKey?: string;
+}
+
+/** What `sendBulk()` takes: one message for many, each of whom gets a mail of their own. */
+export interface BulkMailInput extends MailContentInput {
+  /** Letters, digits, `_` and `-`, at most 64. The same id again continues an interrupted campaign. Default: random. */
+  id?: string;
+  /** For people: shown in reports. */
+  name?: string;
+  recipients: Iterable<RecipientInput> | AsyncIterable<RecipientInput>;
+  /** Data shared by many recipients, stored once a batch. A recipient names its entry with `group`. */
+  groups?: Record<string, Record<string, unknown>>;
+  /** What a `{{field}}` without a value becomes: an error of that recipient (default), or nothing. */
+  missingFields?: 'error' | 'empty';
+  /** Stops the queueing; what is queued stays, and the same `id` continues. */
+  signal?: AbortSignal;
+  /** Called after each flush with the number durably queued so far. */
+  onProgress?: (progress: { campaignId: string; queued: number }) => void;
+}
+
+/** An attachment whose bytes are at hand. */
+export interface Attachment {
+  filename?: string;
+  contentType?: string;
+  cid?: string;
+  disposition: 'attachment' | 'inline';
+  content: Buffer;
+}
+
+/** The checked, shareable part of a message. */
+export interface Content {
+  from: Address;
+  replyTo: Address[];
+  subject: string;
+  text?: string;
+  html?: string;
+  headers: [name: string, value: string][];
+  attachments: Attachment[];
+}
+
+/** A checked message, as it is encoded and sent. `to`, `cc` and `bcc` together are its envelope recipients. */
+export interface Message extends Content {
+  to: Address[];
+  cc: Address[];
+  bcc: Address[];
+}
+
+/** How a message is to travel, checked. Times are milliseconds since the epoch. */
+export interface Travel {
+  transport?: string;
+  sendAt?: number;
+  expiresAt?: number;
+  urgency?: Urgency;
+}
+
+/** A checked recipient of a campaign. */
+export interface Recipient {
+  to: Address;
+  context?: Record<string, unknown>;
+  group?: string;
+  idempotencyKey?: string;
+}
+
+/** The envelope recipients, each once, in the order to, cc, bcc. */
+export function envelopeRecipients(message: Pick<Message, 'to' | 'cc' | 'bcc'>): string[] {
+  return [...new Set([...message.to, ...message.cc, ...message.bcc].map((a) => a.address))];
+}

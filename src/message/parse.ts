@@ -1,0 +1,209 @@
+import { validateSync, type ValidationError } from 'class-validator';
+import { MailValidationError, type Fault } from '../errors.js';
+import { parseAddresses, type Address } from './address.js';
+import { readAttachments, type AttachmentRules } from './attachments.js';
+import { faultsOf, momentOf } from './constraints.js';
+import { AttachmentDto, BulkMailDto, MailContentDto, MailMessageDto } from './dto.js';
+import { parseDuration } from './duration.js';
+import type { Limits } from './limits.js';
+import type { BulkMailInput, Content, Lane, MailContentInput, MailMessageInput, Message, Travel } from './message.js';
+import { cleanJson } from './text.js';
+
+/** What the module's options say about messages. */
+export interface MessageRules {
+  /** Stands in where a message names no sender. */
+  from?: Address;
+  limits: Limits;
+  attachments: AttachmentRules;
+}
+
+export interface ParsedMessage extends Message, Travel {
+  lane?: Lane;
+}
+
+/** The checked shared part of a campaign. */
+export interface ParsedBulk extends Content, Travel {
+  id?: string;
+  name?: string;
+  groups: Record<string, Record<string, unknown>>;
+  missingFields: 'error' | 'empty';
+}
+
+/**
+ * Checks a `send()` message and makes it the trusted form that all later steps take.
+ *
+ * @throws MailValidationError with every fault
+ */
+export async function parseMessage(input: MailMessageInput, rules: MessageRules): Promise<ParsedMessage> {
+  const dto = instantiate(MailMessageDto, input, 'message');
+  const faults = validate(dto);
+  const to = parseAddresses(dto.to, 'to').addresses;
+  const cc = parseAddresses(dto.cc, 'cc').addresses;
+  const bcc = parseAddresses(dto.bcc, 'bcc').addresses;
+  const count = to.length + cc.length + bcc.length;
+  if (count === 0 && !faults.some((f) => /^(to|cc|bcc)\b/.test(f.path))) {
+    faults.push({ path: 'to', message: 'at least one of to, cc and bcc is needed' });
+  }
+  if (count > rules.limits.recipients) {
+    const message = `${count} recipients, more than limits.recipients (${rules.limits.recipients}); use sendBulk() for many`;
+    faults.push({ path: 'to', message });
+  }
+  for (const path of ['from', 'replyTo'] as const) {
+    // Senders may hold merge fields in a campaign; here nothing would fill them in.
+    faults.push(...parseAddresses(dto[path], path).faults.filter((f) => !faults.some((known) => known.path === f.path)));
+  }
+  const content = await parseContent(dto, rules, faults);
+  return { ...content, to, cc, bcc, ...(dto.lane ? { lane: dto.lane } : {}) };
+}
+
+/**
+ * Checks the shared part of a campaign once. Its recipients are checked one by one with `recipientFaults`.
+ *
+ * @throws MailValidationError with every fault
+ */
+export async function parseBulk(input: BulkMailInput, rules: MessageRules): Promise<ParsedBulk> {
+  const { recipients, signal, onProgress, ...shared } = (input ?? {}) as Partial<BulkMailInput>;
+  void [signal, onProgress];
+  const dto = instantiate(BulkMailDto, shared, 'campaign');
+  for (const field of ['to', 'cc', 'bcc'] as const) {
+    if (field in shared) delete (dto as unknown as Record<string, unknown>)[field];
+  }
+  const faults = validate(dto);
+  for (const field of ['to', 'cc', 'bcc']) {
+    if (field in shared) faults.push({ path: field, message: 'each recipient gets a mail of their own; use recipients' });
+  }
+  if (!isIterable(recipients)) {
+    faults.push({ path: 'recipients', message: 'must be an iterable or async iterable of { to, context? }' });
+  }
+  const groups = parseGroups(dto.groups ?? {}, rules.limits, faults);
+  const content = await parseContent(dto, rules, faults);
+  return {
+    ...content,
+    groups,
+    missingFields: dto.missingFields ?? 'error',
+    ...(dto.id === undefined ? {} : { id: dto.id }),
+    ...(dto.name === undefined ? {} : { name: dto.name }),
+  };
+}
+
+async function parseContent(dto: MailContentDto, rules: MessageRules, faults: Fault[]): Promise<Content & Travel> {
+  const { limits } = rules;
+  const [from = rules.from] = parseAddresses(dto.from, 'from', true).addresses;
+  if (!from && dto.from === undefined) {
+    faults.push({ path: 'from', message: "is missing, and the module's options name no `from`" });
+  }
+  atMost('subject', dto.subject, limits.subjectBytes, 'limits.subjectBytes', faults);
+  atMost('text', dto.text, limits.bodyBytes, 'limits.bodyBytes', faults);
+  atMost('html', dto.html, limits.bodyBytes, 'limits.bodyBytes', faults);
+  const headers = headerEntries(dto.headers, limits, faults);
+  const expiresAt = momentOf(dto.expiresAt);
+  const sendAt = departure(dto, faults);
+  if (expiresAt !== undefined && sendAt !== undefined && expiresAt <= sendAt) {
+    faults.push({ path: 'expiresAt', message: 'is not after the time the message is to be sent' });
+  }
+  if (faults.length > 0) throw new MailValidationError(faults);
+  const attachments = await readAttachments(dto.attachments ?? [], limits, rules.attachments);
+  return {
+    from: from!,
+    replyTo: parseAddresses(dto.replyTo, 'replyTo', true).addresses,
+    subject: (dto.subject ?? '').toWellFormed(),
+    headers,
+    attachments,
+    ...(dto.text === undefined ? {} : { text: dto.text.toWellFormed() }),
+    ...(dto.html === undefined ? {} : { html: dto.html.toWellFormed() }),
+    ...(dto.transport === undefined ? {} : { transport: dto.transport }),
+    ...(sendAt === undefined ? {} : { sendAt }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+    ...(dto.urgency === undefined ? {} : { urgency: dto.urgency }),
+  };
+}
+
+function departure(dto: MailContentDto, faults: Fault[]): number | undefined {
+  if (dto.sendAt !== undefined && dto.delay !== undefined) {
+    faults.push({ path: 'delay', message: 'cannot be combined with sendAt; give one of them' });
+  }
+  if (dto.delay !== undefined) return Date.now() + (parseDuration(dto.delay) ?? 0);
+  return momentOf(dto.sendAt);
+}
+
+function headerEntries(headers: MailContentDto['headers'], limits: Limits, faults: Fault[]): [string, string][] {
+  const entries = Object.entries(headers ?? {}).flatMap(([name, given]) =>
+    (Array.isArray(given) ? given : [given])
+      .filter((value) => typeof value === 'string')
+      .map((value): [string, string] => [name, value.toWellFormed()]),
+  );
+  if (entries.length > limits.headers) {
+    faults.push({ path: 'headers', message: `${entries.length} headers, more than limits.headers (${limits.headers})` });
+  }
+  for (const [name, value] of entries) {
+    atMost(`headers.${name}`, value, limits.headerBytes, 'limits.headerBytes', faults);
+  }
+  return entries;
+}
+
+function parseGroups(
+  groups: Record<string, unknown>,
+  limits: Limits,
+  faults: Fault[],
+): Record<string, Record<string, unknown>> {
+  const result: Record<string, Record<string, unknown>> = {};
+  const entries = Object.entries(groups);
+  if (entries.length > limits.groups) {
+    faults.push({ path: 'groups', message: `${entries.length} groups, more than limits.groups (${limits.groups})` });
+  }
+  for (const [key, data] of entries) {
+    const path = `groups.${key}`;
+    const cleaned = cleanJson(data);
+    if ('problem' in cleaned) faults.push({ path, message: cleaned.problem });
+    else if (typeof cleaned.value !== 'object' || cleaned.value === null) faults.push({ path, message: 'must be an object' });
+    else if (Buffer.byteLength(JSON.stringify(cleaned.value)) > limits.contextBytes) {
+      faults.push({ path, message: `is larger than limits.contextBytes (${limits.contextBytes})` });
+    } else result[key] = cleaned.value as Record<string, unknown>;
+  }
+  return result;
+}
+
+function atMost(path: string, value: unknown, limit: number, option: string, faults: Fault[]): void {
+  if (typeof value !== 'string') return;
+  const bytes = Buffer.byteLength(value);
+  if (bytes > limit) faults.push({ path, message: `${bytes} bytes, more than ${option} (${limit})` });
+}
+
+/** A DTO instance without class-transformer's deep copy, which would copy buffers and break streams. */
+function instantiate<T extends MailContentDto>(dto: new () => T, input: unknown, what: string): T {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    throw new MailValidationError([{ path: what, message: 'must be an object' }]);
+  }
+  const instance = Object.assign(new dto(), input as MailContentInput);
+  for (const [key, value] of Object.entries(instance)) {
+    if (value === undefined || value === null) delete (instance as Record<string, unknown>)[key];
+  }
+  if (Array.isArray(instance.attachments)) {
+    instance.attachments = instance.attachments.map((entry: unknown) =>
+      typeof entry === 'object' && entry !== null ? Object.assign(new AttachmentDto(), entry) : (entry as AttachmentDto),
+    );
+  }
+  return instance;
+}
+
+function validate(dto: object): Fault[] {
+  return validateSync(dto, {
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    forbidUnknownValues: true,
+    validationError: { target: false },
+  }).flatMap((error) => flatten(error, ''));
+}
+
+function flatten(error: ValidationError, parent: string): Fault[] {
+  const path = /^\d+$/.test(error.property) ? `${parent}[${error.property}]` : [parent, error.property].filter(Boolean).join('.');
+  const own = Object.entries(error.constraints ?? {}).flatMap(([constraint, message]) => {
+    if (constraint === 'whitelistValidation') return [{ path, message: 'is not a known field' }];
+    return faultsOf(constraint, error.value, path) ?? [{ path, message: message.replace(`${error.property} `, '') }];
+  });
+  return [...own, ...(error.children ?? []).flatMap((child) => flatten(child, path))];
+}
+
+function isIterable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);
+}

@@ -1,0 +1,49 @@
+/** CR, LF or NUL: what must never get into a header. */
+export function hasHeaderBreak(value: string): boolean {
+  return /[\r\n\0]/.test(value);
+}
+
+/**
+ * A copy of JSON-like data in which lone surrogates are replaced by U+FFFD, or a complaint: NUL anywhere and values that
+ * JSON would drop or change are refused, because a store would refuse the whole batch for them (PostgreSQL's jsonb) or
+ * the worker would see something else than the caller passed.
+ */
+export function cleanJson(value: unknown): { value: unknown } | { problem: string } {
+  try {
+    return { value: clean(value, 0) };
+  } catch (error) {
+    if (error instanceof Unclean) return { problem: error.message };
+    throw error;
+  }
+}
+
+class Unclean extends Error {}
+const MAX_DEPTH = 20;
+
+function clean(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') {
+    if (value.includes('\0')) throw new Unclean('contains a NUL character');
+    return value.toWellFormed();
+  }
+  if (value === null || typeof value === 'boolean') return value;
+  if (typeof value === 'number') {
+    if (!Number.isFinite(value)) throw new Unclean(`contains ${value}, which JSON cannot carry`);
+    return value;
+  }
+  if (depth > MAX_DEPTH) throw new Unclean(`is nested deeper than ${MAX_DEPTH} levels`);
+  if (Array.isArray(value)) return value.map((entry) => (entry === undefined ? null : clean(entry, depth + 1)));
+  if (typeof value === 'object' && !OPAQUE.some((type) => value instanceof type)) {
+    if ('toJSON' in value && typeof value.toJSON === 'function') return clean(value.toJSON(), depth + 1);
+    const result: Record<string, unknown> = {};
+    for (const [key, entry] of Object.entries(value)) {
+      if (key === '__proto__') throw new Unclean('contains the key __proto__');
+      if (entry !== undefined) result[clean(key, depth) as string] = clean(entry, depth + 1);
+    }
+    return result;
+  }
+  const what = typeof value === 'object' ? value.constructor.name : typeof value;
+  throw new Unclean(`contains a ${what}, which JSON cannot carry`);
+}
+
+/** JSON turns these into `{}` or worse. */
+const OPAQUE = [Map, Set, Promise, RegExp, ArrayBuffer, Uint8Array];

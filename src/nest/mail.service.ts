@@ -1,0 +1,181 @@
+import { sendNow, type SentReceipt } from '../delivery/priority.js';
+import { MailConfigError, MailDeliveryError } from '../errors.js';
+import type { Duration } from '../message/duration.js';
+import { parseDuration } from '../message/duration.js';
+import { messageIdHeader } from '../message/ids.js';
+import type { BulkMailInput, MailMessageInput } from '../message/message.js';
+import { parseBulk, parseMessage, type ParsedMessage } from '../message/parse.js';
+import type { CampaignReceipt } from '../queue/campaign-producer.js';
+import type { CleanOptions } from '../queue/control.js';
+import type { MailQueue } from '../queue/mail-queue.js';
+import type { QueuedReceipt } from '../queue/producer.js';
+import type { CampaignReport, QueueReport } from '../queue/reader.js';
+import type { MailStatus } from '../queue/status.js';
+import type { Routes } from '../transport/route.js';
+import type { MailSettings } from './options/parse.js';
+
+/** What became of a `send()`: `sent`, the provider has it; or `queued`, it is durably in the queue and not sent yet. */
+export type MailReceipt = SentReceipt | QueuedReceipt;
+
+/** Whether a transport can be reached and logged in to. */
+export interface TransportCheck {
+  name: string;
+  region?: string;
+  ok: boolean;
+  /** Milliseconds to connect, upgrade to TLS and log in. */
+  duration: number;
+  /** Why not, in the server's or the socket's words. */
+  error?: string;
+}
+
+const EMPTY_QUEUE: QueueReport = {
+  paused: false,
+  batches: { waiting: 0, delayed: 0, active: 0, finished: 0, setAside: 0 },
+};
+
+/**
+ * Sends mail in two lanes.
+ *
+ * ```ts
+ * await mail.send({ to: user.email, subject: 'Your code', text: code });              // priority: the provider's answer
+ * await mail.send({ lane: 'bulk', to: user.email, subject: 'Weekly news', html });    // bulk: durably queued
+ * await mail.sendBulk({ subject: 'Hi {{name}}', html, recipients: followers() });     // a mail of their own for each
+ * ```
+ */
+export class MailService {
+  /** @internal */
+  constructor(
+    private readonly settings: MailSettings,
+    private readonly routes: Routes,
+    private readonly mailQueue: MailQueue | undefined,
+  ) {}
+
+  /**
+   * Sends one message to all of its to, cc and bcc. On the priority lane it resolves when the provider has accepted it for
+   * at least one of them; those it refused are in the receipt. On the bulk lane it resolves when the message is durable.
+   *
+   * @throws MailValidationError every fault of the message; nothing was sent
+   * @throws MailDeliveryError (priority) no transport took it; it carries every attempt
+   * @throws MailQueueUnavailableError (bulk) the store cannot be reached
+   */
+  async send(message: MailMessageInput): Promise<MailReceipt> {
+    const parsed = await parseMessage(message, this.settings.rules);
+    const lane = parsed.lane ?? this.settings.defaultLane;
+    return lane === 'bulk' ? this.queueOrThrow().send(this.checkRoute(parsed)) : this.sendPriority(parsed);
+  }
+
+  /**
+   * Sends one message to many, a mail of their own each, and resolves when all are durably queued. Reads the recipients no
+   * faster than the queue takes them. The same `id` again continues a campaign that was interrupted.
+   *
+   * @throws MailValidationError every fault of the shared part; invalid recipients are in the receipt instead
+   * @throws MailQueueUnavailableError the store cannot be reached
+   * @throws MailError the source failed, or the signal aborted; `campaignId` and `queued` say how far it came
+   */
+  async sendBulk(bulk: BulkMailInput): Promise<CampaignReceipt> {
+    const queue = this.queueOrThrow();
+    const parsed = await parseBulk(bulk, this.settings.rules);
+    return queue.sendBulk(this.checkRoute(parsed), bulk);
+  }
+
+  /** Where a message is. Undefined: unknown, or past retention. */
+  async status(id: string): Promise<MailStatus | undefined> {
+    const queue = this.mailQueue;
+    return queue?.ask(() => queue.reader.status(id), undefined);
+  }
+
+  /** How a campaign is doing. Undefined: unknown, or past retention. */
+  async campaign(id: string): Promise<CampaignReport | undefined> {
+    const queue = this.queueOrThrow();
+    return queue.ask(() => queue.reader.campaign(id), undefined);
+  }
+
+  /** The messages of a campaign that failed, with the server's words. */
+  failures(campaignId: string): AsyncIterable<MailStatus> {
+    return this.queueOrThrow().reader.failures(campaignId);
+  }
+
+  /** The messages of a campaign that are still to be served. */
+  remaining(campaignId: string): AsyncIterable<MailStatus> {
+    return this.queueOrThrow().reader.remaining(campaignId);
+  }
+
+  /** Cancels a queued message or a campaign. True when something unsent was stopped. */
+  async cancel(id: string): Promise<boolean> {
+    const queue = this.queueOrThrow();
+    return queue.ask(() => queue.control.cancel(id), false);
+  }
+
+  /** Holds a campaign, or the whole bulk lane. Messages that are being sent are finished. */
+  async pause(campaignId?: string): Promise<void> {
+    const queue = this.queueOrThrow();
+    return queue.ask(() => queue.control.pause(campaignId), undefined);
+  }
+
+  async resume(campaignId?: string): Promise<void> {
+    const queue = this.queueOrThrow();
+    return queue.ask(() => queue.control.resume(campaignId), undefined);
+  }
+
+  /** The bulk lane's batches by what they are doing. */
+  async queue(): Promise<QueueReport> {
+    const queue = this.queueOrThrow();
+    return queue.ask(() => queue.reader.report(), EMPTY_QUEUE);
+  }
+
+  /** Cancels everything that waits in the bulk lane, scheduled mail included. Returns how many messages that were. */
+  async drain(): Promise<number> {
+    const queue = this.queueOrThrow();
+    return queue.ask(() => queue.control.drain(), 0);
+  }
+
+  /** Removes finished batches for good. Returns how many messages in that state they held. */
+  async clean({ state, olderThan }: Omit<CleanOptions, 'olderThan'> & { olderThan: Duration }): Promise<number> {
+    const queue = this.queueOrThrow();
+    const age = parseDuration(olderThan);
+    if (age === undefined) throw new MailConfigError("clean({ olderThan }) takes milliseconds or a string such as '7d'.");
+    return queue.ask(() => queue.control.clean({ state, olderThan: age }), 0);
+  }
+
+  /** Connects and logs in to every transport. Never throws for one that cannot be used. */
+  async verify(): Promise<TransportCheck[]> {
+    return Promise.all(
+      this.routes.transports.map(async (transport): Promise<TransportCheck> => {
+        const { name, region } = transport;
+        const base = { name, ...(region === undefined ? {} : { region }) };
+        const started = performance.now();
+        const elapsed = (): number => Math.round(performance.now() - started);
+        try {
+          await transport.verify(AbortSignal.timeout(this.settings.priorityTimeout));
+          return { ...base, ok: true, duration: elapsed() };
+        } catch (error) {
+          return { ...base, ok: false, duration: elapsed(), error: (error as Error).message };
+        }
+      }),
+    );
+  }
+
+  private async sendPriority(message: ParsedMessage): Promise<SentReceipt> {
+    try {
+      const receipt = await sendNow(message, this.routes, this.settings.priorityTimeout);
+      this.mailQueue?.recordPriority(receipt, receipt.messageId);
+      return receipt;
+    } catch (error) {
+      if (error instanceof MailDeliveryError) {
+        this.mailQueue?.recordPriority(error, messageIdHeader(error.id, message.from.address));
+      }
+      throw error;
+    }
+  }
+
+  /** A transport that does not exist is told now, not by the worker. */
+  private checkRoute<T extends { transport?: string }>(message: T): T {
+    this.routes.for('bulk', message.transport);
+    return message;
+  }
+
+  private queueOrThrow(): MailQueue {
+    if (this.mailQueue) return this.mailQueue;
+    throw new MailConfigError('There is no bulk lane: the mail module was configured with queue: false.');
+  }
+}

@@ -1,0 +1,17 @@
+/** The default of every option, in one place. Times are milliseconds. */
+export const DEFAULTS = {
+  defaultLane: 'priority',
+  shutdownTimeout: 15_000,
+  priority: { timeout: 10_000 },
+  transport: {
+    maxConnections: 5,
+    maxMessages: 1_000,
+    idleTimeout: 60_000,
+    connectTimeout: 10_000,
+    socketTimeout: 60_000,
+  },
+  batch: { size: 250, maxBytes: 256 * 1024, maxDuration: 10_000 },
+  worker: { batches: 4, lockDuration: 10_000 },
+  retry: { attempts: 5, maxAge: 24 * 3_600_000, firstPause: 60_000, maxPause: 3_600_000 },
+  keep: { sent: 24 * 3_600_000, failed: 30 * 24 * 3_600_000 },
+} as const;

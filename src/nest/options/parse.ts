@@ -1,0 +1,163 @@
+import { MailConfigError } from '../../errors.js';
+import { parseAddresses, type Address } from '../../message/address.js';
+import { DEFAULT_LIMITS, type Limits } from '../../message/limits.js';
+import { LANES, type Lane } from '../../message/message.js';
+import type { MessageRules } from '../../message/parse.js';
+import type { MailQueueSettings } from '../../queue/mail-queue.js';
+import { DEFAULT_CONNECTION, parseTarget, type StoreConnection } from '../../store/target.js';
+import { SmtpTransport } from '../../transport/smtp/transport.js';
+import type { Transport } from '../../transport/transport.js';
+import { fail, OptionReader } from './reader.js';
+import { DEFAULTS } from './defaults.js';
+import { parseSmtp } from './smtp.js';
+import type { MailModuleOptions } from './types.js';
+
+/** The module's options, checked and complete. */
+export interface MailSettings {
+  region?: string;
+  transports: Transport[];
+  queue: MailQueueSettings | false;
+  rules: MessageRules;
+  priorityTimeout: number;
+  defaultLane: Lane;
+  shutdownTimeout: number;
+}
+
+/** What the host application's own `BullModule.forRoot` says. */
+export interface HostQueueConfig {
+  connection?: unknown;
+}
+
+/** @throws MailConfigError with the option's path, its value and the remedy */
+export function parseOptions(options: MailModuleOptions, queueName: string, host?: HostQueueConfig): MailSettings {
+  const reader = new OptionReader(options, '');
+  const shutdownTimeout = reader.duration('shutdownTimeout', DEFAULTS.shutdownTimeout);
+  const limits = parseLimits(reader.section('limits'));
+  const from = parseFrom(reader.raw('from'));
+  const region = reader.string('region');
+  const attachments = reader.section('attachments');
+  const allowedDir = attachments.string('allowedDir');
+  attachments.end();
+  const priority = reader.section('priority');
+  const priorityTimeout = priority.duration('timeout', DEFAULTS.priority.timeout, 1);
+  priority.end();
+  const transports = parseTransports(reader.raw('transports'));
+  const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host);
+  const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
+  reader.end();
+  checkLanes(transports, queue !== false, defaultLane);
+  return {
+    transports,
+    queue,
+    priorityTimeout,
+    defaultLane,
+    shutdownTimeout,
+    rules: {
+      limits,
+      attachments: allowedDir === undefined ? {} : { allowedDir },
+      ...(from ? { from } : {}),
+    },
+    ...(region === undefined ? {} : { region }),
+  };
+}
+
+function parseFrom(value: unknown): Address | undefined {
+  const { addresses, faults } = parseAddresses(value, 'from');
+  if (faults.length > 0 || addresses.length > 1) {
+    fail('from', value, "Give one address, such as 'Shop <no-reply@shop.example>'.");
+  }
+  return addresses[0];
+}
+
+function parseLimits(reader: OptionReader): Limits {
+  const limits = { ...DEFAULT_LIMITS };
+  for (const name of Object.keys(limits) as (keyof Limits)[]) {
+    limits[name] = reader.integer(name, limits[name], 0, 1024 ** 3);
+  }
+  reader.end();
+  return limits;
+}
+
+function parseTransports(value: unknown): Transport[] {
+  if (!Array.isArray(value) || value.length === 0) {
+    fail('transports', value, "Give at least one, such as { name: 'main', url: 'smtp://localhost:1025' }.");
+  }
+  const transports = value.map((entry: unknown, index): Transport => {
+    const path = `transports[${index}]`;
+    return isTransport(entry) ? entry : new SmtpTransport(parseSmtp(new OptionReader(entry, path)));
+  });
+  const names = transports.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) fail(`transports[${names.lastIndexOf(twice)}].name`, twice, 'Give each transport a name of its own.');
+  return transports;
+}
+
+function isTransport(entry: unknown): entry is Transport {
+  if (typeof entry !== 'object' || entry === null) return false;
+  const { send, lanes } = entry as Partial<Transport>;
+  return typeof send === 'function' && Array.isArray(lanes);
+}
+
+function parseQueue(
+  parent: OptionReader,
+  name: string,
+  limits: Limits,
+  lockTimeout: number,
+  host: HostQueueConfig | undefined,
+): MailQueueSettings | false {
+  if (parent.raw('queue') === false) return false;
+  const reader = parent.section('queue');
+  const connection = reader.raw('connection');
+  const configKey = reader.string('configKey');
+  if (connection === undefined && configKey !== undefined && host?.connection === undefined) {
+    fail('queue.configKey', configKey, `Register that configuration with BullModule.forRoot('${configKey}', { connection }).`);
+  }
+  const batch = reader.section('batch');
+  const retry = reader.section('retry');
+  const keep = reader.section('keep');
+  const { batch: batches, retry: retries, keep: kept } = DEFAULTS;
+  const settings: MailQueueSettings = {
+    name,
+    target: parseTarget((connection ?? host?.connection ?? DEFAULT_CONNECTION) as StoreConnection),
+    limits,
+    lockTimeout,
+    batch: {
+      size: batch.integer('size', batches.size, 1, 10_000),
+      maxBytes: batch.integer('maxBytes', batches.maxBytes, 1_024, 64 * 1024 * 1024),
+      maxDuration: batch.duration('maxDuration', batches.maxDuration, 100),
+    },
+    worker: parseWorker(reader),
+    retry: {
+      attempts: retry.integer('attempts', retries.attempts, 1, 100),
+      maxAge: retry.duration('maxAge', retries.maxAge),
+      firstPause: retry.duration('firstPause', retries.firstPause),
+      maxPause: retry.duration('maxPause', retries.maxPause),
+    },
+    keep: { sent: keep.duration('sent', kept.sent), failed: keep.duration('failed', kept.failed) },
+  };
+  for (const section of [batch, retry, keep, reader]) section.end();
+  return settings;
+}
+
+function parseWorker(parent: OptionReader): MailQueueSettings['worker'] {
+  if (parent.raw('worker') === false) return false;
+  const reader = parent.section('worker');
+  const worker = {
+    batches: reader.integer('batches', DEFAULTS.worker.batches, 1, 100),
+    lockDuration: reader.duration('lockDuration', DEFAULTS.worker.lockDuration, 1_000),
+  };
+  reader.end();
+  return worker;
+}
+
+/** A lane without a way out would fail at the first mail; better now. */
+function checkLanes(transports: readonly Transport[], bulk: boolean, defaultLane: Lane): void {
+  if (!bulk && defaultLane === 'bulk') fail('defaultLane', defaultLane, "There is no bulk lane with queue: false; give 'priority'.");
+  for (const lane of bulk ? LANES : (['priority'] as const)) {
+    if (transports.some((transport) => transport.lanes.includes(lane))) continue;
+    throw new MailConfigError(
+      `No mail transport serves the ${lane} lane. Add '${lane}' to the \`lanes\` of one of transports` +
+        (lane === 'bulk' ? ', or set queue: false.' : '.'),
+    );
+  }
+}

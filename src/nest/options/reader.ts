@@ -1,0 +1,85 @@
+import { MailConfigError } from '../../errors.js';
+import { parseDuration } from '../../message/duration.js';
+
+/** Reads one object of options: each value by its name, checked, with its default. Unknown names are refused. */
+export class OptionReader {
+  private readonly values: Record<string, unknown>;
+  private readonly known = new Set<string>();
+
+  constructor(
+    value: unknown,
+    readonly path: string,
+  ) {
+    if (value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value))) {
+      fail(path, value, 'Give an object.');
+    }
+    this.values = (value ?? {}) as Record<string, unknown>;
+  }
+
+  raw(name: string): unknown {
+    this.known.add(name);
+    return this.values[name];
+  }
+
+  pathOf(name: string): string {
+    return this.path === '' ? name : `${this.path}.${name}`;
+  }
+
+  section(name: string): OptionReader {
+    return new OptionReader(this.raw(name), this.pathOf(name));
+  }
+
+  /** Milliseconds. */
+  duration(name: string, otherwise: number, min = 0): number {
+    const value = this.raw(name);
+    if (value === undefined) return otherwise;
+    const parsed = parseDuration(value);
+    if (parsed === undefined) fail(this.pathOf(name), value, "Give milliseconds or a string such as '30s', '15m' or '24h'.");
+    if (parsed < min) fail(this.pathOf(name), value, `Give at least ${min} ms.`);
+    return parsed;
+  }
+
+  integer(name: string, otherwise: number, min: number, max: number): number {
+    const value = this.raw(name);
+    if (value === undefined) return otherwise;
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
+    return fail(this.pathOf(name), value, `Give a whole number from ${min} to ${max}.`);
+  }
+
+  string(name: string): string | undefined {
+    const value = this.raw(name);
+    if (value === undefined || (typeof value === 'string' && value !== '')) return value;
+    return fail(this.pathOf(name), value, 'Give a string that is not empty.');
+  }
+
+  oneOf<T extends string>(name: string, choices: readonly T[], otherwise: T): T {
+    const value = this.raw(name);
+    if (value === undefined) return otherwise;
+    if (choices.includes(value as T)) return value as T;
+    return fail(this.pathOf(name), value, `Give one of ${choices.map((choice) => `'${choice}'`).join(', ')}.`);
+  }
+
+  /** Call when everything has been read: a misspelt option must not be passed over. */
+  end(): void {
+    for (const name of Object.keys(this.values)) {
+      if (this.known.has(name) || this.values[name] === undefined) continue;
+      throw new MailConfigError(
+        `The mail option ${this.pathOf(name)} is not known. Known here: ${[...this.known].sort().join(', ')}.`,
+      );
+    }
+  }
+}
+
+/** @throws MailConfigError always */
+export function fail(path: string, value: unknown, remedy: string): never {
+  throw new MailConfigError(`The mail option ${path} is ${show(value)}. ${remedy}`);
+}
+
+/** A value for a message, without credentials. */
+function show(value: unknown): string {
+  if (value === undefined) return 'missing';
+  if (typeof value === 'string') return JSON.stringify(value.replace(/\/\/[^@/]*@/, '//***@').slice(0, 200));
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value);
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

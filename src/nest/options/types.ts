@@ -1,0 +1,117 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { AddressInput } from '../../message/address.js';
+import type { Duration } from '../../message/duration.js';
+import type { Limits } from '../../message/limits.js';
+import type { Lane } from '../../message/message.js';
+import type { StoreConnection } from '../../store/target.js';
+import type { Transport } from '../../transport/transport.js';
+
+/** One SMTP provider. */
+export interface SmtpTransportConfig {
+  /** How messages, receipts and logs name it. */
+  name: string;
+  /** `smtp://user:pass@host:587` (STARTTLS where offered, required with a login) or `smtps://…` (TLS from the start). */
+  url: string;
+  /** Where it is. Transports of the module's own `region` are tried first. */
+  region?: string;
+  /** The lanes that may use it. Default: both. */
+  lanes?: readonly Lane[];
+  /** Connections per lane and process. Default 5. */
+  maxConnections?: number;
+  /** Messages before a connection is replaced. Default 1,000. */
+  maxMessages?: number;
+  /** An unused connection is closed after this long. Default `'1m'`. */
+  idleTimeout?: Duration;
+  /** DNS, TCP, TLS, greeting and login together. Default `'10s'`. */
+  connectTimeout?: Duration;
+  /** Silence of the server while a message is being sent. Default `'1m'`. */
+  socketTimeout?: Duration;
+  /** Node's TLS options, such as `ca`. Certificates are verified. */
+  tls?: TlsOptions;
+}
+
+/** A provider, or an object that is a transport itself, such as a test's. */
+export type TransportConfig = SmtpTransportConfig | Transport;
+
+/** The bulk lane. */
+export interface QueueConfig {
+  /**
+   * Where the queue lives: `redis://`, `rediss://`, `postgres://`, `pglite://./folder`, `pglite://memory`, an ioredis or
+   * a `pg.Pool` instance. Default: the connection of the application's own `BullModule.forRoot`, else
+   * `pglite://./.mail-queue`.
+   */
+  connection?: StoreConnection;
+  /** Picks a named `BullModule.forRoot(key, …)` configuration. */
+  configKey?: string;
+  batch?: {
+    /** Messages of one batch. Default 250. */
+    size?: number;
+    /** Bytes of JSON of one batch. Default 262,144. */
+    maxBytes?: number;
+    /** A batch is handed back after this long, so that others get their turn. Default `'10s'`. */
+    maxDuration?: Duration;
+  };
+  /** False makes a process that only queues. */
+  worker?:
+    | false
+    | {
+        /** Batches delivered at a time. Default 4. */
+        batches?: number;
+        /** A batch of a worker that has died is taken up by another within 1.5 times this long. Default `'10s'`. */
+        lockDuration?: Duration;
+      };
+  retry?: {
+    /** Answers about one recipient before it is given up. Default 5. */
+    attempts?: number;
+    /** Given up when this long has passed since the first attempt. Default `'24h'`. */
+    maxAge?: Duration;
+    /** Before the second attempt; doubles with each. Default `'1m'`. */
+    firstPause?: Duration;
+    /** The longest pause between attempts. Default `'1h'`. */
+    maxPause?: Duration;
+  };
+  keep?: {
+    /** How long messages that left can be asked for. Default `'1d'`. */
+    sent?: Duration;
+    /** How long failed ones can. Default `'30d'`. */
+    failed?: Duration;
+  };
+}
+
+/** The options of `MailModule.forRoot()`. */
+export interface MailModuleOptions {
+  /** The sender of messages that name none. */
+  from?: AddressInput;
+  /** Where this process runs. */
+  region?: string;
+  /** The ways out, in order of preference. */
+  transports: readonly TransportConfig[];
+  /** False leaves the priority lane alone and opens no store. */
+  queue?: QueueConfig | false;
+  priority?: {
+    /** For one `send()`: encoding, connecting and every transport. Default `'10s'`. */
+    timeout?: Duration;
+  };
+  attachments?: {
+    /** The only folder that attachments are read from by `path`. Default: none, paths are refused. */
+    allowedDir?: string;
+  };
+  limits?: Partial<Limits>;
+  /** The lane of messages that name none. Default `'priority'`. */
+  defaultLane?: Lane;
+  /** For `app.close()` to finish or record what is in flight. Default `'15s'`. */
+  shutdownTimeout?: Duration;
+}
+
+/** Makes the module's options; for `forRootAsync({ useClass })` and `useExisting`. */
+export interface MailOptionsFactory {
+  createMailOptions(): MailModuleOptions | Promise<MailModuleOptions>;
+}
+
+/** What stands outside the options, because Nest needs it before they are known. */
+export interface MailModuleExtras {
+  /** Of one of several mailers; injected with `@InjectMail(name)`. Letters, digits, `_` and `-`. Default: the one without. */
+  name?: string;
+  /** Default true. */
+  isGlobal?: boolean;
+}

@@ -1,0 +1,116 @@
+import {
+  createPostgresBackend,
+  createRedisBackend,
+  runMigrations,
+  withBackend,
+  type FlowProducer,
+  type IQueueBackend,
+  type Processor,
+  type Queue,
+  type Worker,
+  type WorkerOptions,
+} from 'bullmq';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Migrate, SqlPool, Store } from '../store/store.js';
+
+export type MailJobQueue = Queue<unknown, unknown, string>;
+
+/** BullMQ's classes, bound to one store. */
+export interface Backend {
+  readonly queue: MailJobQueue;
+  readonly flow: FlowProducer;
+  createWorker(
+    processor: Processor<unknown, unknown, string>,
+    options: Omit<WorkerOptions, 'connection'>,
+  ): Worker<unknown, unknown, string>;
+}
+
+/** BullMQ's own tables, beside ours. */
+export const migrateQueue: Migrate = async (client) => {
+  await runMigrations(client as Parameters<typeof runMigrations>[0]);
+};
+
+/** The host's queues are untouched: nothing here changes BullMQ's process-wide defaults. */
+export function createBackend(name: string, store: Store, onError: (error: Error) => void): Backend {
+  const parts = store.kind === 'redis' ? onRedis(name, store) : onSql(name, store);
+  parts.queue.on('error', onError);
+  parts.flow.on('error', onError);
+  return parts;
+}
+
+function onRedis(name: string, store: Extract<Store, { kind: 'redis' }>): Backend {
+  const classes = withBackend((...args: Parameters<typeof createRedisBackend>) =>
+    strict(createRedisBackend(...args)),
+  );
+  const producer = { connection: store.client, skipWaitingForReady: true, skipVersionCheck: true };
+  return {
+    queue: new classes.Queue(name, producer) as unknown as MailJobQueue,
+    flow: new classes.FlowProducer(producer) as unknown as FlowProducer,
+    createWorker: (processor, options) =>
+      new classes.Worker(name, processor, { ...options, connection: store.connectWorker() }) as unknown as Worker<
+        unknown,
+        unknown,
+        string
+      >,
+  };
+}
+
+function onSql(name: string, store: Extract<Store, { kind: 'postgres' | 'embedded' }>): Backend {
+  const classes = withBackend((...args: Parameters<typeof createPostgresBackend>) =>
+    passive(strict(createPostgresBackend(...args)), store.opened),
+  );
+  const connection = patient(store) as unknown as Parameters<typeof createPostgresBackend>[1]['connection'];
+  return {
+    queue: new classes.Queue(name, { connection }) as unknown as MailJobQueue,
+    flow: new classes.FlowProducer({ connection }) as unknown as FlowProducer,
+    createWorker: (processor, options) =>
+      new classes.Worker(name, processor, {
+        ...(options as object),
+        connection,
+      }) as unknown as Worker<unknown, unknown, string>,
+  };
+}
+
+/** `FlowProducer.addBulk` passes over the errors of single entries: a failed flush would look like a good one. */
+function strict<B extends IQueueBackend>(backend: B): B {
+  const addFlow = backend.addFlow.bind(backend);
+  backend.addFlow = async (entries) => {
+    const results = await addFlow(entries);
+    const failed = results.find(([error]) => error !== null);
+    if (failed) throw failed[0]!;
+    return results;
+  };
+  return backend;
+}
+
+/** A queue asks for its backend when it is made; that alone must not create an embedded store's folder. */
+function passive<B extends IQueueBackend>(backend: B, opened: Promise<void>): B {
+  const waitUntilReady = backend.waitUntilReady.bind(backend);
+  backend.waitUntilReady = () => opened.then(waitUntilReady);
+  return backend;
+}
+
+const CONNECT_EVERY = 1_000;
+
+/**
+ * A queue whose first connection fails stays broken for good. Here the first connection waits until the database can be
+ * reached; our own calls have asked `store.ready()` before and were told at once.
+ */
+function patient(store: Extract<Store, { kind: 'postgres' | 'embedded' }>): SqlPool {
+  const { pool } = store;
+  return Object.create(pool, {
+    connect: {
+      value: async () => {
+        for (;;) {
+          try {
+            await store.ready();
+            return await pool.connect();
+          } catch (error) {
+            if (store.closed) throw error;
+            await sleep(CONNECT_EVERY, undefined, { ref: false });
+          }
+        }
+      },
+    },
+  }) as SqlPool;
+}

@@ -1,0 +1,109 @@
+import type { BatchWork } from '../delivery/batch.js';
+import type { Address } from '../message/address.js';
+import { envelopeRecipients, type Attachment, type Content, type Message, type Urgency } from '../message/message.js';
+import { compileContent } from '../mime/merge.js';
+
+/** Raised when a worker of an older release could not read what a newer producer wrote. */
+export const BATCH_VERSION = 1;
+
+/** An attachment whose bytes lie in the store under their hash. */
+export type StoredAttachment = Omit<Attachment, 'content'> & { blob: string; bytes: number };
+
+/** What the messages of a batch share, stored once. */
+export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | 'html'> & {
+  cc: Address[];
+  bcc: Address[];
+  attachments: StoredAttachment[];
+  subject?: string;
+  text?: string;
+  html?: string;
+};
+
+/** One message of a batch: a recipient of a campaign, or what a single `send()` does not share with its neighbours. */
+export interface BatchItem {
+  to: Address[];
+  subject?: string;
+  text?: string;
+  html?: string;
+  context?: Record<string, unknown>;
+  group?: string;
+  key?: string;
+}
+
+/** One BullMQ job: messages that share their meta. */
+export interface Batch {
+  v: typeof BATCH_VERSION;
+  id: string;
+  createdAt: number;
+  urgency: Urgency;
+  campaign?: { id: string; number: number };
+  /** Set for campaigns: merge fields are filled in, and what a missing one becomes. */
+  merge?: 'error' | 'empty';
+  shared: SharedContent;
+  groups?: Record<string, Record<string, unknown>>;
+  items: BatchItem[];
+  transport?: string;
+  sendAt?: number;
+  expiresAt?: number;
+}
+
+/** A job's data, or why it cannot be delivered. Nothing is delivered of a batch that is not understood as a whole. */
+export function readBatch(data: unknown): { batch: Batch } | { problem: string } {
+  if (typeof data !== 'object' || data === null) return { problem: 'The batch is malformed: it is not an object' };
+  const { v, id, shared, items } = data as Partial<Batch>;
+  if (typeof v !== 'number') return { problem: 'The batch is malformed: it has no format version' };
+  if (v > BATCH_VERSION) {
+    return {
+      problem: `The batch has format version ${v as number}; this worker reads up to ${BATCH_VERSION}. Update it, then retry the job.`,
+    };
+  }
+  if (typeof id !== 'string' || typeof shared !== 'object' || shared === null || !Array.isArray(items)) {
+    return { problem: 'The batch is malformed: id, shared or items is missing' };
+  }
+  if (items.length === 0) return { problem: 'The batch is empty' };
+  if (!Array.isArray(shared.cc) || !Array.isArray(shared.bcc) || typeof shared.from?.address !== 'string') {
+    return { problem: 'The batch is malformed: its shared part has no sender' };
+  }
+  const bad = items.findIndex((item) => !Array.isArray(item?.to) || !item.to.every((to) => typeof to?.address === 'string'));
+  if (bad >= 0) return { problem: `The batch is malformed: item ${bad} has no recipients` };
+  return { batch: data as Batch };
+}
+
+/** The batch as the delivery step takes it. @param blobs the attachments' bytes by their hash */
+export function workOf(batch: Batch, blobs: ReadonlyMap<string, Buffer>): BatchWork {
+  const recipients = batch.items.map((item) => itemRecipients(batch, item));
+  const attachments = batch.shared.attachments.map(({ blob, bytes: _, ...rest }) => ({ ...rest, content: blobs.get(blob)! }));
+  const content: Content = { ...batch.shared, subject: batch.shared.subject ?? '', attachments };
+  const fill = batch.merge === undefined ? () => content : compileContent(content, batch.merge);
+  return {
+    id: batch.id,
+    size: batch.items.length,
+    recipients: (index) => recipients[index]!,
+    message(index): Message {
+      const { to, subject, text, html, context = {}, group } = batch.items[index]!;
+      const filled = fill({ context, group: (group !== undefined && batch.groups?.[group]) || {} });
+      return {
+        ...filled,
+        ...(subject === undefined ? {} : { subject }),
+        ...(text === undefined ? {} : { text }),
+        ...(html === undefined ? {} : { html }),
+        to,
+        cc: batch.shared.cc,
+        bcc: batch.shared.bcc,
+      };
+    },
+    date: new Date(batch.sendAt ?? batch.createdAt),
+    ...(batch.transport === undefined ? {} : { transport: batch.transport }),
+    ...(batch.expiresAt === undefined ? {} : { expiresAt: batch.expiresAt }),
+  };
+}
+
+/** The envelope recipients of one message of the batch. */
+export function itemRecipients(batch: Batch, item: BatchItem): string[] {
+  return envelopeRecipients({ to: item.to, cc: batch.shared.cc, bcc: batch.shared.bcc });
+}
+
+/** Recipients of all messages together: what a report counts. */
+export function recipientCount(batch: Batch): number {
+  return batch.items.reduce((sum, item) => sum + itemRecipients(batch, item).length, 0);
+}

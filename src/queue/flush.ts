@@ -1,0 +1,96 @@
+import { MailQueueUnavailableError, reasonOf } from '../errors.js';
+import type { Store } from '../store/store.js';
+import type { Backend } from './backend.js';
+import type { Batch } from './batch.js';
+import { jobPriority } from './urgency.js';
+
+/** A flush without an answer for this long is taken as failed. */
+const ANSWER_WITHIN = 10_000;
+
+/** BullMQ's retry of a job is not a message's retry: a batch leaves the queue only when its ledger says so. */
+const FOREVER = 1_000_000;
+
+/** Adds batches to the queue, all or none of them. */
+export class Flusher {
+  constructor(
+    private readonly queueName: string,
+    private readonly store: Store,
+    private readonly backend: Backend,
+  ) {}
+
+  /**
+   * Resolves when all batches are durable. Job ids are the batches' own, so a flush whose answer was lost is repeated
+   * without harm.
+   *
+   * @throws MailQueueUnavailableError with outcome `unknown` when they may have been queued all the same
+   */
+  async flush(batches: readonly Batch[]): Promise<void> {
+    await this.reach();
+    try {
+      await within(ANSWER_WITHIN, this.add(batches));
+    } catch (first) {
+      try {
+        await this.reach();
+        await within(ANSWER_WITHIN, this.add(batches));
+      } catch (error) {
+        const outcome = neverLeft(first) && neverLeft(error) ? 'not-sent' : 'unknown';
+        throw unavailable(error, outcome);
+      }
+    }
+  }
+
+  /** @throws MailQueueUnavailableError */
+  async reach(): Promise<void> {
+    try {
+      await this.store.ready();
+    } catch (error) {
+      throw error instanceof MailQueueUnavailableError ? error : unavailable(error, 'not-sent');
+    }
+  }
+
+  private async add(batches: readonly Batch[]): Promise<void> {
+    const now = Date.now();
+    await this.backend.flow.addBulk(
+      batches.map((batch) => ({
+        name: batch.campaign ? 'campaign' : 'mail',
+        queueName: this.queueName,
+        data: batch,
+        opts: {
+          jobId: batch.id,
+          priority: jobPriority(batch.urgency, batch.campaign?.number ?? 0),
+          attempts: FOREVER,
+          backoff: { type: 'fixed', delay: 1_000 },
+          stackTraceLimit: 1,
+          ...(batch.sendAt !== undefined && batch.sendAt > now ? { delay: batch.sendAt - now } : {}),
+        },
+      })),
+    );
+  }
+}
+
+function unavailable(cause: unknown, outcome: 'not-sent' | 'unknown'): MailQueueUnavailableError {
+  const doubt = outcome === 'unknown' ? ' The mail may have been queued.' : '';
+  return new MailQueueUnavailableError(
+    `The mail queue's store cannot be used: ${reasonOf(cause)}.${doubt} Check queue.connection and that its server is up.`,
+    { cause, outcome },
+  );
+}
+
+/** ioredis refuses a command that it could not even write. */
+function neverLeft(error: unknown): boolean {
+  if (error instanceof MailQueueUnavailableError) return error.outcome === 'not-sent';
+  const text = reasonOf(error);
+  return /isn't writeable|ECONNREFUSED|ENOTFOUND|EHOSTUNREACH/.test(text);
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,15 @@
+/** The names of the records beside the queue. */
+export const keys = {
+  /** A batch's facts: one field a checkpoint. */
+  ledger: (batch: string) => `ledger/${batch}`,
+  /** Messages of a batch that somebody cancelled, by their place. */
+  marks: (batch: string) => `marks/${batch}`,
+  campaign: (id: string) => `campaign/${id}`,
+  /** A campaign's batches: one field each, how far it has come. */
+  progress: (id: string) => `progress/${id}`,
+  /** Held by the process that is queueing a campaign. */
+  producer: (id: string) => `producer/${id}`,
+  blob: (hash: string) => `blob/${hash}`,
+  /** The outcome of a priority message. */
+  mail: (id: string) => `mail/${id}`,
+};

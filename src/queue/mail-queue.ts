@@ -1,0 +1,160 @@
+import type { Queue } from 'bullmq';
+import { MailDeliveryError, MailQueueUnavailableError, reasonOf } from '../errors.js';
+import type { SentReceipt } from '../delivery/priority.js';
+import type { RetryPolicy } from '../delivery/retry.js';
+import type { Limits } from '../message/limits.js';
+import type { BulkMailInput, Message, Travel } from '../message/message.js';
+import type { ParsedBulk } from '../message/parse.js';
+import { openStore } from '../store/open.js';
+import type { Store } from '../store/store.js';
+import type { StoreTarget } from '../store/target.js';
+import type { Routes } from '../transport/route.js';
+import { createBackend, migrateQueue, type Backend } from './backend.js';
+import { Blobs } from './blobs.js';
+import { CampaignProducer, type CampaignReceipt } from './campaign-producer.js';
+import { Control } from './control.js';
+import { Flusher } from './flush.js';
+import { keys } from './keys.js';
+import type { BatchLimits } from './packer.js';
+import { priorityFields } from './priority-record.js';
+import { Producer, type QueuedReceipt } from './producer.js';
+import { Reader } from './reader.js';
+import { Checkpoints } from './store-ledger.js';
+import { Sweep, type Keep } from './sweep.js';
+import { MailWorker } from './worker.js';
+
+/** The bulk lane's settings, checked. Times are milliseconds. */
+export interface MailQueueSettings {
+  /** The BullMQ queue: `mail`, or `mail-<name>`. */
+  name: string;
+  target: StoreTarget;
+  batch: BatchLimits & { maxDuration: number };
+  /** False makes a producer-only process. */
+  worker: false | { batches: number; lockDuration: number };
+  retry: RetryPolicy;
+  keep: Keep;
+  limits: Limits;
+  /** How long another process may take to let go of an embedded store. */
+  lockTimeout: number;
+}
+
+/** The bulk lane: everything that happens between `queued` and the transports. */
+export class MailQueue {
+  readonly reader: Reader;
+  readonly control: Control;
+  private readonly blobs: Blobs;
+  private readonly flusher: Flusher;
+  private readonly producer: Producer;
+  private readonly campaigns: CampaignProducer;
+  private readonly worker: MailWorker | undefined;
+  private readonly sweep: Sweep;
+
+  private constructor(
+    private readonly settings: MailQueueSettings,
+    private readonly store: Store,
+    private readonly backend: Backend,
+    routes: Routes,
+    private readonly onError: (error: Error) => void,
+  ) {
+    const { records } = store;
+    const { queue } = backend;
+    this.blobs = new Blobs(records);
+    this.flusher = new Flusher(settings.name, store, backend);
+    this.reader = new Reader(queue, records);
+    this.control = new Control(queue, records, this.reader);
+    this.producer = new Producer(this.flusher, this.blobs, settings.batch.size);
+    this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, {
+      ...settings.batch,
+      limits: settings.limits,
+    });
+    this.sweep = new Sweep(queue, records, this.reader, settings.keep, onError);
+    if (settings.worker) {
+      this.worker = new MailWorker(
+        backend,
+        store,
+        new Checkpoints(records, onError),
+        this.blobs,
+        routes,
+        { ...settings.worker, maxDuration: settings.batch.maxDuration, retry: settings.retry },
+        onError,
+      );
+    }
+  }
+
+  /** Connects nothing yet. @throws MailConfigError when the store's package is not installed */
+  static async create(
+    settings: MailQueueSettings,
+    routes: Routes,
+    onError: (error: Error) => void,
+  ): Promise<MailQueue> {
+    const { name, target, lockTimeout } = settings;
+    const store = await openStore(target, { name, migrate: migrateQueue, lockTimeout, onError });
+    return new MailQueue(settings, store, createBackend(name, store, onError), routes, onError);
+  }
+
+  /** BullMQ's own queue, for `@InjectQueue` and dashboards. */
+  get bullQueue(): Queue {
+    return this.backend.queue;
+  }
+
+  /**
+   * Opens the store if it is there and starts the worker. An embedded store that does not exist yet is created by the
+   * first bulk mail; one that cannot be reached is waited for.
+   */
+  async start(): Promise<void> {
+    this.worker?.start();
+    if (this.worker) this.sweep.start();
+    if (!(await this.store.exists())) return;
+    if (this.store.kind === 'embedded') await this.store.ready();
+    else this.store.ready().catch(this.onError);
+  }
+
+  send(message: Message & Travel): Promise<QueuedReceipt> {
+    return this.producer.send(message);
+  }
+
+  sendBulk(
+    bulk: ParsedBulk,
+    input: Pick<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>,
+  ): Promise<CampaignReceipt> {
+    return this.campaigns.send(bulk, input);
+  }
+
+  /**
+   * Asks the store something. Where nothing was ever queued there is nothing to ask, and nothing is created for it.
+   *
+   * @throws MailQueueUnavailableError
+   */
+  async ask<T>(question: () => Promise<T>, otherwise: T): Promise<T> {
+    if (!(await this.store.exists())) return otherwise;
+    await this.flusher.reach();
+    try {
+      return await question();
+    } catch (error) {
+      if (error instanceof MailQueueUnavailableError) throw error;
+      throw new MailQueueUnavailableError(`The mail queue's store did not answer: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+
+  /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */
+  recordPriority(result: SentReceipt | MailDeliveryError, messageId: string): void {
+    const at = Date.now();
+    const kept = result instanceof MailDeliveryError ? this.settings.keep.failed : this.settings.keep.sent;
+    const fields = priorityFields(result, messageId, at);
+    void this.ask(() => this.store.records.putIfAbsent(keys.mail(result.id), fields, at + kept), false).catch(
+      this.onError,
+    );
+  }
+
+  /** Takes no more work, and finishes or records what is in flight. */
+  async stopWorker(within: number): Promise<void> {
+    this.sweep.stop();
+    await this.worker?.stop(within);
+  }
+
+  async close(): Promise<void> {
+    await this.producer.idle();
+    await Promise.all([this.backend.queue.close(), this.backend.flow.close()]).catch(this.onError);
+    await this.store.close();
+  }
+}

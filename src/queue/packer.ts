@@ -1,0 +1,94 @@
+import { batchId } from '../message/ids.js';
+import type { Recipient } from '../message/message.js';
+import type { ParsedBulk } from '../message/parse.js';
+import type { Batch, BatchItem, SharedContent, StoredAttachment } from './batch.js';
+
+export interface BatchLimits {
+  /** Recipients of a batch. */
+  size: number;
+  /** Bytes of JSON of a batch, attachments not counted. */
+  maxBytes: number;
+}
+
+/** Packs a campaign's recipients into batches, in order. */
+export class Packer {
+  private readonly shared: SharedContent;
+  private readonly sharedBytes: number;
+  private items: BatchItem[] = [];
+  private groups: Record<string, Record<string, unknown>> = {};
+  private bytes: number;
+  private readonly taken = new WeakMap<Batch, number>();
+
+  /** @param number of the next batch */
+  constructor(
+    private readonly campaignId: string,
+    private readonly bulk: ParsedBulk,
+    attachments: StoredAttachment[],
+    private readonly limits: BatchLimits,
+    private number: number,
+  ) {
+    const { from, replyTo, headers, subject, text, html } = bulk;
+    this.shared = {
+      from,
+      replyTo,
+      headers,
+      subject,
+      cc: [],
+      bcc: [],
+      attachments,
+      ...(text === undefined ? {} : { text }),
+      ...(html === undefined ? {} : { html }),
+    };
+    this.sharedBytes = JSON.stringify(this.shared).length;
+    this.bytes = this.sharedBytes;
+  }
+
+  /** About how many bytes of JSON a batch of this packer has. */
+  bytesOf(batch: Batch): number {
+    return this.taken.get(batch) ?? 0;
+  }
+
+  /** Adds a recipient; returns the batch before it when that is full. */
+  add({ to, context, group, idempotencyKey }: Recipient): Batch | undefined {
+    const item: BatchItem = { to: [to] };
+    if (context) item.context = context;
+    if (idempotencyKey !== undefined) item.key = idempotencyKey;
+    let bytes = JSON.stringify(item).length;
+    if (group !== undefined) {
+      item.group = group;
+      if (!Object.hasOwn(this.groups, group)) bytes += JSON.stringify(this.bulk.groups[group]).length;
+    }
+    const full = this.items.length >= this.limits.size || this.bytes + bytes > this.limits.maxBytes;
+    const batch = full ? this.take() : undefined;
+    if (group !== undefined) this.groups[group] = this.bulk.groups[group]!;
+    this.items.push(item);
+    this.bytes += bytes;
+    return batch;
+  }
+
+  /** The batch that is being filled, or undefined when it is empty. */
+  take(): Batch | undefined {
+    if (this.items.length === 0) return undefined;
+    const { transport, sendAt, expiresAt, urgency = 'low', missingFields } = this.bulk;
+    const batch: Batch = {
+      v: 1,
+      id: batchId(this.campaignId, this.number),
+      createdAt: Date.now(),
+      urgency,
+      campaign: { id: this.campaignId, number: this.number },
+      merge: missingFields,
+      shared: this.shared,
+      items: this.items,
+      ...(Object.keys(this.groups).length > 0 ? { groups: this.groups } : {}),
+      ...(transport === undefined ? {} : { transport }),
+      ...(sendAt === undefined ? {} : { sendAt }),
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+    };
+    this.taken.set(batch, this.bytes);
+    this.number++;
+    this.items = [];
+    this.groups = {};
+    this.bytes = this.sharedBytes;
+    return batch;
+  }
+}

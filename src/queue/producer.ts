@@ -1,0 +1,106 @@
+import { MailQueueUnavailableError } from '../errors.js';
+import { messageId, messageIdHeader, newId } from '../message/ids.js';
+import type { Message, Travel, Urgency } from '../message/message.js';
+import type { Batch, BatchItem, StoredAttachment } from './batch.js';
+import type { Blobs } from './blobs.js';
+import type { Flusher } from './flush.js';
+import { GroupCommit } from './group-commit.js';
+
+/** The message is durably in the queue. It has not been sent yet. */
+export interface QueuedReceipt {
+  status: 'queued';
+  id: string;
+  messageId: string;
+  lane: 'bulk';
+}
+
+interface Pending {
+  message: Message & Travel;
+  attachments: StoredAttachment[];
+  bytes: number;
+  receipt?: QueuedReceipt;
+}
+
+const MAX_FLUSH_BYTES = 4 * 1024 * 1024;
+
+/** Queues single messages. Those that are sent while a flush is under way share the next one. */
+export class Producer {
+  private readonly commit: GroupCommit<Pending>;
+
+  constructor(
+    private readonly flusher: Flusher,
+    private readonly blobs: Blobs,
+    private readonly batchSize: number,
+  ) {
+    this.commit = new GroupCommit(
+      (group) => this.write(group),
+      ({ bytes }) => bytes,
+      MAX_FLUSH_BYTES,
+    );
+  }
+
+  /** @throws MailQueueUnavailableError */
+  async send(message: Message & Travel): Promise<QueuedReceipt> {
+    if (message.attachments.length > 0) await this.flusher.reach();
+    const pending: Pending = {
+      message,
+      attachments: await this.blobs.put(message.attachments, message.sendAt),
+      bytes: 500 + 2 * ((message.text?.length ?? 0) + (message.html?.length ?? 0)),
+    };
+    await this.commit.add(pending);
+    return pending.receipt!;
+  }
+
+  /** Resolves when everything accepted so far has been written or refused. */
+  async idle(): Promise<void> {
+    await this.commit.idle();
+  }
+
+  private async write(group: readonly Pending[]): Promise<void> {
+    const batches = groupByMeta(group, this.batchSize);
+    try {
+      await this.flusher.flush(batches);
+    } catch (error) {
+      if (!(error instanceof MailQueueUnavailableError)) throw error;
+      const ids = group.flatMap(({ receipt }) => (receipt ? [receipt.id] : []));
+      throw new MailQueueUnavailableError(error.message, { cause: error.cause, outcome: error.outcome, ids });
+    }
+  }
+}
+
+/** One batch for messages with the same meta, in the order of their arrival. */
+function groupByMeta(group: readonly Pending[], size: number): Batch[] {
+  const open = new Map<string, Batch>();
+  const batches: Batch[] = [];
+  for (const pending of group) {
+    const meta = metaOf(pending);
+    const key = JSON.stringify(meta);
+    let batch = open.get(key);
+    if (!batch || batch.items.length >= size) {
+      batch = { v: 1, id: newId('m'), createdAt: Date.now(), ...meta, items: [] };
+      open.set(key, batch);
+      batches.push(batch);
+    }
+    const { message } = pending;
+    const id = messageId(batch.id, batch.items.push(itemOf(message)) - 1);
+    pending.receipt = { status: 'queued', id, messageId: messageIdHeader(id, message.from.address), lane: 'bulk' };
+  }
+  return batches;
+}
+
+function metaOf({ message, attachments }: Pending): Pick<Batch, 'shared' | 'transport' | 'sendAt' | 'expiresAt'> & {
+  urgency: Urgency;
+} {
+  const { from, replyTo, headers, cc, bcc, transport, sendAt, expiresAt, urgency = 'normal' } = message;
+  return {
+    urgency,
+    shared: { from, replyTo, headers, cc, bcc, attachments },
+    ...(transport === undefined ? {} : { transport }),
+    ...(sendAt === undefined ? {} : { sendAt }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  };
+}
+
+function itemOf({ to, subject, text, html }: Message): BatchItem {
+  return { to, subject, ...(text === undefined ? {} : { text }), ...(html === undefined ? {} : { html }) };
+}

@@ -1,0 +1,185 @@
+import type { Job } from 'bullmq';
+import { LedgerView } from '../delivery/ledger.js';
+import { batchId, splitMessageId } from '../message/ids.js';
+import type { Records } from '../store/records.js';
+import type { MailJobQueue } from './backend.js';
+import { readBatch, type Batch } from './batch.js';
+import { readRecord, type CampaignRecord } from './campaign-record.js';
+import { keys } from './keys.js';
+import { readProgress } from './progress.js';
+import { readPriorityStatus } from './priority-record.js';
+import { isPending, statusOf, type MailStatus, type Waiting } from './status.js';
+import { readFacts } from './store-ledger.js';
+
+/** A batch with what is known of it. */
+export interface KnownBatch {
+  batch: Batch;
+  view: LedgerView;
+  job: Job<unknown, unknown, string>;
+  /** What its message at this place is doing if nothing is recorded about it. */
+  waiting(index: number): Waiting;
+}
+
+/** How a campaign is doing. Numbers are recipients. */
+export interface CampaignReport {
+  id: string;
+  name?: string;
+  state: 'queueing' | 'running' | 'paused' | 'suspended' | 'completed' | 'cancelled' | 'incomplete';
+  /** Accepted into the queue so far; all of the campaign unless it is `queueing` or `incomplete`. */
+  total: number;
+  /** Not tried yet. */
+  queued: number;
+  sent: number;
+  failed: number;
+  /** Tried, and to be tried again. */
+  deferred: number;
+  cancelled: number;
+  expired: number;
+  startedAt: Date;
+  finishedAt?: Date;
+  lastError?: string;
+}
+
+/** The batches in the queue by what they are doing, and how long the oldest has been waiting. */
+export interface QueueReport {
+  /** The whole queue is paused. */
+  paused: boolean;
+  batches: {
+    waiting: number;
+    /** Scheduled, or waiting for their next attempt. */
+    delayed: number;
+    active: number;
+    finished: number;
+    /** Could not be read by a worker, and lie aside with the reason. */
+    setAside: number;
+  };
+  /** When the oldest of the waiting batches was queued. */
+  oldestWaiting?: Date;
+}
+
+/** A producer that has not been heard of for longer has died. */
+const PRODUCER_SILENCE = 30_000;
+const READ_AHEAD = 20;
+
+/** Answers what became of messages. Reads only. */
+export class Reader {
+  constructor(
+    private readonly queue: MailJobQueue,
+    private readonly records: Records,
+  ) {}
+
+  async status(id: string): Promise<MailStatus | undefined> {
+    const place = splitMessageId(id);
+    if (!place) {
+      const [fields] = await this.records.get([keys.mail(id)]);
+      return fields && readPriorityStatus(id, fields);
+    }
+    const known = await this.batch(place.batch);
+    if (!known || place.index >= known.batch.items.length) return undefined;
+    return statusOf(known.batch, place.index, known.view, known.waiting(place.index));
+  }
+
+  async campaign(id: string): Promise<CampaignReport | undefined> {
+    const [fields, progress] = await this.records.get([keys.campaign(id), keys.progress(id)]);
+    if (!fields) return undefined;
+    const record = readRecord(fields);
+    const { sent, failed, deferred, expired, cancelled, at } = readProgress(progress);
+    const settled = sent + failed + expired + cancelled;
+    const open = record.queued - settled;
+    const state = stateOf(record, open);
+    const stopped = record.cancelled ? open : 0;
+    return {
+      id,
+      state,
+      total: record.queued,
+      queued: Math.max(0, open - deferred - stopped),
+      sent,
+      failed,
+      deferred: record.cancelled ? 0 : deferred,
+      cancelled: cancelled + stopped,
+      expired,
+      startedAt: new Date(record.startedAt),
+      ...(record.name === undefined ? {} : { name: record.name }),
+      ...(open <= 0 && record.complete ? { finishedAt: new Date(at || record.startedAt) } : {}),
+      ...(record.lastError === undefined ? {} : { lastError: record.lastError }),
+    };
+  }
+
+  /** The messages of a campaign that failed, with the server's words. */
+  async *failures(campaignId: string): AsyncIterable<MailStatus> {
+    for await (const status of this.messages(campaignId)) if (status.state === 'failed') yield status;
+  }
+
+  /** The messages of a campaign that are still to be served. */
+  async *remaining(campaignId: string): AsyncIterable<MailStatus> {
+    for await (const status of this.messages(campaignId)) if (isPending(status.state)) yield status;
+  }
+
+  async report(): Promise<QueueReport> {
+    const [counts, paused, oldest] = await Promise.all([
+      this.queue.getJobCounts('wait', 'prioritized', 'delayed', 'active', 'completed', 'failed'),
+      this.queue.isPaused(),
+      this.oldestWaiting(),
+    ]);
+    const { wait = 0, prioritized = 0, delayed = 0, active = 0, completed = 0, failed = 0 } = counts;
+    const waiting = wait + prioritized;
+    return {
+      paused,
+      batches: { waiting, delayed, active, finished: completed, setAside: failed },
+      ...(oldest === undefined ? {} : { oldestWaiting: new Date(oldest) }),
+    };
+  }
+
+  /** The batches of a campaign, in order. Those past retention are left out. */
+  async *batches(campaignId: string): AsyncIterable<KnownBatch> {
+    const [fields] = await this.records.get([keys.campaign(campaignId)]);
+    if (!fields) return;
+    const { batches } = readRecord(fields);
+    for (let from = 0; from < batches; from += READ_AHEAD) {
+      const numbers = Array.from({ length: Math.min(READ_AHEAD, batches - from) }, (_, index) => from + index);
+      const known = await Promise.all(numbers.map((number) => this.batch(batchId(campaignId, number))));
+      for (const one of known) if (one) yield one;
+    }
+  }
+
+  async batch(id: string): Promise<KnownBatch | undefined> {
+    const job = await this.queue.getJob(id);
+    const read = job ? readBatch(job.data) : undefined;
+    if (!job || !read || 'problem' in read) return undefined;
+    const { batch } = read;
+    const wanted = [keys.ledger(id), keys.marks(id), ...(batch.campaign ? [keys.campaign(batch.campaign.id)] : [])];
+    const [[facts, marks, campaign], state] = await Promise.all([this.records.get(wanted), job.getState()]);
+    const cancelled = campaign !== undefined && readRecord(campaign).cancelled;
+    const scheduled = batch.sendAt !== undefined && batch.sendAt > Date.now();
+    const waiting = (index: number): Waiting => {
+      if (cancelled) return 'cancelled';
+      if (state === 'active') return 'sending';
+      if (marks?.[index] !== undefined) return 'cancelled';
+      return scheduled ? 'scheduled' : 'queued';
+    };
+    return { batch, view: new LedgerView(readFacts(facts)), job, waiting };
+  }
+
+  private async *messages(campaignId: string): AsyncIterable<MailStatus> {
+    for await (const { batch, view, waiting } of this.batches(campaignId)) {
+      for (let index = 0; index < batch.items.length; index++) yield statusOf(batch, index, view, waiting(index));
+    }
+  }
+
+  private async oldestWaiting(): Promise<number | undefined> {
+    const heads = await Promise.all(
+      (['wait', 'prioritized'] as const).map((state) => this.queue.getJobs([state], 0, 0, true)),
+    );
+    const times = heads.flat().flatMap((job) => (job ? [job.timestamp] : []));
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+}
+
+function stateOf(record: CampaignRecord, open: number): CampaignReport['state'] {
+  if (record.cancelled) return 'cancelled';
+  if (!record.complete) {
+    return record.failed || Date.now() - record.seenAt > PRODUCER_SILENCE ? 'incomplete' : 'queueing';
+  }
+  if (open <= 0) return 'completed';
+  return record.paused ? 'paused' : 'running';
+}

@@ -1,0 +1,109 @@
+import { messageId, messageIdHeader } from '../message/ids.js';
+import type { Lane } from '../message/message.js';
+import { slotOf } from '../delivery/batch.js';
+import { isSettled, type Fact, type LedgerView, type SlotState } from '../delivery/ledger.js';
+import { itemRecipients, type Batch } from './batch.js';
+
+export type MailState =
+  | 'queued'
+  | 'scheduled'
+  | 'sending'
+  | 'deferred'
+  | 'sent'
+  | 'failed'
+  | 'cancelled'
+  | 'expired'
+  | 'suspended';
+
+/** What is known of one envelope recipient. */
+export interface RecipientStatus {
+  address: string;
+  state: MailState;
+  /** The server's own words. */
+  reply?: string;
+  replyCode?: number;
+  enhancedCode?: string;
+  transport?: string;
+  /** The provider's own id of the message, where it gives one. */
+  providerId?: string;
+  attempts: number;
+  at?: Date;
+  /** When it is tried again. */
+  nextAttemptAt?: Date;
+}
+
+/** Where a message is. */
+export interface MailStatus {
+  id: string;
+  messageId: string;
+  lane: Lane;
+  /** Of the whole message: `failed` when a recipient failed and none is pending. */
+  state: MailState;
+  campaignId?: string;
+  recipients: RecipientStatus[];
+  /** Of the latest answer about any recipient. */
+  transport?: string;
+  reply?: string;
+  replyCode?: number;
+  enhancedCode?: string;
+  attempts: number;
+  /** When the state was reached. */
+  at?: Date;
+  nextAttemptAt?: Date;
+}
+
+/** What a message is doing whose recipient nothing has been recorded about. */
+export type Waiting = Extract<MailState, 'queued' | 'scheduled' | 'sending' | 'cancelled'>;
+
+/** The status of one message of a batch. */
+export function statusOf(batch: Batch, index: number, view: LedgerView, waiting: Waiting): MailStatus {
+  const item = batch.items[index]!;
+  const addresses = itemRecipients(batch, item);
+  const work = { recipients: () => addresses };
+  const recipients = addresses.map((address, recipient) =>
+    recipientStatus(address, view.get(slotOf(work, index, recipient)), waiting),
+  );
+  const id = messageId(batch.id, index);
+  const latest = recipients.reduce((a, b) => ((b.at?.getTime() ?? 0) > (a.at?.getTime() ?? 0) ? b : a));
+  const { address: _, state: __, attempts: ___, ...details } = latest;
+  return {
+    id,
+    messageId: messageIdHeader(id, batch.shared.from.address),
+    lane: 'bulk',
+    state: overall(recipients.map(({ state }) => state)),
+    recipients,
+    attempts: Math.max(...recipients.map(({ attempts }) => attempts)),
+    ...(batch.campaign ? { campaignId: batch.campaign.id } : {}),
+    ...details,
+  };
+}
+
+function recipientStatus(address: string, known: SlotState | undefined, waiting: Waiting): RecipientStatus {
+  if (!known) return { address, state: waiting, attempts: 0 };
+  const { fact, attempts } = known;
+  const state = stateOf(fact, waiting);
+  const details: Partial<RecipientStatus> = {};
+  if ('reply' in fact) details.reply = fact.reply;
+  if ('transport' in fact && fact.transport !== undefined) details.transport = fact.transport;
+  if ('replyCode' in fact && fact.replyCode !== undefined) details.replyCode = fact.replyCode;
+  if ('enhancedCode' in fact && fact.enhancedCode !== undefined) details.enhancedCode = fact.enhancedCode;
+  if ('providerId' in fact && fact.providerId !== undefined) details.providerId = fact.providerId;
+  if (fact.kind === 'deferred' && state === 'deferred') details.nextAttemptAt = new Date(fact.until);
+  return { address, state, attempts, at: new Date(fact.at), ...details };
+}
+
+function stateOf(fact: Fact, waiting: Waiting): MailState {
+  if (fact.kind === 'trouble') return waiting;
+  return isSettled(fact.kind) || waiting !== 'cancelled' ? fact.kind : 'cancelled';
+}
+
+/** Pending states first: a message is settled when all of its recipients are. */
+const ORDER: readonly MailState[] = ['sending', 'deferred', 'queued', 'scheduled', 'failed', 'sent', 'expired', 'cancelled'];
+
+function overall(states: readonly MailState[]): MailState {
+  return ORDER.find((state) => states.includes(state)) ?? 'queued';
+}
+
+export function isPending(state: MailState): boolean {
+  return state === 'queued' || state === 'scheduled' || state === 'sending' || state === 'deferred';
+}

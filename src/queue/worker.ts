@@ -1,0 +1,190 @@
+import { DelayedError, UnrecoverableError, type Job, type Worker } from 'bullmq';
+import { setMaxListeners } from 'node:events';
+import { deliverBatch, type BatchResult } from '../delivery/batch.js';
+import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
+import { reasonOf } from '../errors.js';
+import type { Records } from '../store/records.js';
+import type { Store } from '../store/store.js';
+import type { Routes } from '../transport/route.js';
+import type { Backend } from './backend.js';
+import { readBatch, workOf, type Batch } from './batch.js';
+import type { Blobs } from './blobs.js';
+import { readRecord } from './campaign-record.js';
+import { keys } from './keys.js';
+import { Lease } from './lease.js';
+import { readFacts, type Checkpoints, type StoreLedger } from './store-ledger.js';
+
+export interface WorkerSettings {
+  /** Batches at a time. */
+  batches: number;
+  /** A batch is handed back after this long, so that others get their turn. Milliseconds. */
+  maxDuration: number;
+  /** A worker that has died is noticed after this long at the latest, and half of it more. Milliseconds. */
+  lockDuration: number;
+  retry: RetryPolicy;
+}
+
+/** A store's failure is not a stall: a batch may be taken up again any number of times. */
+const UNLIMITED = 1_000_000;
+/** What somebody decided about a batch that is being delivered is looked up this often. */
+const LOOK_EVERY = 500;
+/** A paused campaign's batches come back by themselves after this long, unless `resume()` brings them earlier. */
+const PAUSED_FOR = 15 * 60_000;
+const RETRY_BLOB = 60_000;
+
+/** What somebody decided about a batch, or its campaign, or the whole queue. */
+interface Orders {
+  paused: boolean;
+  cancelled: boolean;
+  marks: Readonly<Record<string, string>>;
+}
+
+/** Takes batches from the queue and delivers them. */
+export class MailWorker {
+  private worker: Worker<unknown, unknown, string> | undefined;
+  private readonly hangUp = new AbortController();
+  private stopping = false;
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly store: Store,
+    private readonly checkpoints: Checkpoints,
+    private readonly blobs: Blobs,
+    private readonly routes: Routes,
+    private readonly settings: WorkerSettings,
+    private readonly onError: (error: Error) => void,
+  ) {
+    setMaxListeners(0, this.hangUp.signal);
+  }
+
+  /** Takes up work; returns at once. */
+  start(): void {
+    if (this.worker || this.stopping) return;
+    const { batches, lockDuration } = this.settings;
+    this.worker = this.backend.createWorker((job, token) => this.process(job, token ?? ''), {
+      concurrency: batches,
+      lockDuration,
+      stalledInterval: lockDuration / 2,
+      maxStalledCount: UNLIMITED,
+      skipLockRenewal: true,
+      runRetryDelay: 1_000,
+      autorun: false,
+    });
+    this.worker.on('error', this.onError);
+    void this.run(this.worker);
+  }
+
+  /**
+   * Takes no more batches, finishes the messages in flight, records what was accepted and hands the batches back.
+   *
+   * @param within milliseconds; then the connections are cut and what was in flight is sent again
+   */
+  async stop(within: number): Promise<void> {
+    this.stopping = true;
+    if (!this.worker) return;
+    const deadline = setTimeout(() => this.hangUp.abort(new Error('The worker is shutting down')), within);
+    const forced = new Promise<void>((resolve) => {
+      this.hangUp.signal.addEventListener('abort', () => setTimeout(resolve, 500), { once: true });
+    });
+    await Promise.race([this.worker.close(), forced]);
+    clearTimeout(deadline);
+    if (this.hangUp.signal.aborted) void this.worker.close(true);
+  }
+
+  private async run(worker: Worker<unknown, unknown, string>): Promise<void> {
+    try {
+      if (this.store.kind === 'embedded') await this.reclaim();
+      await worker.run();
+    } catch (error) {
+      if (!this.stopping) this.onError(error as Error);
+    }
+  }
+
+  /** No other process can hold an embedded store: what is active there was left by one that died. */
+  private async reclaim(): Promise<void> {
+    await this.store.opened;
+    for (const job of await this.backend.queue.getActive()) {
+      // '0' passes over the lock of the dead.
+      if (job?.id !== undefined) await this.backend.queue.getBackend().moveJobFromActiveToWait(job.id, '0');
+    }
+  }
+
+  private async process(job: Job<unknown, unknown, string>, token: string): Promise<unknown> {
+    const read = readBatch(job.data);
+    if ('problem' in read) throw new UnrecoverableError(read.problem);
+    const { batch } = read;
+    if (batch.sendAt !== undefined && batch.sendAt > Date.now()) return this.handBack(job, token, batch.sendAt);
+    const gone = new AbortController();
+    setMaxListeners(0, gone.signal);
+    const lease = new Lease(job, token, this.settings.lockDuration, () => gone.abort(new Error('The lock was lost')));
+    const signal = AbortSignal.any([gone.signal, this.hangUp.signal]);
+    setMaxListeners(0, signal);
+    try {
+      const ledger = await this.openLedger(batch, signal);
+      const result = await this.deliver(batch, ledger, lease, signal);
+      if (result.state === 'done') return ledger.view.count();
+      return await this.handBack(job, token, nextTime(result, ledger));
+    } catch (error) {
+      if (error instanceof DelayedError || error instanceof UnrecoverableError || !lease.held) throw error;
+      this.onError(new Error(`Batch ${batch.id} was interrupted and is taken up again: ${reasonOf(error)}`, { cause: error }));
+      return await this.handBack(job, token, Date.now() + RETRY_BLOB / 12);
+    } finally {
+      lease.end();
+    }
+  }
+
+  private async openLedger(batch: Batch, signal: AbortSignal): Promise<StoreLedger> {
+    const [facts] = await this.store.records.get([keys.ledger(batch.id)]);
+    return this.checkpoints.open(batch, readFacts(facts), signal);
+  }
+
+  private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, signal: AbortSignal): Promise<BatchResult> {
+    let orders = await this.orders(batch);
+    if (orders.paused && !orders.cancelled) return { state: 'pending', nextAt: Date.now() + PAUSED_FOR, trouble: false };
+    const work = workOf(batch, await this.blobs.get(batch.shared.attachments));
+    const endAt = performance.now() + this.settings.maxDuration;
+    const look = setInterval(() => {
+      this.orders(batch).then(
+        (seen) => (orders = seen),
+        // The store is away: the lease ends the run if it stays so.
+        () => undefined,
+      );
+    }, LOOK_EVERY);
+    try {
+      const result = await deliverBatch(work, ledger, this.routes, this.settings.retry, {
+        concurrency: this.routes.bulkConnections,
+        mayContinue: () => !this.stopping && lease.held && performance.now() < endAt && !orders.paused,
+        isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
+        signal,
+      });
+      return result;
+    } finally {
+      clearInterval(look);
+    }
+  }
+
+  private async orders({ id, campaign }: Batch): Promise<Orders> {
+    const records: Records = this.store.records;
+    const [[marks, fields], paused] = await Promise.all([
+      records.get([keys.marks(id), ...(campaign ? [keys.campaign(campaign.id)] : [])]),
+      this.backend.queue.isPaused(),
+    ]);
+    const record = fields && readRecord(fields);
+    return {
+      paused: paused || record?.paused === true,
+      cancelled: record?.cancelled === true,
+      marks: marks ?? {},
+    };
+  }
+
+  /** Puts the batch back into the queue, behind those of its urgency that wait, not before the given time. */
+  private async handBack(job: Job<unknown, unknown, string>, token: string, at: number): Promise<never> {
+    await job.moveToDelayed(Math.max(at, Date.now()), token);
+    throw new DelayedError();
+  }
+}
+
+function nextTime(result: Extract<BatchResult, { state: 'pending' }>, ledger: StoreLedger): number {
+  if (!result.trouble) return result.nextAt;
+  return Date.now() + pauseAfterTrouble(Math.max(1, ledger.view.troublesInARow));
+}

@@ -1,0 +1,74 @@
+import type { ChainableCommander, Redis } from 'ioredis';
+import type { Change, Fields, Records } from './records.js';
+
+const PUT_IF_ABSENT = `
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[1] ~= '' then redis.call('PEXPIREAT', KEYS[1], ARGV[1]) end
+return 1`;
+
+/** Records as Redis hashes under `<prefix>:`. */
+export class RedisRecords implements Records {
+  constructor(
+    private readonly client: Redis,
+    private readonly prefix: string,
+  ) {}
+
+  async get(keys: readonly string[]): Promise<(Fields | undefined)[]> {
+    const found = await this.transact((multi) => keys.forEach((key) => multi.hgetall(this.name(key))));
+    return (found as Fields[]).map((fields) => (Object.keys(fields).length > 0 ? fields : undefined));
+  }
+
+  async putIfAbsent(key: string, fields: Fields, expiresAt?: number): Promise<boolean> {
+    const pairs = Object.entries(fields).flat();
+    const created = await this.client.eval(PUT_IF_ABSENT, 1, this.name(key), expiresAt ?? '', ...pairs);
+    return created === 1;
+  }
+
+  async merge(changes: readonly Change[]): Promise<void> {
+    await this.transact((multi) => {
+      for (const { key, fields } of changes) multi.hset(this.name(key), fields);
+    });
+  }
+
+  async expire(keys: readonly string[], at: number): Promise<void> {
+    await this.transact((multi) => keys.forEach((key) => multi.pexpireat(this.name(key), at)));
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    if (keys.length > 0) await this.client.unlink(...keys.map((key) => this.name(key)));
+  }
+
+  async *scan(prefix: string): AsyncIterable<string> {
+    const pattern = `${escapeGlob(this.name(prefix))}*`;
+    const seen = new Set<string>();
+    let cursor = '0';
+    do {
+      const [next, names] = await this.client.scan(cursor, 'MATCH', pattern, 'COUNT', 1_000);
+      cursor = next;
+      for (const name of names) {
+        // SCAN may return a key more than once.
+        if (!seen.has(name)) yield name.slice(this.prefix.length + 1);
+        seen.add(name);
+      }
+    } while (cursor !== '0');
+  }
+
+  private name(key: string): string {
+    return `${this.prefix}:${key}`;
+  }
+
+  private async transact(fill: (multi: ChainableCommander) => void): Promise<unknown[]> {
+    const multi = this.client.multi();
+    fill(multi);
+    const results = (await multi.exec()) ?? [];
+    return results.map(([error, value]) => {
+      if (error) throw error;
+      return value;
+    });
+  }
+}
+
+function escapeGlob(text: string): string {
+  return text.replace(/[*?[\]\\]/g, '\\$&');
+}

@@ -1,0 +1,92 @@
+import type { Redis, RedisOptions } from 'ioredis';
+import { loadPeer } from './peer.js';
+import { RedisRecords } from './redis-records.js';
+import type { RedisStore } from './store.js';
+import type { StoreTarget } from './target.js';
+
+/** How long a first connection may take before callers are told that Redis is away. */
+const CONNECT_TIMEOUT = 5_000;
+
+/** @param prefix of this mailer's record keys */
+export async function openRedis(
+  target: Extract<StoreTarget, { kind: 'redis' }>,
+  prefix: string,
+  onError: (error: Error) => void,
+): Promise<RedisStore> {
+  const client = await connect(target, {
+    // Callers are told at once that Redis is away, instead of being queued in memory and lost with the process.
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    connectTimeout: CONNECT_TIMEOUT,
+    lazyConnect: true,
+    // BullMQ has a prefix of its own and refuses a connection with one.
+    keyPrefix: '',
+  });
+  let lastError: Error | undefined;
+  client.on('error', (error: Error) => {
+    lastError = error;
+    onError(error);
+  });
+  const workers = new Set<Redis>();
+  let closed = false;
+
+  async function settle(): Promise<void> {
+    if (client.status === 'wait') void client.connect().catch(() => undefined);
+    else if (client.status === 'reconnecting' || client.status === 'close') throw away(lastError);
+    await settled(client);
+    if (client.status !== 'ready') throw away(lastError);
+  }
+
+  return {
+    kind: 'redis',
+    client,
+    records: new RedisRecords(client, prefix),
+    exists: () => Promise.resolve(true),
+    async ready(): Promise<void> {
+      if (client.status !== 'ready') await settle();
+    },
+    opened: new Promise((resolve) => client.once('ready', resolve)),
+    get closed() {
+      return closed;
+    },
+    connectWorker(): Redis {
+      // null, or a job's completion is lost after a long outage.
+      const worker = client.duplicate({ enableOfflineQueue: true, maxRetriesPerRequest: null, lazyConnect: true });
+      worker.on('error', onError);
+      workers.add(worker);
+      return worker;
+    },
+    close(): Promise<void> {
+      closed = true;
+      for (const connection of [client, ...workers]) connection.disconnect();
+      return Promise.resolve();
+    },
+  };
+}
+
+async function connect(
+  target: Extract<StoreTarget, { kind: 'redis' }>,
+  overrides: RedisOptions,
+): Promise<Redis> {
+  // The caller's own connection is left as it is: its settings are not right for a queue.
+  if ('client' in target) return target.client.duplicate(overrides);
+  const { Redis } = await loadPeer('ioredis', () => import('ioredis'), 'A queue on Redis');
+  return 'url' in target ? new Redis(target.url, overrides) : new Redis({ ...target.options, ...overrides });
+}
+
+/** Resolves when the connection under way has become ready or failed. */
+function settled(client: Redis): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      for (const event of ['ready', 'close', 'end'] as const) client.removeListener(event, done);
+      resolve();
+    };
+    const timer = setTimeout(done, CONNECT_TIMEOUT);
+    for (const event of ['ready', 'close', 'end'] as const) client.once(event, done);
+  });
+}
+
+function away(cause: Error | undefined): Error {
+  return cause ?? new Error('Redis is not connected');
+}

@@ -1,0 +1,81 @@
+import type { NodemailerError } from 'nodemailer';
+import { reasonOf, type Phase } from '../../errors.js';
+import { TransportError, type FailureScope, type Rejection } from '../transport.js';
+
+/** How far the session had come when the error was raised. */
+export interface Progress {
+  phase: Extract<Phase, 'connect' | 'auth' | 'mail' | 'body'>;
+}
+
+/** Turns nodemailer's error into what the lanes decide by: phase, outcome, permanence and whose failure it is. */
+export function transportError(transport: string, error: unknown, progress: Progress): TransportError {
+  const { responseCode, response } = error as Partial<NodemailerError>;
+  const rejections = ((error as { rejectedErrors?: NodemailerError[] }).rejectedErrors ?? []).map(rejectionOf);
+  const phase = phaseOf(error, progress);
+  const answered = typeof responseCode === 'number';
+  const outcome = progress.phase === 'body' && !answered ? 'unknown' : 'not-sent';
+  const scope = scopeOf(phase, answered ? responseCode : undefined, outcome === 'unknown');
+  const reply = oneLine(answered && response ? response : reasonOf(error));
+  return new TransportError(transport, {
+    phase,
+    outcome,
+    scope,
+    // A 5xx about the connection or the login is about us, not about the message.
+    permanent: answered && scope !== 'transport' && isPermanent(responseCode),
+    reply,
+    ...(answered ? { replyCode: responseCode } : {}),
+    ...enhancedCodeOf(reply),
+    ...(rejections.length > 0 ? { rejections } : {}),
+    cause: error,
+  });
+}
+
+export function rejectionOf(error: NodemailerError & { recipient?: string }): Rejection {
+  const reply = oneLine(error.response ?? error.message);
+  return {
+    address: error.recipient ?? '',
+    reply,
+    permanent: isPermanent(error.responseCode ?? 0),
+    ...(error.responseCode === undefined ? {} : { replyCode: error.responseCode }),
+    ...enhancedCodeOf(reply),
+  };
+}
+
+/** RFC 5321 §4.2.1, but 503 (bad sequence of commands) is about the session: the message may pass on another. */
+function isPermanent(code: number): boolean {
+  return code >= 500 && code !== 503;
+}
+
+function phaseOf(error: unknown, progress: Progress): Phase {
+  const { command, code, responseCode } = error as Partial<NodemailerError>;
+  if (progress.phase === 'body') return responseCode === undefined ? 'body' : 'final';
+  if (code === 'ETLS') return 'tls';
+  if (code === 'EAUTH' || code === 'ENOAUTH' || code === 'EOAUTH2') return 'auth';
+  if (progress.phase === 'connect') return responseCode === undefined ? 'connect' : 'greeting';
+  if (command === 'RCPT TO') return 'rcpt';
+  if (command === 'DATA') return 'data';
+  return progress.phase;
+}
+
+function scopeOf(phase: Phase, code: number | undefined, unknown: boolean): FailureScope {
+  if (unknown) return 'message';
+  if (code === undefined || code === 421) return 'transport';
+  if (phase === 'rcpt') return 'recipient';
+  if (phase === 'data' || phase === 'final') return 'message';
+  if (phase === 'mail') return isPermanent(code) ? 'message' : 'transport';
+  return 'transport';
+}
+
+function enhancedCodeOf(reply: string): { enhancedCode?: string } {
+  const match = /^\d{3}[ -]([245]\.\d{1,3}\.\d{1,3})\b/.exec(reply);
+  return match ? { enhancedCode: match[1]! } : {};
+}
+
+const MAX_REPLY = 500;
+
+/** A multi-line reply on one line, control characters removed: it goes into logs and records. */
+export function oneLine(reply: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are exactly what must not pass
+  const line = reply.toWellFormed().replace(/[\u0000-\u001f\u007f]+/g, ' ').trim();
+  return line.length > MAX_REPLY ? `${line.slice(0, MAX_REPLY)}…` : line;
+}

@@ -1,0 +1,32 @@
+import { isIP } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
+import type { Lane } from '../../message/message.js';
+
+/** One SMTP provider, checked. Times are milliseconds. */
+export interface SmtpTransportOptions {
+  name: string;
+  region?: string;
+  lanes: readonly Lane[];
+  host: string;
+  port: number;
+  /** TLS from the first byte (`smtps://`). Otherwise STARTTLS where the server offers it. */
+  secure: boolean;
+  auth?: { user: string; pass: string };
+  tls?: ConnectionOptions;
+  /** Connections per lane and process. */
+  maxConnections: number;
+  /** Messages before a connection is replaced. */
+  maxMessages: number;
+  /** An unused connection is closed after this long. */
+  idleTimeout: number;
+  /** DNS, TCP, greeting, TLS and login together. */
+  connectTimeout: number;
+  /** Silence of the server while a message is being sent. */
+  socketTimeout: number;
+}
+
+/** `127.0.0.0/8`, `::1` and `localhost`: traffic that does not leave this machine. */
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost' || host === '::1' || host === '[::1]') return true;
+  return isIP(host) === 4 && host.startsWith('127.');
+}

@@ -1,0 +1,93 @@
+import { MailError, type Outcome, type Phase } from '../errors.js';
+import type { Lane } from '../message/message.js';
+
+/** RFC 5321 envelope: the return path and the recipients. Domains are in ASCII. */
+export interface Envelope {
+  from: string;
+  to: string[];
+}
+
+/** A message as it goes over the wire. */
+export interface Outgoing {
+  envelope: Envelope;
+  /** The RFC 5322 message with CRLF line ends, not yet dot-stuffed. */
+  raw: Buffer;
+}
+
+/** A recipient the server refused while it took others. */
+export interface Rejection {
+  address: string;
+  /** RFC 5321 reply code. */
+  replyCode?: number;
+  /** RFC 3463 enhanced status code. */
+  enhancedCode?: string;
+  reply: string;
+  permanent: boolean;
+}
+
+/** The provider took the message for `accepted`. */
+export interface Acceptance {
+  accepted: string[];
+  rejections: Rejection[];
+  /** The server's final reply. */
+  response: string;
+  /** The id the provider gave the message, where it replaces the Message-ID. */
+  providerId?: string;
+}
+
+export interface SendOptions {
+  lane: Lane;
+  /** Ends the attempt; the error then tells whether the body had been handed over. */
+  signal: AbortSignal;
+}
+
+/** One configured way out. Safe to use for many messages at once. */
+export interface Transport {
+  readonly name: string;
+  readonly region?: string;
+  readonly lanes: readonly Lane[];
+  /** Messages of the bulk lane it takes at once, per process. */
+  readonly maxConnections: number;
+  /** @throws TransportError */
+  send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance>;
+  /** Connects and authenticates. @throws TransportError */
+  verify(signal: AbortSignal): Promise<void>;
+  /** Lets messages in flight finish for at most `within` milliseconds, then hangs up. */
+  close(within: number): Promise<void>;
+}
+
+/** Whose failure it is: this recipient's, this message's, or the transport's, which says nothing about the message. */
+export type FailureScope = 'recipient' | 'message' | 'transport';
+
+export interface TransportErrorOptions {
+  phase: Phase;
+  outcome: Outcome;
+  permanent: boolean;
+  scope: FailureScope;
+  reply: string;
+  replyCode?: number;
+  enhancedCode?: string;
+  /** Set when every recipient was refused. */
+  rejections?: Rejection[];
+  cause?: unknown;
+}
+
+/** One attempt on one transport failed. */
+export class TransportError extends MailError {
+  readonly phase: Phase;
+  readonly scope: FailureScope;
+  readonly reply: string;
+  readonly replyCode?: number;
+  readonly enhancedCode?: string;
+  readonly rejections: readonly Rejection[];
+
+  constructor(transport: string, options: TransportErrorOptions) {
+    super(`${transport} at ${options.phase}: ${options.reply}`, { ...options, code: 'TRANSPORT' });
+    this.phase = options.phase;
+    this.scope = options.scope;
+    this.reply = options.reply;
+    if (options.replyCode !== undefined) this.replyCode = options.replyCode;
+    if (options.enhancedCode !== undefined) this.enhancedCode = options.enhancedCode;
+    this.rejections = options.rejections ?? [];
+  }
+}
