@@ -1,0 +1,139 @@
+import { type Socket, createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { atEnd } from './cleanup.js';
+import { Listener } from './listener.js';
+
+/** A reply (`250-` begins a line that another follows, parted by `\n`), no reply ever, or a dropped connection. */
+export type ScriptedAnswer = `${number} ${string}` | `${number}-${string}` | 'hang' | 'drop';
+
+/**
+ * Decides the answer to one command.
+ *
+ * @param line the command as it came; for `message` the message itself
+ * @param connection number of the connection, from 1
+ * @returns undefined for the answer a well-behaved server gives
+ */
+export type Respond = (
+  line: string,
+  connection: number,
+) => ScriptedAnswer | undefined | Promise<ScriptedAnswer | undefined>;
+
+export interface SmtpScript {
+  /** What EHLO announces; default PIPELINING, 8BITMIME, SMTPUTF8 and SIZE. */
+  capabilities?: string[];
+  /** The greeting of a new connection. */
+  connect?: Respond;
+  ehlo?: Respond;
+  helo?: Respond;
+  auth?: Respond;
+  mail?: Respond;
+  rcpt?: Respond;
+  data?: Respond;
+  /** The answer to the final dot. */
+  message?: Respond;
+  rset?: Respond;
+  noop?: Respond;
+  quit?: Respond;
+}
+
+type Step = Exclude<keyof SmtpScript, 'capabilities'>;
+
+/** An SMTP server for misbehaviour: each step answers as its script says, and well where the script says nothing. */
+export class ScriptedSmtp {
+  /** Every line that clients sent, message bodies left out. */
+  readonly commands: string[] = [];
+  /** The messages that came in whole, accepted or not. */
+  readonly messages: string[] = [];
+  connections = 0;
+  readonly url: string;
+  readonly port: number;
+  readonly #listener: Listener;
+  readonly #sockets: Set<Socket>;
+
+  constructor(listener: Listener, sockets: Set<Socket>) {
+    this.port = listener.port;
+    this.url = `smtp://127.0.0.1:${listener.port}`;
+    this.#listener = listener;
+    this.#sockets = sockets;
+  }
+
+  stop(): void {
+    this.#listener.pause();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+export async function startScriptedSmtp(script: SmtpScript = {}): Promise<ScriptedSmtp> {
+  const sockets = new Set<Socket>();
+  const tcp = createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    // A client that goes away is seen by 'close'.
+    socket.on('error', () => undefined);
+    void converse(socket, script, server);
+  });
+  const server = new ScriptedSmtp(await Listener.open(tcp), sockets);
+  atEnd(() => server.stop());
+  return server;
+}
+
+async function converse(socket: Socket, script: SmtpScript, server: ScriptedSmtp): Promise<void> {
+  const connection = ++server.connections;
+  const capabilities = script.capabilities ?? ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'SIZE 10485760'];
+  const greeting = ['scripted.test', ...capabilities];
+  const good: Record<Step, ScriptedAnswer> = {
+    connect: '220 scripted.test ESMTP',
+    ehlo: greeting.map((text, index) => `250${index + 1 < greeting.length ? '-' : ' '}${text}`).join('\n') as '250 ',
+    helo: '250 scripted.test',
+    auth: '235 2.7.0 Authentication successful',
+    mail: '250 2.1.0 Ok',
+    rcpt: '250 2.1.5 Ok',
+    data: '354 End data with <CR><LF>.<CR><LF>',
+    message: '250 2.0.0 Ok: queued',
+    rset: '250 2.0.0 Ok',
+    noop: '250 2.0.0 Ok',
+    quit: '221 2.0.0 Bye',
+  };
+
+  /** Answers one step; false when the conversation is over. */
+  const answer = async (step: Step, line: string): Promise<string | false> => {
+    const reply = (await script[step]?.(line, connection)) ?? good[step];
+    if (reply === 'hang') return false;
+    if (reply === 'drop') {
+      socket.destroy();
+      return false;
+    }
+    socket.write(`${reply.replaceAll('\n', '\r\n')}\r\n`);
+    return reply;
+  };
+
+  if (!(await answer('connect', ''))) return;
+  let body: string[] | undefined;
+  for await (const line of createInterface({ input: socket.setEncoding('utf8'), crlfDelay: Infinity })) {
+    if (body && line !== '.') {
+      body.push(line.startsWith('.') ? line.slice(1) : line);
+      continue;
+    }
+    if (body) {
+      const message = body.join('\r\n');
+      body = undefined;
+      server.messages.push(message);
+      if (!(await answer('message', message))) return;
+      continue;
+    }
+    server.commands.push(line);
+    const step = line.slice(0, 4).toLowerCase();
+    if (!isStep(step, good)) {
+      socket.write('500 5.5.2 Unknown command\r\n');
+      continue;
+    }
+    const reply = await answer(step, line);
+    if (!reply) return;
+    if (step === 'data' && reply.startsWith('354')) body = [];
+    if (step === 'quit') socket.end();
+  }
+}
+
+function isStep(word: string, steps: Record<Step, unknown>): word is Step {
+  return Object.hasOwn(steps, word);
+}

@@ -1,0 +1,96 @@
+import { connect, createServer } from 'node:net';
+import { atEnd } from './cleanup.js';
+import { Listener } from './listener.js';
+import { type LineConditions, TcpWire } from './tcp-wire.js';
+
+/** The line between clients and a server, which a test can make slow, silent or cut; removed when the file ends. */
+export class TcpProxy {
+  readonly port: number;
+  readonly #listener: Listener;
+  readonly #conditions: LineConditions;
+  readonly #wires: Set<TcpWire>;
+
+  constructor(listener: Listener, conditions: LineConditions, wires: Set<TcpWire>) {
+    this.port = listener.port;
+    this.#listener = listener;
+    this.#conditions = conditions;
+    this.#wires = wires;
+  }
+
+  /** Connections taken so far, closed ones included. */
+  get connections(): number {
+    return this.#conditions.connections;
+  }
+
+  /** Connections open now. */
+  get open(): number {
+    return this.#wires.size;
+  }
+
+  /** Milliseconds that bytes take each way, so that a round trip takes twice that; default 0. */
+  get delay(): number {
+    return this.#conditions.delay;
+  }
+
+  set delay(milliseconds: number) {
+    this.#conditions.delay = milliseconds;
+  }
+
+  /** Breaks every open connection at once, as a reset on both sides does. */
+  cut(): void {
+    for (const wire of this.#wires) wire.cut();
+  }
+
+  /** Refuses new connections; open ones go on. */
+  refuse(): void {
+    this.#listener.pause();
+  }
+
+  /** Takes connections again after {@link refuse}. */
+  accept(): Promise<void> {
+    return this.#listener.resume();
+  }
+
+  /** Holds back every byte both ways, of new connections too, as an unplugged cable does, until {@link thaw}. */
+  freeze(): void {
+    this.#conditions.frozen = true;
+    for (const wire of this.#wires) wire.pause();
+  }
+
+  thaw(): void {
+    this.#conditions.frozen = false;
+    for (const wire of this.#wires) wire.resume();
+  }
+
+  /**
+   * Lets bytes with this pattern reach the server, then cuts that connection before the server's answer comes back:
+   * `'\r\n.\r\n'` loses the answer to a message that was handed over. Happens once.
+   *
+   * @returns resolves when it has happened
+   */
+  cutAfter(pattern: string | Buffer): Promise<void> {
+    return new Promise((resolve) => {
+      this.#conditions.trap = { pattern: Buffer.from(pattern), sprung: resolve };
+    });
+  }
+}
+
+/** @param target a port on loopback, or the URL of what listens there */
+export async function startTcpProxy(target: number | string): Promise<TcpProxy> {
+  const port = typeof target === 'number' ? target : Number(new URL(target).port);
+  const conditions: LineConditions = { connections: 0, delay: 0, frozen: false, trap: undefined };
+  const wires = new Set<TcpWire>();
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
+    conditions.connections++;
+    const upstream = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
+    const wire = new TcpWire(client, upstream, conditions);
+    wires.add(wire);
+    client.once('close', () => wires.delete(wire));
+  });
+  const proxy = new TcpProxy(await Listener.open(server), conditions, wires);
+  atEnd(() => {
+    proxy.refuse();
+    proxy.cut();
+  });
+  return proxy;
+}
