@@ -210,4 +210,3 @@ type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K>
 function describeFault(error: unknown): string {
   return error instanceof MailError ? error.message : `It could not be encoded: ${reasonOf(error)}`;
 }
-

@@ -20,7 +20,11 @@ export interface DeliverOptions {
  *
  * @throws MailDeliveryError with every attempt; its cause is the last TransportError
  */
-export async function deliver(outgoing: Outgoing, route: readonly Transport[], options: DeliverOptions): Promise<Delivery> {
+export async function deliver(
+  outgoing: Outgoing,
+  route: readonly Transport[],
+  options: DeliverOptions,
+): Promise<Delivery> {
   const attempts: DeliveryAttempt[] = [];
   let failure: TransportError | undefined;
   for (const transport of route) {

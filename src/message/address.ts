@@ -15,8 +15,7 @@ export type AddressInput = string | { name?: string; address: string };
 export type AddressesInput = AddressInput | readonly AddressInput[];
 
 const PLAIN = /^[^\s<>"(),:;[\]\\]+@[^\s<>"(),:;\\]+$/;
-// eslint-disable-next-line no-control-regex -- control characters are exactly what must not pass
-const CONTROL = /[\u0000-\u001f\u007f]/;
+const CONTROL = /\p{Cc}/u;
 const MERGE_FIELD = /\{\{[^{}]+\}\}/g;
 
 /** RFC 5321 limits; UTF-8 local parts and domains allowed, a dot in the domain is not required (`root@localhost`). */
@@ -24,7 +23,13 @@ const RULES = { allow_utf8_local_part: true, require_tld: false, allow_ip_domain
 
 export function isMailAddress(value: unknown): value is string {
   // Quoted local parts are legal and unused, and parsers disagree about where such an address goes.
-  return typeof value === 'string' && PLAIN.test(value) && !CONTROL.test(value) && isEmail(value, RULES);
+  return (
+    typeof value === 'string' &&
+    value.isWellFormed() &&
+    PLAIN.test(value) &&
+    !CONTROL.test(value) &&
+    isEmail(value, RULES)
+  );
 }
 
 export interface ParsedAddresses {

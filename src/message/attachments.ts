@@ -88,7 +88,10 @@ async function readAllowed(file: string, path: string, room: number, rules: Atta
     return await readFile(target);
   } catch (error) {
     if (error instanceof MailValidationError) throw error;
-    refuse(path, `${JSON.stringify(file)} cannot be read from attachments.allowedDir: ${(error as { code?: string }).code ?? 'unknown'}`);
+    refuse(
+      path,
+      `${JSON.stringify(file)} cannot be read from attachments.allowedDir: ${(error as { code?: string }).code ?? 'unknown'}`,
+    );
   }
 }
 

@@ -57,10 +57,7 @@ function exactlyOne(value: unknown, path: string, mergeable: boolean): Fault[] {
 
 /** Text for a header: a string without CR, LF or NUL. */
 export const IsHeaderText = constraint('isHeaderText', (value, path) =>
-  one(
-    path,
-    typeof value !== 'string' ? 'must be a string' : hasHeaderBreak(value) && 'must not contain CR, LF or NUL',
-  ),
+  one(path, typeof value !== 'string' ? 'must be a string' : hasHeaderBreak(value) && 'must not contain CR, LF or NUL'),
 );
 
 /** Text for a body: a string without NUL. */

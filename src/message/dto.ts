@@ -67,15 +67,12 @@ export class MailMessageDto extends MailContentDto implements MailMessageInput {
 export class RecipientDto implements RecipientInput {
   @IsAddress() to!: AddressInput;
   @IsOptional() @IsContext() context?: Record<string, unknown>;
-  @IsOptional() @IsString() @MaxLength(255) group?: string;
-  @IsOptional() @IsString() @MaxLength(255) idempotencyKey?: string;
+  @IsOptional() @IsBodyText() @MaxLength(255) group?: string;
+  @IsOptional() @IsBodyText() @MaxLength(255) idempotencyKey?: string;
 }
 
 /** The shared part of a `sendBulk()` call: everything but its recipients, signal and callback. */
-export class BulkMailDto
-  extends MailContentDto
-  implements Omit<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>
-{
+export class BulkMailDto extends MailContentDto implements Omit<BulkMailInput, 'recipients' | 'signal' | 'onProgress'> {
   @IsOptional()
   @Matches(CAMPAIGN_ID, { message: 'must be 1 to 64 letters, digits, _ or -' })
   id?: string;

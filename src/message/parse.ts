@@ -3,7 +3,7 @@ import { MailValidationError, type Fault } from '../errors.js';
 import { parseAddresses, type Address } from './address.js';
 import { readAttachments, type AttachmentRules } from './attachments.js';
 import { faultsOf, momentOf } from './constraints.js';
-import { AttachmentDto, BulkMailDto, MailContentDto, MailMessageDto } from './dto.js';
+import { AttachmentDto, BulkMailDto, type MailContentDto, MailMessageDto } from './dto.js';
 import { parseDuration } from './duration.js';
 import type { Limits } from './limits.js';
 import type { BulkMailInput, Content, Lane, MailContentInput, MailMessageInput, Message, Travel } from './message.js';
@@ -50,7 +50,9 @@ export async function parseMessage(input: MailMessageInput, rules: MessageRules)
   }
   for (const path of ['from', 'replyTo'] as const) {
     // Senders may hold merge fields in a campaign; here nothing would fill them in.
-    faults.push(...parseAddresses(dto[path], path).faults.filter((f) => !faults.some((known) => known.path === f.path)));
+    faults.push(
+      ...parseAddresses(dto[path], path).faults.filter((f) => !faults.some((known) => known.path === f.path)),
+    );
   }
   const content = await parseContent(dto, rules, faults);
   return { ...content, to, cc, bcc, ...(dto.lane ? { lane: dto.lane } : {}) };
@@ -70,7 +72,8 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules): Prom
   }
   const faults = validate(dto);
   for (const field of ['to', 'cc', 'bcc']) {
-    if (field in shared) faults.push({ path: field, message: 'each recipient gets a mail of their own; use recipients' });
+    if (field in shared)
+      faults.push({ path: field, message: 'each recipient gets a mail of their own; use recipients' });
   }
   if (!isIterable(recipients)) {
     faults.push({ path: 'recipients', message: 'must be an iterable or async iterable of { to, context? }' });
@@ -82,7 +85,7 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules): Prom
     groups,
     missingFields: dto.missingFields ?? 'error',
     ...(dto.id === undefined ? {} : { id: dto.id }),
-    ...(dto.name === undefined ? {} : { name: dto.name }),
+    ...(dto.name === undefined ? {} : { name: dto.name.toWellFormed() }),
   };
 }
 
@@ -133,7 +136,10 @@ function headerEntries(headers: MailContentDto['headers'], limits: Limits, fault
       .map((value): [string, string] => [name, value.toWellFormed()]),
   );
   if (entries.length > limits.headers) {
-    faults.push({ path: 'headers', message: `${entries.length} headers, more than limits.headers (${limits.headers})` });
+    faults.push({
+      path: 'headers',
+      message: `${entries.length} headers, more than limits.headers (${limits.headers})`,
+    });
   }
   for (const [name, value] of entries) {
     atMost(`headers.${name}`, value, limits.headerBytes, 'limits.headerBytes', faults);
@@ -155,7 +161,8 @@ function parseGroups(
     const path = `groups.${key}`;
     const cleaned = cleanJson(data);
     if ('problem' in cleaned) faults.push({ path, message: cleaned.problem });
-    else if (typeof cleaned.value !== 'object' || cleaned.value === null) faults.push({ path, message: 'must be an object' });
+    else if (typeof cleaned.value !== 'object' || cleaned.value === null)
+      faults.push({ path, message: 'must be an object' });
     else if (Buffer.byteLength(JSON.stringify(cleaned.value)) > limits.contextBytes) {
       faults.push({ path, message: `is larger than limits.contextBytes (${limits.contextBytes})` });
     } else result[key] = cleaned.value as Record<string, unknown>;
@@ -180,7 +187,9 @@ function instantiate<T extends MailContentDto>(dto: new () => T, input: unknown,
   }
   if (Array.isArray(instance.attachments)) {
     instance.attachments = instance.attachments.map((entry: unknown) =>
-      typeof entry === 'object' && entry !== null ? Object.assign(new AttachmentDto(), entry) : (entry as AttachmentDto),
+      typeof entry === 'object' && entry !== null
+        ? Object.assign(new AttachmentDto(), entry)
+        : (entry as AttachmentDto),
     );
   }
   return instance;
@@ -196,7 +205,9 @@ function validate(dto: object): Fault[] {
 }
 
 function flatten(error: ValidationError, parent: string): Fault[] {
-  const path = /^\d+$/.test(error.property) ? `${parent}[${error.property}]` : [parent, error.property].filter(Boolean).join('.');
+  const path = /^\d+$/.test(error.property)
+    ? `${parent}[${error.property}]`
+    : [parent, error.property].filter(Boolean).join('.');
   const own = Object.entries(error.constraints ?? {}).flatMap(([constraint, message]) => {
     if (constraint === 'whitelistValidation') return [{ path, message: 'is not a known field' }];
     return faultsOf(constraint, error.value, path) ?? [{ path, message: message.replace(`${error.property} `, '') }];

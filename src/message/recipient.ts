@@ -17,7 +17,8 @@ export function parseRecipient(
   limits: Limits,
   groups: Readonly<Record<string, unknown>>,
 ): { recipient: Recipient } | { faults: Fault[] } {
-  if (typeof input !== 'object' || input === null) return { faults: [{ path, message: 'must be an object with a `to`' }] };
+  if (typeof input !== 'object' || input === null)
+    return { faults: [{ path, message: 'must be an object with a `to`' }] };
   const faults: Fault[] = [];
   for (const key in input) {
     if (!FIELDS.has(key)) faults.push({ path: `${path}.${key}`, message: 'is not a known field' });
@@ -34,7 +35,7 @@ export function parseRecipient(
   const recipient: Recipient = { to: address };
   if (cleaned) recipient.context = cleaned;
   if (typeof group === 'string') recipient.group = group;
-  if (typeof idempotencyKey === 'string') recipient.idempotencyKey = idempotencyKey;
+  if (typeof idempotencyKey === 'string') recipient.idempotencyKey = idempotencyKey.toWellFormed();
   return { recipient };
 }
 
@@ -78,7 +79,7 @@ function parseContext(
 
 function checkKey(value: unknown, path: string, faults: Fault[]): void {
   if (value === undefined || value === null) return;
-  if (typeof value !== 'string' || value.length > MAX_KEY_LENGTH) {
-    faults.push({ path, message: `must be a string of at most ${MAX_KEY_LENGTH} characters` });
+  if (typeof value !== 'string' || value.length > MAX_KEY_LENGTH || value.includes('\0')) {
+    faults.push({ path, message: `must be a string of at most ${MAX_KEY_LENGTH} characters without NUL` });
   }
 }

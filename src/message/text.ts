@@ -33,7 +33,8 @@ function clean(value: unknown, depth: number): unknown {
   if (depth > MAX_DEPTH) throw new Unclean(`is nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) return value.map((entry) => (entry === undefined ? null : clean(entry, depth + 1)));
   if (typeof value === 'object' && !OPAQUE.some((type) => value instanceof type)) {
-    if ('toJSON' in value && typeof value.toJSON === 'function') return clean(value.toJSON(), depth + 1);
+    const { toJSON } = value as { toJSON?: () => unknown };
+    if (typeof toJSON === 'function') return clean(toJSON.call(value), depth + 1);
     const result: Record<string, unknown> = {};
     for (const [key, entry] of Object.entries(value)) {
       if (key === '__proto__') throw new Unclean('contains the key __proto__');

@@ -1,4 +1,9 @@
-import { Logger, type BeforeApplicationShutdown, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  type Logger,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import { MailQueue } from '../queue/mail-queue.js';
 import { Routes } from '../transport/route.js';
 import type { MailSettings } from './options/parse.js';
@@ -19,7 +24,11 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
   static async create(settings: MailSettings, logger: Logger): Promise<MailEngine> {
     const routes = new Routes(settings.transports, settings.region);
     const queue = settings.queue
-      ? await MailQueue.create(settings.queue, routes, seldom((message) => logger.error(message)))
+      ? await MailQueue.create(
+          settings.queue,
+          routes,
+          seldom((message) => logger.error(message)),
+        )
       : undefined;
     if (settings.queue && settings.queue.target.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
       logger.warn(

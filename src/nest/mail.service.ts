@@ -92,12 +92,14 @@ export class MailService {
 
   /** The messages of a campaign that failed, with the server's words. */
   failures(campaignId: string): AsyncIterable<MailStatus> {
-    return this.queueOrThrow().reader.failures(campaignId);
+    const queue = this.queueOrThrow();
+    return queue.askMany(() => queue.reader.failures(campaignId));
   }
 
   /** The messages of a campaign that are still to be served. */
   remaining(campaignId: string): AsyncIterable<MailStatus> {
-    return this.queueOrThrow().reader.remaining(campaignId);
+    const queue = this.queueOrThrow();
+    return queue.askMany(() => queue.reader.remaining(campaignId));
   }
 
   /** Cancels a queued message or a campaign. True when something unsent was stopped. */
@@ -133,7 +135,8 @@ export class MailService {
   async clean({ state, olderThan }: Omit<CleanOptions, 'olderThan'> & { olderThan: Duration }): Promise<number> {
     const queue = this.queueOrThrow();
     const age = parseDuration(olderThan);
-    if (age === undefined) throw new MailConfigError("clean({ olderThan }) takes milliseconds or a string such as '7d'.");
+    if (age === undefined)
+      throw new MailConfigError("clean({ olderThan }) takes milliseconds or a string such as '7d'.");
     return queue.ask(() => queue.control.clean({ state, olderThan: age }), 0);
   }
 

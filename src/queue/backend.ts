@@ -39,19 +39,13 @@ export function createBackend(name: string, store: Store, onError: (error: Error
 }
 
 function onRedis(name: string, store: Extract<Store, { kind: 'redis' }>): Backend {
-  const classes = withBackend((...args: Parameters<typeof createRedisBackend>) =>
-    strict(createRedisBackend(...args)),
-  );
+  const classes = withBackend((...args: Parameters<typeof createRedisBackend>) => strict(createRedisBackend(...args)));
   const producer = { connection: store.client, skipWaitingForReady: true, skipVersionCheck: true };
   return {
-    queue: new classes.Queue(name, producer) as unknown as MailJobQueue,
-    flow: new classes.FlowProducer(producer) as unknown as FlowProducer,
+    queue: new classes.Queue(name, producer),
+    flow: new classes.FlowProducer(producer),
     createWorker: (processor, options) =>
-      new classes.Worker(name, processor, { ...options, connection: store.connectWorker() }) as unknown as Worker<
-        unknown,
-        unknown,
-        string
-      >,
+      new classes.Worker(name, processor, { ...options, connection: store.connectWorker() }),
   };
 }
 

@@ -64,7 +64,9 @@ export function readBatch(data: unknown): { batch: Batch } | { problem: string }
   if (!Array.isArray(shared.cc) || !Array.isArray(shared.bcc) || typeof shared.from?.address !== 'string') {
     return { problem: 'The batch is malformed: its shared part has no sender' };
   }
-  const bad = items.findIndex((item) => !Array.isArray(item?.to) || !item.to.every((to) => typeof to?.address === 'string'));
+  const bad = items.findIndex(
+    (item) => !Array.isArray(item?.to) || !item.to.every((to) => typeof to?.address === 'string'),
+  );
   if (bad >= 0) return { problem: `The batch is malformed: item ${bad} has no recipients` };
   return { batch: data as Batch };
 }
@@ -72,7 +74,10 @@ export function readBatch(data: unknown): { batch: Batch } | { problem: string }
 /** The batch as the delivery step takes it. @param blobs the attachments' bytes by their hash */
 export function workOf(batch: Batch, blobs: ReadonlyMap<string, Buffer>): BatchWork {
   const recipients = batch.items.map((item) => itemRecipients(batch, item));
-  const attachments = batch.shared.attachments.map(({ blob, bytes: _, ...rest }) => ({ ...rest, content: blobs.get(blob)! }));
+  const attachments = batch.shared.attachments.map(({ blob, bytes: _, ...rest }) => ({
+    ...rest,
+    content: blobs.get(blob)!,
+  }));
   const content: Content = { ...batch.shared, subject: batch.shared.subject ?? '', attachments };
   const fill = batch.merge === undefined ? () => content : compileContent(content, batch.merge);
   return {

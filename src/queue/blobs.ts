@@ -18,7 +18,11 @@ export class Blobs {
       const blob = createHash('sha256').update(content).digest('hex');
       const key = keys.blob(blob);
       const until = due + KEPT_FOR;
-      const created = await this.records.putIfAbsent(key, { data: content.toString('base64'), until: String(until) }, until);
+      const created = await this.records.putIfAbsent(
+        key,
+        { data: content.toString('base64'), until: String(until) },
+        until,
+      );
       if (!created) await this.extend(key, until);
       stored.push({ ...rest, blob, bytes: content.length });
     }

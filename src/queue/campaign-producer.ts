@@ -63,16 +63,18 @@ export class CampaignProducer {
    * @throws MailQueueUnavailableError, or MailError when the source fails or the signal aborts; what is queued stays, and
    *   both carry `campaignId` and `queued`
    */
-  async send(bulk: ParsedBulk, input: Pick<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>): Promise<CampaignReceipt> {
+  async send(
+    bulk: ParsedBulk,
+    input: Pick<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>,
+  ): Promise<CampaignReceipt> {
     const id = bulk.id ?? newId('c');
     await this.flusher.reach();
     const claim = await this.claim(id);
     try {
       const record = await this.open(id, bulk);
       if (record.complete) return { id, queued: 0, duplicates: record.queued, rejected: 0, rejections: [] };
-      const run = new Queueing(record, await this.alreadyQueued(record), this.options, input.onProgress, (chunk) =>
-        this.flusher.flush(chunk),
-      );
+      const seen = record.fresh ? new KeySet() : await this.alreadyQueued(record);
+      const run = new Queueing(record, seen, this.options, input.onProgress, (chunk) => this.flusher.flush(chunk));
       await this.fill(run, bulk, input);
       return run.receipt();
     } finally {
@@ -111,9 +113,9 @@ export class CampaignProducer {
   }
 
   /** Creates the campaign's record, or takes up the one that is there. */
-  private async open(id: string, bulk: ParsedBulk): Promise<CampaignRecord> {
+  private async open(id: string, bulk: ParsedBulk): Promise<CampaignRecord & { fresh: boolean }> {
     const fresh = newRecord(id, bulk, Date.now());
-    if (await this.records.putIfAbsent(keys.campaign(id), writeRecord(fresh))) return fresh;
+    if (await this.records.putIfAbsent(keys.campaign(id), writeRecord(fresh))) return { ...fresh, fresh: true };
     const [fields] = await this.records.get([keys.campaign(id)]);
     const record = readRecord(fields ?? {});
     if (record.fingerprint !== fingerprintOf(bulk)) {
@@ -124,7 +126,7 @@ export class CampaignProducer {
       throw new MailValidationError([{ path: 'id', message: `${JSON.stringify(id)} was cancelled` }], 'campaign');
     }
     await this.save(id, { failed: false });
-    return record;
+    return { ...record, fresh: false };
   }
 
   /** The recipients of a campaign that is continued, read back from its batches. */
@@ -267,10 +269,13 @@ class Queueing {
 function interrupted(error: unknown, campaignId: string, queued: number, signal: AbortSignal | undefined): MailError {
   const details = { campaignId, queued, cause: error };
   if (error instanceof MailQueueUnavailableError) {
-    return new MailQueueUnavailableError(`${error.message} ${queued} recipients of campaign ${campaignId} are queued.`, {
-      ...details,
-      outcome: error.outcome,
-    });
+    return new MailQueueUnavailableError(
+      `${error.message} ${queued} recipients of campaign ${campaignId} are queued.`,
+      {
+        ...details,
+        outcome: error.outcome,
+      },
+    );
   }
   const continues = `${queued} recipients are queued and will be served; sendBulk with the same id continues.`;
   if (signal?.aborted) {
@@ -280,9 +285,12 @@ function interrupted(error: unknown, campaignId: string, queued: number, signal:
       code: 'ABORTED',
     });
   }
-  return new MailError(`The recipients of campaign ${campaignId} could not be read on: ${reasonOf(error)}. ${continues}`, {
-    ...details,
-    permanent: false,
-    code: 'SOURCE_FAILED',
-  });
+  return new MailError(
+    `The recipients of campaign ${campaignId} could not be read on: ${reasonOf(error)}. ${continues}`,
+    {
+      ...details,
+      permanent: false,
+      code: 'SOURCE_FAILED',
+    },
+  );
 }

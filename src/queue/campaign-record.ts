@@ -42,7 +42,10 @@ export function newRecord(id: string, bulk: ParsedBulk, now: number): CampaignRe
 
 /** What makes it the same campaign: who says what. Times and urgency may differ when it is continued. */
 export function fingerprintOf({ from, subject, text, html }: ParsedBulk): string {
-  return createHash('sha256').update(JSON.stringify([from, subject, text, html])).digest('base64url').slice(0, 22);
+  return createHash('sha256')
+    .update(JSON.stringify([from, subject, text, html]))
+    .digest('base64url')
+    .slice(0, 22);
 }
 
 /** As a record's fields: numbers in decimal, truth as 1 or 0. */

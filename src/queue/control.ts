@@ -73,7 +73,7 @@ export class Control {
   async clean({ state, olderThan }: CleanOptions): Promise<number> {
     const before = Date.now() - olderThan;
     let cleaned = 0;
-    for (let from = 0; ; ) {
+    for (let from = 0; ;) {
       const jobs = await this.queue.getJobs(['completed'], from, from + PAGE - 1, true);
       if (jobs.length === 0) return cleaned;
       for (const job of jobs) {

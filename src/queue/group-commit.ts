@@ -1,7 +1,7 @@
 interface Waiting<T> {
   item: T;
-  resolve(): void;
-  reject(error: unknown): void;
+  resolve: () => void;
+  reject: (error: unknown) => void;
 }
 
 /**

@@ -15,13 +15,11 @@ export class Lease {
 
   /**
    * @param duration of the lock, in milliseconds
-   * @param onLost called once when the store says that the lock is somebody else's
    */
   constructor(
     private readonly job: Job<unknown, unknown, string>,
     private readonly token: string,
     private readonly duration: number,
-    private readonly onLost: () => void,
   ) {
     this.schedule();
   }
@@ -44,15 +42,10 @@ export class Lease {
     const asked = performance.now();
     try {
       if ((await this.job.extendLock(this.token, this.duration)) === 1) this.heldFrom = asked;
-      else this.lose();
+      else this.lost = true;
     } catch {
       // The store is away; `held` becomes false by itself when it stays away.
     }
     if (this.timer && !this.lost) this.schedule();
-  }
-
-  private lose(): void {
-    this.lost = true;
-    this.onLost();
   }
 }

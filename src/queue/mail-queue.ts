@@ -132,8 +132,17 @@ export class MailQueue {
       return await question();
     } catch (error) {
       if (error instanceof MailQueueUnavailableError) throw error;
-      throw new MailQueueUnavailableError(`The mail queue's store did not answer: ${reasonOf(error)}`, { cause: error });
+      throw new MailQueueUnavailableError(`The mail queue's store did not answer: ${reasonOf(error)}`, {
+        cause: error,
+      });
     }
+  }
+
+  /** The same for an answer in parts. @throws MailQueueUnavailableError */
+  async *askMany<T>(question: () => AsyncIterable<T>): AsyncIterable<T> {
+    if (!(await this.store.exists())) return;
+    await this.flusher.reach();
+    yield* question();
   }
 
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */

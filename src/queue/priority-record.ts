@@ -6,7 +6,11 @@ import type { MailStatus, RecipientStatus } from './status.js';
 
 /** What a priority send came to, as a record's fields. */
 export function priorityFields(result: SentReceipt | MailDeliveryError, messageId: string, at: number): Fields {
-  return { status: JSON.stringify(result instanceof MailDeliveryError ? failed(result) : sent(result)), messageId, at: String(at) };
+  return {
+    status: JSON.stringify(result instanceof MailDeliveryError ? failed(result) : sent(result)),
+    messageId,
+    at: String(at),
+  };
 }
 
 interface Stored {

@@ -26,7 +26,9 @@ export function progressField(batch: Batch, view: LedgerView): Fields {
 export function readProgress(fields: Fields | undefined): Progress {
   const sum = { ...NONE };
   for (const value of Object.values(fields ?? {})) {
-    const [total = 0, sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, at = 0] = value.split(' ').map(Number);
+    const [total = 0, sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, at = 0] = value
+      .split(' ')
+      .map(Number);
     sum.total += total;
     sum.sent += sent;
     sum.failed += failed;

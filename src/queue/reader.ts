@@ -17,7 +17,7 @@ export interface KnownBatch {
   view: LedgerView;
   job: Job<unknown, unknown, string>;
   /** What its message at this place is doing if nothing is recorded about it. */
-  waiting(index: number): Waiting;
+  waiting: (index: number) => Waiting;
 }
 
 /** How a campaign is doing. Numbers are recipients. */

@@ -5,15 +5,7 @@ import { isSettled, type Fact, type LedgerView, type SlotState } from '../delive
 import { itemRecipients, type Batch } from './batch.js';
 
 export type MailState =
-  | 'queued'
-  | 'scheduled'
-  | 'sending'
-  | 'deferred'
-  | 'sent'
-  | 'failed'
-  | 'cancelled'
-  | 'expired'
-  | 'suspended';
+  'queued' | 'scheduled' | 'sending' | 'deferred' | 'sent' | 'failed' | 'cancelled' | 'expired' | 'suspended';
 
 /** What is known of one envelope recipient. */
 export interface RecipientStatus {
@@ -98,7 +90,16 @@ function stateOf(fact: Fact, waiting: Waiting): MailState {
 }
 
 /** Pending states first: a message is settled when all of its recipients are. */
-const ORDER: readonly MailState[] = ['sending', 'deferred', 'queued', 'scheduled', 'failed', 'sent', 'expired', 'cancelled'];
+const ORDER: readonly MailState[] = [
+  'sending',
+  'deferred',
+  'queued',
+  'scheduled',
+  'failed',
+  'sent',
+  'expired',
+  'cancelled',
+];
 
 function overall(states: readonly MailState[]): MailState {
   return ORDER.find((state) => states.includes(state)) ?? 'queued';

@@ -44,16 +44,16 @@ export class Checkpoints {
 
   private async write(entries: readonly Entry[]): Promise<void> {
     const changes = this.changes(entries);
-    while (!entries.every(({ ledger }) => ledger.abandoned)) {
+    for (;;) {
       try {
         return await this.records.merge(changes);
       } catch (error) {
-        // The same rows again: a write that did happen is only repeated.
         this.onError(error as Error);
+        if (entries.every(({ ledger }) => ledger.abandoned)) throw error;
+        // The same rows again: a write that did happen is only repeated.
         await sleep(RETRY_EVERY);
       }
     }
-    throw new Error('The batch was let go before its checkpoint could be written');
   }
 
   private changes(entries: readonly Entry[]): Change[] {
@@ -91,7 +91,7 @@ export class StoreLedger implements Ledger {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** The worker has lost the batch or is shutting down: nobody waits for its checkpoints any more. */
+  /** The worker is shutting down and its time is up: nobody waits for the checkpoints any more. */
   get abandoned(): boolean {
     return this.signal.aborted;
   }
@@ -126,7 +126,14 @@ function encode(fact: Fact): Row {
     case 'failed':
       return [...head, fact.transport ?? null, fact.reply, fact.replyCode ?? null, fact.enhancedCode ?? null];
     case 'deferred':
-      return [...head, fact.transport ?? null, fact.reply, fact.replyCode ?? null, fact.enhancedCode ?? null, fact.until];
+      return [
+        ...head,
+        fact.transport ?? null,
+        fact.reply,
+        fact.replyCode ?? null,
+        fact.enhancedCode ?? null,
+        fact.until,
+      ];
     case 'trouble':
       return [...head, fact.transport ?? null, fact.reply];
     default:

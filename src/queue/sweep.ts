@@ -44,7 +44,7 @@ export class Sweep {
   async run(now = Date.now()): Promise<number> {
     let removed = 0;
     const ended = new Map<string, boolean>();
-    for (let from = 0; ; ) {
+    for (let from = 0; ;) {
       // Oldest first: the first page without anything old enough ends it.
       const jobs = await this.queue.getJobs(['completed'], from, from + PAGE - 1, true);
       let young = 0;

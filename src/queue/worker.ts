@@ -30,7 +30,8 @@ const UNLIMITED = 1_000_000;
 const LOOK_EVERY = 500;
 /** A paused campaign's batches come back by themselves after this long, unless `resume()` brings them earlier. */
 const PAUSED_FOR = 15 * 60_000;
-const RETRY_BLOB = 60_000;
+/** After something else than the transports or the messages failed: the store, a missing attachment. */
+const INTERRUPTED_FOR = 5_000;
 
 /** What somebody decided about a batch, or its campaign, or the whole queue. */
 interface Orders {
@@ -114,33 +115,34 @@ export class MailWorker {
     if ('problem' in read) throw new UnrecoverableError(read.problem);
     const { batch } = read;
     if (batch.sendAt !== undefined && batch.sendAt > Date.now()) return this.handBack(job, token, batch.sendAt);
-    const gone = new AbortController();
-    setMaxListeners(0, gone.signal);
-    const lease = new Lease(job, token, this.settings.lockDuration, () => gone.abort(new Error('The lock was lost')));
-    const signal = AbortSignal.any([gone.signal, this.hangUp.signal]);
-    setMaxListeners(0, signal);
+    // A lock that is lost ends the run before the next message. Those in flight are finished: what becomes of them is
+    // worth recording for the worker that has the batch now.
+    const lease = new Lease(job, token, this.settings.lockDuration);
     try {
-      const ledger = await this.openLedger(batch, signal);
-      const result = await this.deliver(batch, ledger, lease, signal);
+      const ledger = await this.openLedger(batch);
+      const result = await this.deliver(batch, ledger, lease);
       if (result.state === 'done') return ledger.view.count();
       return await this.handBack(job, token, nextTime(result, ledger));
     } catch (error) {
       if (error instanceof DelayedError || error instanceof UnrecoverableError || !lease.held) throw error;
-      this.onError(new Error(`Batch ${batch.id} was interrupted and is taken up again: ${reasonOf(error)}`, { cause: error }));
-      return await this.handBack(job, token, Date.now() + RETRY_BLOB / 12);
+      this.onError(
+        new Error(`Batch ${batch.id} was interrupted and is taken up again: ${reasonOf(error)}`, { cause: error }),
+      );
+      return await this.handBack(job, token, Date.now() + INTERRUPTED_FOR);
     } finally {
       lease.end();
     }
   }
 
-  private async openLedger(batch: Batch, signal: AbortSignal): Promise<StoreLedger> {
+  private async openLedger(batch: Batch): Promise<StoreLedger> {
     const [facts] = await this.store.records.get([keys.ledger(batch.id)]);
-    return this.checkpoints.open(batch, readFacts(facts), signal);
+    return this.checkpoints.open(batch, readFacts(facts), this.hangUp.signal);
   }
 
-  private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, signal: AbortSignal): Promise<BatchResult> {
+  private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease): Promise<BatchResult> {
     let orders = await this.orders(batch);
-    if (orders.paused && !orders.cancelled) return { state: 'pending', nextAt: Date.now() + PAUSED_FOR, trouble: false };
+    if (orders.paused && !orders.cancelled)
+      return { state: 'pending', nextAt: Date.now() + PAUSED_FOR, trouble: false };
     const work = workOf(batch, await this.blobs.get(batch.shared.attachments));
     const endAt = performance.now() + this.settings.maxDuration;
     const look = setInterval(() => {
@@ -155,7 +157,7 @@ export class MailWorker {
         concurrency: this.routes.bulkConnections,
         mayContinue: () => !this.stopping && lease.held && performance.now() < endAt && !orders.paused,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
-        signal,
+        signal: this.hangUp.signal,
       });
       return result;
     } finally {

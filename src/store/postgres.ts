@@ -48,7 +48,7 @@ export async function openPostgres(
   return {
     kind: 'postgres',
     pool: pool as unknown as SqlPool,
-    records: new SqlRecords(pool as unknown as SqlPool, prefix),
+    records: new SqlRecords(pool, prefix),
     exists: () => Promise.resolve(true),
     ready: () => opening.get(),
     opened: opening.opened,

@@ -27,12 +27,14 @@ export async function openRedis(
     lastError = error;
     onError(error);
   });
+  client.on('ready', () => (lastError = undefined));
   const workers = new Set<Redis>();
   let closed = false;
 
   async function settle(): Promise<void> {
     if (client.status === 'wait') void client.connect().catch(() => undefined);
-    else if (client.status === 'reconnecting' || client.status === 'close') throw away(lastError);
+    // It is being tried again, and callers do not wait for how that ends.
+    else if (lastError || client.status === 'reconnecting' || client.status === 'close') throw away(lastError);
     await settled(client);
     if (client.status !== 'ready') throw away(lastError);
   }
@@ -64,10 +66,7 @@ export async function openRedis(
   };
 }
 
-async function connect(
-  target: Extract<StoreTarget, { kind: 'redis' }>,
-  overrides: RedisOptions,
-): Promise<Redis> {
+async function connect(target: Extract<StoreTarget, { kind: 'redis' }>, overrides: RedisOptions): Promise<Redis> {
   // The caller's own connection is left as it is: its settings are not right for a queue.
   if ('client' in target) return target.client.duplicate(overrides);
   const { Redis } = await loadPeer('ioredis', () => import('ioredis'), 'A queue on Redis');

@@ -16,8 +16,10 @@ export type StoreTarget =
   | { kind: 'embedded'; folder: string }
   | { kind: 'embedded'; memory: true };
 
-/** Nothing to install, nothing to run: a folder of the application's. */
-export const DEFAULT_CONNECTION = 'pglite://./.mail-queue';
+/** Nothing to install, nothing to run: a folder of the application's, one for each of several mailers. */
+export function defaultConnection(queueName: string): string {
+  return `pglite://./.${queueName.replace(/^mail/, 'mail-queue')}`;
+}
 
 const REMEDY =
   'Use redis://host:6379, rediss://…, postgres://user@host/db, pglite://./folder, pglite://memory, an ioredis or a pg.Pool instance.';
@@ -27,11 +29,11 @@ export function parseTarget(connection: StoreConnection): StoreTarget {
   if (typeof connection === 'string') return parseUrl(connection);
   if (typeof connection === 'object' && connection !== null) {
     if ('duplicate' in connection && typeof connection.duplicate === 'function') {
-      return { kind: 'redis', client: connection as Redis };
+      return { kind: 'redis', client: connection };
     }
-    if ('connect' in connection && 'query' in connection) return { kind: 'postgres', pool: connection as Pool };
+    if ('connect' in connection && 'query' in connection) return { kind: 'postgres', pool: connection };
     if ('host' in connection || 'port' in connection || 'path' in connection || 'sentinels' in connection) {
-      return { kind: 'redis', options: connection as RedisOptions };
+      return { kind: 'redis', options: connection };
     }
   }
   throw new MailConfigError(`queue.connection is ${describe(connection)}, which is no store. ${REMEDY}`);

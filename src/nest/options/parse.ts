@@ -4,7 +4,7 @@ import { DEFAULT_LIMITS, type Limits } from '../../message/limits.js';
 import { LANES, type Lane } from '../../message/message.js';
 import type { MessageRules } from '../../message/parse.js';
 import type { MailQueueSettings } from '../../queue/mail-queue.js';
-import { DEFAULT_CONNECTION, parseTarget, type StoreConnection } from '../../store/target.js';
+import { defaultConnection, parseTarget } from '../../store/target.js';
 import { SmtpTransport } from '../../transport/smtp/transport.js';
 import type { Transport } from '../../transport/transport.js';
 import { fail, OptionReader } from './reader.js';
@@ -88,7 +88,8 @@ function parseTransports(value: unknown): Transport[] {
   });
   const names = transports.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) fail(`transports[${names.lastIndexOf(twice)}].name`, twice, 'Give each transport a name of its own.');
+  if (twice !== undefined)
+    fail(`transports[${names.lastIndexOf(twice)}].name`, twice, 'Give each transport a name of its own.');
   return transports;
 }
 
@@ -110,7 +111,11 @@ function parseQueue(
   const connection = reader.raw('connection');
   const configKey = reader.string('configKey');
   if (connection === undefined && configKey !== undefined && host?.connection === undefined) {
-    fail('queue.configKey', configKey, `Register that configuration with BullModule.forRoot('${configKey}', { connection }).`);
+    fail(
+      'queue.configKey',
+      configKey,
+      `Register that configuration with BullModule.forRoot('${configKey}', { connection }).`,
+    );
   }
   const batch = reader.section('batch');
   const retry = reader.section('retry');
@@ -118,7 +123,7 @@ function parseQueue(
   const { batch: batches, retry: retries, keep: kept } = DEFAULTS;
   const settings: MailQueueSettings = {
     name,
-    target: parseTarget((connection ?? host?.connection ?? DEFAULT_CONNECTION) as StoreConnection),
+    target: parseTarget(connection ?? host?.connection ?? defaultConnection(name)),
     limits,
     lockTimeout,
     batch: {
@@ -152,7 +157,8 @@ function parseWorker(parent: OptionReader): MailQueueSettings['worker'] {
 
 /** A lane without a way out would fail at the first mail; better now. */
 function checkLanes(transports: readonly Transport[], bulk: boolean, defaultLane: Lane): void {
-  if (!bulk && defaultLane === 'bulk') fail('defaultLane', defaultLane, "There is no bulk lane with queue: false; give 'priority'.");
+  if (!bulk && defaultLane === 'bulk')
+    fail('defaultLane', defaultLane, "There is no bulk lane with queue: false; give 'priority'.");
   for (const lane of bulk ? LANES : (['priority'] as const)) {
     if (transports.some((transport) => transport.lanes.includes(lane))) continue;
     throw new MailConfigError(

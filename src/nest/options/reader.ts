@@ -34,7 +34,8 @@ export class OptionReader {
     const value = this.raw(name);
     if (value === undefined) return otherwise;
     const parsed = parseDuration(value);
-    if (parsed === undefined) fail(this.pathOf(name), value, "Give milliseconds or a string such as '30s', '15m' or '24h'.");
+    if (parsed === undefined)
+      fail(this.pathOf(name), value, "Give milliseconds or a string such as '30s', '15m' or '24h'.");
     if (parsed < min) fail(this.pathOf(name), value, `Give at least ${min} ms.`);
     return parsed;
   }

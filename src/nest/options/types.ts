@@ -38,7 +38,7 @@ export interface QueueConfig {
   /**
    * Where the queue lives: `redis://`, `rediss://`, `postgres://`, `pglite://./folder`, `pglite://memory`, an ioredis or
    * a `pg.Pool` instance. Default: the connection of the application's own `BullModule.forRoot`, else
-   * `pglite://./.mail-queue`.
+   * `pglite://./.mail-queue`, or `pglite://./.mail-queue-<name>` for a named mailer.
    */
   connection?: StoreConnection;
   /** Picks a named `BullModule.forRoot(key, …)` configuration. */

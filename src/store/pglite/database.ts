@@ -13,8 +13,8 @@ type Reply =
   | { id: number; error: { message: string; code?: string; detail?: string } };
 
 interface Pending {
-  resolve(result: SqlResult): void;
-  reject(error: Error): void;
+  resolve: (result: SqlResult) => void;
+  reject: (error: Error) => void;
 }
 
 /** Creates the database in an empty folder. */

@@ -1,10 +1,9 @@
 import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { OpenOptions } from '../open.js';
 import { Opening } from '../opening.js';
 import { loadPeer } from '../peer.js';
 import { RECORDS_SCHEMA, SqlRecords } from '../sql-records.js';
-import { QUEUE_SCHEMA, type SqlStore } from '../store.js';
+import { QUEUE_SCHEMA, type Migrate, type SqlStore } from '../store.js';
 import type { StoreTarget } from '../target.js';
 import { createDatabase, Database } from './database.js';
 import { FolderLock } from './lock.js';
@@ -19,7 +18,7 @@ interface Opened {
 export async function openEmbedded(
   target: Extract<StoreTarget, { kind: 'embedded' }>,
   prefix: string,
-  options: Pick<OpenOptions, 'migrate' | 'lockTimeout'>,
+  options: { migrate: Migrate; lockTimeout: number },
 ): Promise<SqlStore> {
   await loadPeer('@electric-sql/pglite', () => import('@electric-sql/pglite'), 'The embedded queue');
   const data = 'folder' in target ? join(target.folder, 'data') : undefined;

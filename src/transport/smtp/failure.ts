@@ -75,7 +75,9 @@ const MAX_REPLY = 500;
 
 /** A multi-line reply on one line, control characters removed: it goes into logs and records. */
 export function oneLine(reply: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are exactly what must not pass
-  const line = reply.toWellFormed().replace(/[\u0000-\u001f\u007f]+/g, ' ').trim();
+  const line = reply
+    .toWellFormed()
+    .replace(/\p{Cc}+/gu, ' ')
+    .trim();
   return line.length > MAX_REPLY ? `${line.slice(0, MAX_REPLY)}…` : line;
 }

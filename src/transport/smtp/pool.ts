@@ -4,8 +4,8 @@ import type { SmtpTransportOptions } from './options.js';
 import { SmtpSession } from './session.js';
 
 interface Waiter {
-  resolve(session: SmtpSession): void;
-  reject(error: Error): void;
+  resolve: (session: SmtpSession) => void;
+  reject: (error: Error) => void;
 }
 
 /** No new connection is tried for this long after one failed while others still work. */
