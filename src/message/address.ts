@@ -16,7 +16,8 @@ export type AddressesInput = AddressInput | readonly AddressInput[];
 
 const PLAIN = /^[^\s<>"(),:;[\]\\]+@[^\s<>"(),:;\\]+$/;
 const CONTROL = /\p{Cc}/u;
-const MERGE_FIELD = /\{\{[^{}]+\}\}/g;
+const MERGE_FIELD = /\{\{\s*([^{}]+?)\s*\}\}/g;
+const ONLY_A_MERGE_FIELD = /^\{\{[^{}]+\}\}$/;
 
 /** RFC 5321 limits; UTF-8 local parts and domains allowed, a dot in the domain is not required (`root@localhost`). */
 const RULES = { allow_utf8_local_part: true, require_tld: false, allow_ip_domain: true } as const;
@@ -60,7 +61,8 @@ function parseEntry(entry: unknown, path: string, mergeable: boolean, result: Pa
     } else if (isMailAddress(entry)) {
       result.addresses.push({ name: '', address: entry });
     } else {
-      parseList(entry, path, mergeable, result);
+      // Spaces inside a merge field would end the address in the parser's eyes.
+      parseList(mergeable ? entry.replace(MERGE_FIELD, '{{$1}}') : entry, path, mergeable, result);
     }
   } else if (typeof entry === 'object' && entry !== null && 'address' in entry) {
     const { name, address } = entry as { name?: unknown; address?: unknown };
@@ -76,6 +78,7 @@ function parseList(entry: string, path: string, mergeable: boolean, result: Pars
   for (const { name = '', address } of parsed) {
     // The parser takes text without an @ for a name.
     if (address) collect({ name, address }, path, mergeable, result);
+    else if (mergeable && ONLY_A_MERGE_FIELD.test(name)) collect({ name: '', address: name }, path, mergeable, result);
     else result.faults.push({ path, message: `${quote(name || entry)} is not an address` });
   }
 }
@@ -89,11 +92,17 @@ function collect(
   const { name, address } = found;
   if (typeof name !== 'string' || CONTROL.test(name)) {
     result.faults.push({ path, message: 'the display name must be a string without control characters' });
-  } else if (!isMailAddress(mergeable && typeof address === 'string' ? address.replace(MERGE_FIELD, 'x') : address)) {
+  } else if (!isMailAddress(address) && !(mergeable && mayBecomeAddress(address))) {
     result.faults.push({ path, message: `${quote(address)} is not an address` });
   } else {
     result.addresses.push({ name: name.toWellFormed(), address: address as string });
   }
+}
+
+/** Whether it can be an address once its merge fields are filled in. */
+function mayBecomeAddress(template: unknown): boolean {
+  if (typeof template !== 'string') return false;
+  return ONLY_A_MERGE_FIELD.test(template) || isMailAddress(template.replace(MERGE_FIELD, 'x'));
 }
 
 function quote(value: unknown): string {

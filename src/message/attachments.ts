@@ -1,7 +1,7 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
-import { MailValidationError, reasonOf } from '../errors.js';
-import type { AttachmentDto } from './dto.js';
+import { MailValidationError, reasonOf, type Fault } from '../errors.js';
+import { AttachmentDto } from './dto.js';
 import type { Limits } from './limits.js';
 import type { Attachment } from './message.js';
 
@@ -10,91 +10,115 @@ export interface AttachmentRules {
   allowedDir?: string;
 }
 
+/** The faults that show without reading anything. What is no attachment at all is the DTO's to refuse. */
+export function attachmentFaults(inputs: unknown, limits: Limits, rules: AttachmentRules): Fault[] {
+  if (!Array.isArray(inputs)) return [];
+  const faults = inputs.flatMap((input: unknown, index) =>
+    input instanceof AttachmentDto ? sourceFaults(input, `attachments[${index}]`, rules) : [],
+  );
+  if (inputs.length > limits.attachments) {
+    const message = `${inputs.length} attachments, more than limits.attachments (${limits.attachments})`;
+    faults.push({ path: 'attachments', message });
+  }
+  return faults;
+}
+
+function sourceFaults(input: AttachmentDto, path: string, rules: AttachmentRules): Fault[] {
+  if (input.path === undefined) {
+    return input.content === undefined ? [{ path, message: 'has neither content nor path' }] : [];
+  }
+  if (input.content !== undefined) return [{ path, message: 'has both content and path; give one of them' }];
+  if (rules.allowedDir !== undefined) return [];
+  const message = 'files are not read unless attachments.allowedDir names the folder they may come from';
+  return [{ path: `${path}.path`, message }];
+}
+
 /**
  * Brings the attachments' bytes together, so that a message can be sent again without its source.
  *
- * @throws MailValidationError naming the attachment that is too large, unreadable or not allowed
+ * @param inputs those in which `attachmentFaults` found nothing
+ * @throws MailValidationError naming every attachment that cannot be read, or the one with which they become too large
  */
 export async function readAttachments(
   inputs: readonly AttachmentDto[],
   limits: Limits,
   rules: AttachmentRules,
 ): Promise<Attachment[]> {
-  if (inputs.length > limits.attachments) {
-    refuse('attachments', `${inputs.length} attachments, more than limits.attachments (${limits.attachments})`);
-  }
   const attachments: Attachment[] = [];
+  const faults: Fault[] = [];
   let room = limits.attachmentBytes;
   for (const [index, input] of inputs.entries()) {
     const path = `attachments[${index}]`;
-    const content = await readContent(input, path, room, rules);
-    room -= content.length;
-    if (room < 0) tooLarge(path, limits.attachmentBytes);
-    const filename = input.filename ?? (input.path === undefined ? undefined : basename(input.path));
-    attachments.push({
-      content,
-      disposition: input.contentDisposition ?? (input.cid === undefined ? 'attachment' : 'inline'),
-      ...(filename === undefined ? {} : { filename: filename.toWellFormed() }),
-      ...(input.contentType === undefined ? {} : { contentType: input.contentType }),
-      ...(input.cid === undefined ? {} : { cid: input.cid }),
-    });
+    try {
+      const content = await readContent(input, room, rules);
+      if (content) attachments.push({ ...describe(input), content });
+      else {
+        const message = `the attachments together are larger than limits.attachmentBytes (${limits.attachmentBytes})`;
+        faults.push({ path, message });
+        break;
+      }
+      room -= content.length;
+    } catch (error) {
+      faults.push({ path: `${path}.${input.path === undefined ? 'content' : 'path'}`, message: reasonOf(error) });
+    }
   }
+  if (faults.length > 0) throw new MailValidationError(faults);
   return attachments;
-
-  function tooLarge(path: string, limit: number): never {
-    refuse(path, `the attachments together are larger than limits.attachmentBytes (${limit})`);
-  }
 }
 
-async function readContent(input: AttachmentDto, path: string, room: number, rules: AttachmentRules): Promise<Buffer> {
-  const { content } = input;
-  if (input.path !== undefined && content !== undefined) refuse(path, 'has both content and path; give one of them');
-  if (input.path !== undefined) return readAllowed(input.path, `${path}.path`, room, rules);
-  if (content === undefined) refuse(path, 'has neither content nor path');
-  if (typeof content === 'string') return Buffer.from(content, input.encoding ?? 'utf8');
-  if (content instanceof Uint8Array) return Buffer.from(content.buffer, content.byteOffset, content.byteLength);
-  return readStream(content, `${path}.content`, room);
+function describe(input: AttachmentDto): Omit<Attachment, 'content'> {
+  const filename = input.filename ?? (input.path === undefined ? undefined : basename(input.path));
+  return {
+    disposition: input.contentDisposition ?? (input.cid === undefined ? 'attachment' : 'inline'),
+    ...(filename === undefined ? {} : { filename: filename.toWellFormed() }),
+    ...(input.contentType === undefined ? {} : { contentType: input.contentType }),
+    ...(input.cid === undefined ? {} : { cid: input.cid }),
+  };
 }
 
-async function readStream(stream: AsyncIterable<Buffer | string>, path: string, room: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+/** Undefined when there is no room for it. */
+async function readContent(input: AttachmentDto, room: number, rules: AttachmentRules): Promise<Buffer | undefined> {
+  const { content, path, encoding } = input;
+  if (path !== undefined) return readAllowed(path, rules.allowedDir!, room);
+  if (typeof content !== 'string' && !(content instanceof Uint8Array)) return readStream(content!, room);
+  const bytes =
+    typeof content === 'string'
+      ? Buffer.from(content, encoding ?? 'utf8')
+      : Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  return bytes.length > room ? undefined : bytes;
+}
+
+async function readStream(stream: AsyncIterable<unknown>, room: number): Promise<Buffer | undefined> {
+  const chunks: Uint8Array[] = [];
   let size = 0;
   try {
     for await (const chunk of stream) {
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+      if (!(bytes instanceof Uint8Array)) throw new Error(`it yields values of type ${typeof bytes}, not bytes`);
       size += bytes.length;
+      if (size > room) return undefined;
       chunks.push(bytes);
-      if (size > room) break;
     }
   } catch (error) {
-    refuse(path, `the stream failed: ${reasonOf(error)}`);
+    throw new Error(`the stream failed: ${reasonOf(error)}`, { cause: error });
   }
   return Buffer.concat(chunks);
 }
 
-async function readAllowed(file: string, path: string, room: number, rules: AttachmentRules): Promise<Buffer> {
-  if (rules.allowedDir === undefined) {
-    refuse(path, 'files are not read unless attachments.allowedDir names the folder they may come from');
-  }
+async function readAllowed(file: string, allowedDir: string, room: number): Promise<Buffer | undefined> {
+  const shown = JSON.stringify(file);
   try {
-    const dir = await realpath(rules.allowedDir);
+    const dir = await realpath(allowedDir);
     const target = await realpath(resolve(dir, file));
-    const inside = relative(dir, target);
-    if (inside === '' || inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
-      refuse(path, `${JSON.stringify(file)} is outside attachments.allowedDir`);
-    }
-    const { size } = await stat(target);
-    if (size > room) refuse(path, 'the attachments together are larger than limits.attachmentBytes');
-    return await readFile(target);
+    if (isInside(dir, target)) return (await stat(target)).size > room ? undefined : await readFile(target);
   } catch (error) {
-    if (error instanceof MailValidationError) throw error;
-    refuse(
-      path,
-      `${JSON.stringify(file)} cannot be read from attachments.allowedDir: ${(error as { code?: string }).code ?? 'unknown'}`,
-    );
+    const { code = 'unknown' } = error as { code?: string };
+    throw new Error(`${shown} cannot be read from attachments.allowedDir: ${code}`, { cause: error });
   }
+  throw new Error(`${shown} is outside attachments.allowedDir`);
 }
 
-function refuse(path: string, message: string): never {
-  throw new MailValidationError([{ path, message }]);
+function isInside(dir: string, target: string): boolean {
+  const path = relative(dir, target);
+  return path !== '' && path !== '..' && !path.startsWith(`..${sep}`) && !isAbsolute(path);
 }

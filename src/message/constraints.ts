@@ -2,7 +2,7 @@ import { isInstance, registerDecorator, type ValidationArguments, type Validatio
 import type { Fault } from '../errors.js';
 import { parseAddresses } from './address.js';
 import { parseDuration } from './duration.js';
-import { cleanJson, hasHeaderBreak } from './text.js';
+import { cleanObject, hasHeaderBreak, isKey, KEY_RULE } from './text.js';
 
 /** A check that finds any number of faults in a property's value, each at a path of its own. */
 type FaultFinder = (value: unknown, path: string) => Fault[];
@@ -83,10 +83,12 @@ export function momentOf(value: unknown): number | undefined {
 
 /** An object that survives JSON and holds no NUL. */
 export const IsContext = constraint('isContext', (value, path) => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return one(path, 'must be an object');
-  const cleaned = cleanJson(value);
+  const cleaned = cleanObject(value);
   return one(path, 'problem' in cleaned && cleaned.problem);
 });
+
+/** A key of the caller's choice. */
+export const IsKey = constraint('isKey', (value, path) => one(path, !isKey(value) && KEY_RULE));
 
 /** Attachment content: text, bytes, or a readable stream. */
 export const IsAttachmentContent = constraint('isAttachmentContent', (value, path) =>
@@ -109,7 +111,8 @@ const OWN_HEADER =
 
 /** Custom headers: `{ name: value | values }`. */
 export const AreHeaders = constraint('areHeaders', (value, path) => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  // A Map and a list of pairs have no names of their own, and would be passed over without a word.
+  if (typeof value !== 'object' || value === null || Symbol.iterator in value) {
     return one(path, 'must be an object of header names and values');
   }
   return Object.entries(value).flatMap(([name, given]: [string, unknown]) => {

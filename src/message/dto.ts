@@ -11,6 +11,7 @@ import {
   IsContext,
   IsDuration,
   IsHeaderText,
+  IsKey,
   IsMoment,
   IsSender,
 } from './constraints.js';
@@ -28,14 +29,21 @@ import {
   type Urgency,
 } from './message.js';
 
+/** A type and any number of parameters, such as `text/calendar; method=REQUEST; charset=utf-8`. */
+const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+(;[ \w.+="'-]*)*$/;
+const MEDIA_TYPE_RULE = "must be a media type such as 'application/pdf'";
+/** Printable ASCII without the angle brackets that enclose it in its header. */
+const CID = /^[!-;=?-~]+$/;
+const CID_RULE = 'must be printable ASCII without spaces, < and >';
+
 /** One attachment, for class-validator and `ValidationPipe`. */
 export class AttachmentDto implements AttachmentInput {
   @IsOptional() @IsHeaderText() @MaxLength(255) filename?: string;
   @IsOptional() @IsAttachmentContent() content?: NonNullable<AttachmentInput['content']>;
   @IsOptional() @IsString() @MaxLength(4096) path?: string;
   @IsOptional() @IsIn(['utf8', 'base64', 'hex']) encoding?: 'utf8' | 'base64' | 'hex';
-  @IsOptional() @Matches(/^[\w.+-]+\/[\w.+-]+(;[ \w.+="'-]*)?$/) @MaxLength(255) contentType?: string;
-  @IsOptional() @Matches(/^[!-;=?-~]+$/) @MaxLength(255) cid?: string;
+  @IsOptional() @Matches(MEDIA_TYPE, { message: MEDIA_TYPE_RULE }) @MaxLength(255) contentType?: string;
+  @IsOptional() @Matches(CID, { message: CID_RULE }) @MaxLength(255) cid?: string;
   @IsOptional() @IsIn(['attachment', 'inline']) contentDisposition?: 'attachment' | 'inline';
 }
 
@@ -67,8 +75,8 @@ export class MailMessageDto extends MailContentDto implements MailMessageInput {
 export class RecipientDto implements RecipientInput {
   @IsAddress() to!: AddressInput;
   @IsOptional() @IsContext() context?: Record<string, unknown>;
-  @IsOptional() @IsBodyText() @MaxLength(255) group?: string;
-  @IsOptional() @IsBodyText() @MaxLength(255) idempotencyKey?: string;
+  @IsOptional() @IsKey() group?: string;
+  @IsOptional() @IsKey() idempotencyKey?: string;
 }
 
 /** The shared part of a `sendBulk()` call: everything but its recipients, signal and callback. */

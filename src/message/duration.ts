@@ -9,5 +9,6 @@ export function parseDuration(value: unknown): number | undefined {
   if (typeof value !== 'string') return undefined;
   const match = /^(\d+(?:\.\d+)?)\s?(ms|s|m|h|d)$/.exec(value);
   if (!match) return undefined;
-  return Math.round(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]);
+  const milliseconds = Math.round(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]);
+  return Number.isFinite(milliseconds) ? milliseconds : undefined;
 }

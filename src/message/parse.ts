@@ -1,13 +1,13 @@
 import { validateSync, type ValidationError } from 'class-validator';
 import { MailValidationError, type Fault } from '../errors.js';
 import { parseAddresses, type Address } from './address.js';
-import { readAttachments, type AttachmentRules } from './attachments.js';
+import { attachmentFaults, readAttachments, type AttachmentRules } from './attachments.js';
 import { faultsOf, momentOf } from './constraints.js';
 import { AttachmentDto, BulkMailDto, type MailContentDto, MailMessageDto } from './dto.js';
 import { parseDuration } from './duration.js';
 import type { Limits } from './limits.js';
 import type { BulkMailInput, Content, Lane, MailContentInput, MailMessageInput, Message, Travel } from './message.js';
-import { cleanJson } from './text.js';
+import { cleanObject, isKey, KEY_RULE } from './text.js';
 
 /** What the module's options say about messages. */
 export interface MessageRules {
@@ -66,14 +66,12 @@ export async function parseMessage(input: MailMessageInput, rules: MessageRules)
 export async function parseBulk(input: BulkMailInput, rules: MessageRules): Promise<ParsedBulk> {
   const { recipients, signal, onProgress, ...shared } = (input ?? {}) as Partial<BulkMailInput>;
   void [signal, onProgress];
-  const dto = instantiate(BulkMailDto, shared, 'campaign');
-  for (const field of ['to', 'cc', 'bcc'] as const) {
-    if (field in shared) delete (dto as unknown as Record<string, unknown>)[field];
-  }
+  const dto = instantiate<BulkMailDto & Partial<MailMessageDto>>(BulkMailDto, shared, 'campaign');
+  const misplaced = (['to', 'cc', 'bcc'] as const).filter((field) => field in dto);
+  for (const field of misplaced) delete dto[field];
   const faults = validate(dto);
-  for (const field of ['to', 'cc', 'bcc']) {
-    if (field in shared)
-      faults.push({ path: field, message: 'each recipient gets a mail of their own; use recipients' });
+  for (const path of misplaced) {
+    faults.push({ path, message: 'each recipient gets a mail of their own; use recipients' });
   }
   if (!isIterable(recipients)) {
     faults.push({ path: 'recipients', message: 'must be an iterable or async iterable of { to, context? }' });
@@ -104,6 +102,7 @@ async function parseContent(dto: MailContentDto, rules: MessageRules, faults: Fa
   if (expiresAt !== undefined && sendAt !== undefined && expiresAt <= sendAt) {
     faults.push({ path: 'expiresAt', message: 'is not after the time the message is to be sent' });
   }
+  faults.push(...attachmentFaults(dto.attachments, limits, rules.attachments));
   if (faults.length > 0) throw new MailValidationError(faults);
   const attachments = await readAttachments(dto.attachments ?? [], limits, rules.attachments);
   return {
@@ -159,13 +158,12 @@ function parseGroups(
   }
   for (const [key, data] of entries) {
     const path = `groups.${key}`;
-    const cleaned = cleanJson(data);
-    if ('problem' in cleaned) faults.push({ path, message: cleaned.problem });
-    else if (typeof cleaned.value !== 'object' || cleaned.value === null)
-      faults.push({ path, message: 'must be an object' });
+    const cleaned = cleanObject(data);
+    if (!isKey(key) || key === '__proto__') faults.push({ path, message: `the key ${KEY_RULE}, and not __proto__` });
+    else if ('problem' in cleaned) faults.push({ path, message: cleaned.problem });
     else if (Buffer.byteLength(JSON.stringify(cleaned.value)) > limits.contextBytes) {
       faults.push({ path, message: `is larger than limits.contextBytes (${limits.contextBytes})` });
-    } else result[key] = cleaned.value as Record<string, unknown>;
+    } else result[key.toWellFormed()] = cleaned.value;
   }
   return result;
 }
@@ -181,16 +179,23 @@ function instantiate<T extends MailContentDto>(dto: new () => T, input: unknown,
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     throw new MailValidationError([{ path: what, message: 'must be an object' }]);
   }
-  const instance = Object.assign(new dto(), input as MailContentInput);
+  const instance = fill(new dto(), input);
+  if (Array.isArray(instance.attachments)) {
+    // What is no object stays what it is, for validation to refuse; but that passes over undefined.
+    instance.attachments = instance.attachments.map((entry: unknown) => {
+      const isObject =
+        typeof entry === 'object' && entry !== null && !Array.isArray(entry) && !ArrayBuffer.isView(entry);
+      return isObject ? fill(new AttachmentDto(), entry) : (null as unknown as AttachmentDto);
+    });
+  }
+  return instance;
+}
+
+/** Null and undefined are as good as absent. */
+function fill<T extends object>(instance: T, input: object): T {
+  Object.assign(instance, input);
   for (const [key, value] of Object.entries(instance)) {
     if (value === undefined || value === null) delete (instance as Record<string, unknown>)[key];
-  }
-  if (Array.isArray(instance.attachments)) {
-    instance.attachments = instance.attachments.map((entry: unknown) =>
-      typeof entry === 'object' && entry !== null
-        ? Object.assign(new AttachmentDto(), entry)
-        : (entry as AttachmentDto),
-    );
   }
   return instance;
 }

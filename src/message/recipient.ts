@@ -2,10 +2,9 @@ import type { Fault } from '../errors.js';
 import { addressKey, isMailAddress, parseAddresses, type Address } from './address.js';
 import type { Limits } from './limits.js';
 import type { Recipient } from './message.js';
-import { cleanJson } from './text.js';
+import { cleanObject, isKey, KEY_RULE } from './text.js';
 
 const FIELDS = new Set(['to', 'context', 'group', 'idempotencyKey']);
-const MAX_KEY_LENGTH = 255;
 
 /**
  * Checks one recipient of a campaign. It finds a fault exactly where `RecipientDto` does, at a fraction of the cost;
@@ -28,13 +27,13 @@ export function parseRecipient(
   const cleaned = context === undefined || context === null ? undefined : parseContext(context, path, limits, faults);
   checkKey(group, `${path}.group`, faults);
   checkKey(idempotencyKey, `${path}.idempotencyKey`, faults);
-  if (typeof group === 'string' && !Object.hasOwn(groups, group)) {
+  if (typeof group === 'string' && !Object.hasOwn(groups, group.toWellFormed())) {
     faults.push({ path: `${path}.group`, message: `${JSON.stringify(group)} is not one of the campaign's groups` });
   }
   if (faults.length > 0 || !address) return { faults };
   const recipient: Recipient = { to: address };
   if (cleaned) recipient.context = cleaned;
-  if (typeof group === 'string') recipient.group = group;
+  if (typeof group === 'string') recipient.group = group.toWellFormed();
   if (typeof idempotencyKey === 'string') recipient.idempotencyKey = idempotencyKey.toWellFormed();
   return { recipient };
 }
@@ -61,11 +60,7 @@ function parseContext(
   faults: Fault[],
 ): Record<string, unknown> | undefined {
   const at = `${path}.context`;
-  if (typeof context !== 'object' || Array.isArray(context)) {
-    faults.push({ path: at, message: 'must be an object' });
-    return undefined;
-  }
-  const cleaned = cleanJson(context);
+  const cleaned = cleanObject(context);
   if ('problem' in cleaned) {
     faults.push({ path: at, message: cleaned.problem });
     return undefined;
@@ -74,12 +69,9 @@ function parseContext(
   if (bytes > limits.contextBytes) {
     faults.push({ path: at, message: `${bytes} bytes, more than limits.contextBytes (${limits.contextBytes})` });
   }
-  return cleaned.value as Record<string, unknown>;
+  return cleaned.value;
 }
 
 function checkKey(value: unknown, path: string, faults: Fault[]): void {
-  if (value === undefined || value === null) return;
-  if (typeof value !== 'string' || value.length > MAX_KEY_LENGTH || value.includes('\0')) {
-    faults.push({ path, message: `must be a string of at most ${MAX_KEY_LENGTH} characters without NUL` });
-  }
+  if (value !== undefined && value !== null && !isKey(value)) faults.push({ path, message: KEY_RULE });
 }

@@ -17,6 +17,24 @@ export function cleanJson(value: unknown): { value: unknown } | { problem: strin
   }
 }
 
+/** The same for data that must be an object, such as a recipient's context. */
+export function cleanObject(value: unknown): { value: Record<string, unknown> } | { problem: string } {
+  const cleaned = cleanJson(value);
+  if ('problem' in cleaned) return cleaned;
+  if (typeof cleaned.value !== 'object' || cleaned.value === null || Array.isArray(cleaned.value)) {
+    return { problem: 'must be an object' };
+  }
+  return { value: cleaned.value as Record<string, unknown> };
+}
+
+const MAX_KEY_LENGTH = 255;
+export const KEY_RULE = `must be a string of at most ${MAX_KEY_LENGTH} characters without NUL`;
+
+/** A name that callers choose for something of theirs: a recipient's group or idempotency key. */
+export function isKey(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= MAX_KEY_LENGTH && !value.includes('\0');
+}
+
 class Unclean extends Error {}
 const MAX_DEPTH = 20;
 
@@ -32,7 +50,7 @@ function clean(value: unknown, depth: number): unknown {
   }
   if (depth > MAX_DEPTH) throw new Unclean(`is nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) return value.map((entry) => (entry === undefined ? null : clean(entry, depth + 1)));
-  if (typeof value === 'object' && !OPAQUE.some((type) => value instanceof type)) {
+  if (typeof value === 'object' && !ArrayBuffer.isView(value) && !OPAQUE.some((type) => value instanceof type)) {
     const { toJSON } = value as { toJSON?: () => unknown };
     if (typeof toJSON === 'function') return clean(toJSON.call(value), depth + 1);
     const result: Record<string, unknown> = {};
@@ -47,4 +65,4 @@ function clean(value: unknown, depth: number): unknown {
 }
 
 /** JSON turns these into `{}` or worse. */
-const OPAQUE = [Map, Set, Promise, RegExp, ArrayBuffer, Uint8Array];
+const OPAQUE = [Map, Set, Promise, RegExp, Error, ArrayBuffer];

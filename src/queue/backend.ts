@@ -11,7 +11,7 @@ import {
   type WorkerOptions,
 } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Migrate, SqlPool, Store } from '../store/store.js';
+import type { Migrate, SqlClient, SqlPool, Store } from '../store/store.js';
 
 export type MailJobQueue = Queue<unknown, unknown, string>;
 
@@ -92,19 +92,23 @@ const CONNECT_EVERY = 1_000;
  */
 function patient(store: Extract<Store, { kind: 'postgres' | 'embedded' }>): SqlPool {
   const { pool } = store;
-  return Object.create(pool, {
-    connect: {
-      value: async () => {
-        for (;;) {
-          try {
-            await store.ready();
-            return await pool.connect();
-          } catch (error) {
-            if (store.closed) throw error;
-            await sleep(CONNECT_EVERY, undefined, { ref: false });
-          }
-        }
-      },
+  const connect = async (): Promise<SqlClient> => {
+    for (;;) {
+      try {
+        await store.ready();
+        return await pool.connect();
+      } catch (error) {
+        if (store.closed) throw error;
+        await sleep(CONNECT_EVERY, undefined, { ref: false });
+      }
+    }
+  };
+  return new Proxy(pool, {
+    get(target, name) {
+      if (name === 'connect') return connect;
+      // pg's pool queries through its own `connect`, so its methods are to see the pool and not this.
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
-  }) as SqlPool;
+  });
 }

@@ -32,6 +32,7 @@ export async function openRedis(
   let closed = false;
 
   async function settle(): Promise<void> {
+    if (closed) throw new Error("The mail queue's store is closed");
     if (client.status === 'wait') void client.connect().catch(() => undefined);
     // It is being tried again, and callers do not wait for how that ends.
     else if (lastError || client.status === 'reconnecting' || client.status === 'close') throw away(lastError);
@@ -45,7 +46,7 @@ export async function openRedis(
     records: new RedisRecords(client, prefix),
     exists: () => Promise.resolve(true),
     async ready(): Promise<void> {
-      if (client.status !== 'ready') await settle();
+      if (closed || client.status !== 'ready') await settle();
     },
     opened: new Promise((resolve) => client.once('ready', resolve)),
     get closed() {

@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events';
 import type { SqlClient, SqlPool, SqlResult } from '../store.js';
 import type { Database } from './database.js';
 
-const LISTEN = /^\s*LISTEN\s+"?([^";]+)"?/i;
+/** The statement may stand behind comments. */
+const LISTEN = /^(?:\s*--.*\n)*\s*LISTEN\s+"?(\w+)"?\s*;?\s*$/i;
 
 /** One embedded database in the shape of a `pg.Pool`. Its clients share the one session there is. */
 export class EmbeddedPool extends EventEmitter implements SqlPool {

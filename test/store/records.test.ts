@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { migrateQueue } from '../../src/queue/backend.js';
+import { openStore } from '../../src/store/open.js';
+import type { Records } from '../../src/store/records.js';
+import type { Store } from '../../src/store/store.js';
+import { parseTarget } from '../../src/store/target.js';
+import { onEveryStore } from '../support/stores.js';
+
+onEveryStore((where) => {
+  let connection: string;
+  let store: Store;
+  let records: Records;
+
+  const open = async (name: string): Promise<Store> => {
+    const options = { name, migrate: migrateQueue, lockTimeout: 1_000, onError: () => undefined };
+    const opened = await openStore(parseTarget(connection), options);
+    await opened.ready();
+    return opened;
+  };
+
+  beforeAll(async () => {
+    connection = await where.create();
+    store = await open('mail');
+    records = store.records;
+  });
+  beforeEach(async () => {
+    for await (const key of records.scan('')) await records.delete([key]);
+  });
+  afterAll(() => store.close());
+
+  it('gets records in the order asked for, and undefined for those that are not there', async () => {
+    await records.merge([
+      { key: 'a', fields: { x: '1', y: '' } },
+      { key: 'b', fields: { z: 'ünï\n😀' } },
+    ]);
+    expect(await records.get(['b', 'nothing', 'a'])).toEqual([{ z: 'ünï\n😀' }, undefined, { x: '1', y: '' }]);
+    expect(await records.get([])).toEqual([]);
+  });
+
+  it('merges fields, keeps the others, and lets the later of two changes win', async () => {
+    await records.merge([{ key: 'a', fields: { x: '1', y: '2' } }]);
+    await records.merge([
+      { key: 'a', fields: { x: '3' } },
+      { key: 'a', fields: { x: '4', z: '5' } },
+    ]);
+    expect(await records.get(['a'])).toEqual([{ x: '4', y: '2', z: '5' }]);
+  });
+
+  it('puts a record once, however it was made', async () => {
+    expect(await records.putIfAbsent('a', { x: '1', y: '2' })).toBe(true);
+    expect(await records.putIfAbsent('a', { x: '3' })).toBe(false);
+    await records.merge([{ key: 'b', fields: { x: '1' } }]);
+    expect(await records.putIfAbsent('b', { x: '2' })).toBe(false);
+    expect(await records.get(['a', 'b'])).toEqual([{ x: '1', y: '2' }, { x: '1' }]);
+  });
+
+  it('lets one of many who put at once win', async () => {
+    const won = await Promise.all(Array.from({ length: 20 }, (_, n) => records.putIfAbsent('race', { n: String(n) })));
+    expect(won.filter(Boolean)).toHaveLength(1);
+    expect(await records.get(['race'])).toEqual([{ n: String(won.indexOf(true)) }]);
+  });
+
+  it('forgets a record when it expires, and takes it up anew', async () => {
+    await records.putIfAbsent('put', { x: '1' }, Date.now() - 1);
+    expect(await records.get(['put'])).toEqual([undefined]);
+    expect(await records.putIfAbsent('put', { y: '2' })).toBe(true);
+    expect(await records.get(['put'])).toEqual([{ y: '2' }]);
+
+    await records.merge([{ key: 'merged', fields: { x: '1' } }]);
+    await records.expire(['merged'], Date.now() - 1);
+    expect(await records.get(['merged'])).toEqual([undefined]);
+    await records.merge([{ key: 'merged', fields: { y: '2' } }]);
+    expect(await records.get(['merged'])).toEqual([{ y: '2' }]);
+  });
+
+  it('keeps a record whose time has not come', async () => {
+    await records.putIfAbsent('a', { x: '1' }, Date.now() + 60_000);
+    await records.merge([{ key: 'a', fields: { y: '2' } }]);
+    expect(await records.get(['a'])).toEqual([{ x: '1', y: '2' }]);
+  });
+
+  it('deletes, and minds nothing that is gone', async () => {
+    await records.merge([{ key: 'a', fields: { x: '1' } }]);
+    await records.delete(['a', 'b']);
+    await records.delete([]);
+    expect(await records.get(['a'])).toEqual([undefined]);
+  });
+
+  it('finds keys by prefix, each once, more than a page of them', async () => {
+    const keys = Array.from({ length: 2_100 }, (_, n) => `page/${n}`);
+    await records.merge([...keys, 'pag%', 'pag_', 'other/1'].map((key) => ({ key, fields: { x: '1' } })));
+    const found: string[] = [];
+    for await (const key of records.scan('page/')) found.push(key);
+    expect(found.sort()).toEqual(keys.sort());
+    const odd: string[] = [];
+    for await (const key of records.scan('pag%')) odd.push(key);
+    expect(odd).toEqual(['pag%']);
+  });
+
+  if (where.name !== 'embedded') {
+    it('keeps the records of two mailers on one store apart', async () => {
+      const other = await open('mail-other');
+      await records.merge([{ key: 'a', fields: { x: '1' } }]);
+      expect(await other.records.get(['a'])).toEqual([undefined]);
+      await other.close();
+    });
+  }
+
+  it('refuses to be used after it was closed', async () => {
+    await store.close();
+    await expect(store.ready()).rejects.toThrow();
+    store = await open('mail');
+    records = store.records;
+  });
+});
