@@ -16,6 +16,7 @@ export type AddressesInput = AddressInput | readonly AddressInput[];
 
 const PLAIN = /^[^\s<>"(),:;[\]\\]+@[^\s<>"(),:;\\]+$/;
 const CONTROL = /\p{Cc}/u;
+const MAX_NAME_LENGTH = 255;
 const MERGE_FIELD = /\{\{\s*([^{}]+?)\s*\}\}/g;
 const ONLY_A_MERGE_FIELD = /^\{\{[^{}]+\}\}$/;
 
@@ -61,8 +62,7 @@ function parseEntry(entry: unknown, path: string, mergeable: boolean, result: Pa
     } else if (isMailAddress(entry)) {
       result.addresses.push({ name: '', address: entry });
     } else {
-      // Spaces inside a merge field would end the address in the parser's eyes.
-      parseList(mergeable ? entry.replace(MERGE_FIELD, '{{$1}}') : entry, path, mergeable, result);
+      parseList(entry, path, mergeable, result);
     }
   } else if (typeof entry === 'object' && entry !== null && 'address' in entry) {
     const { name, address } = entry as { name?: unknown; address?: unknown };
@@ -73,7 +73,8 @@ function parseEntry(entry: unknown, path: string, mergeable: boolean, result: Pa
 }
 
 function parseList(entry: string, path: string, mergeable: boolean, result: ParsedAddresses): void {
-  const parsed = addressparser(entry, { flatten: true });
+  // A space inside a merge field would end the address in the parser's eyes.
+  const parsed = addressparser(mergeable ? entry.replace(MERGE_FIELD, '{{$1}}') : entry, { flatten: true });
   if (parsed.length === 0) result.faults.push({ path, message: `${quote(entry)} is not an address` });
   for (const { name = '', address } of parsed) {
     // The parser takes text without an @ for a name.
@@ -90,8 +91,9 @@ function collect(
   result: ParsedAddresses,
 ): void {
   const { name, address } = found;
-  if (typeof name !== 'string' || CONTROL.test(name)) {
-    result.faults.push({ path, message: 'the display name must be a string without control characters' });
+  if (typeof name !== 'string' || name.length > MAX_NAME_LENGTH || CONTROL.test(name)) {
+    const message = `the display name must be a string of at most ${MAX_NAME_LENGTH} characters without control characters`;
+    result.faults.push({ path, message });
   } else if (!isMailAddress(address) && !(mergeable && mayBecomeAddress(address))) {
     result.faults.push({ path, message: `${quote(address)} is not an address` });
   } else {

@@ -2,7 +2,7 @@ import { isInstance, registerDecorator, type ValidationArguments, type Validatio
 import type { Fault } from '../errors.js';
 import { parseAddresses } from './address.js';
 import { parseDuration } from './duration.js';
-import { cleanObject, hasHeaderBreak, isKey, KEY_RULE } from './text.js';
+import { cleanObject, headerFault, isKey, KEY_RULE } from './text.js';
 
 /** A check that finds any number of faults in a property's value, each at a path of its own. */
 type FaultFinder = (value: unknown, path: string) => Fault[];
@@ -57,7 +57,7 @@ function exactlyOne(value: unknown, path: string, mergeable: boolean): Fault[] {
 
 /** Text for a header: a string without CR, LF or NUL. */
 export const IsHeaderText = constraint('isHeaderText', (value, path) =>
-  one(path, typeof value !== 'string' ? 'must be a string' : hasHeaderBreak(value) && 'must not contain CR, LF or NUL'),
+  one(path, typeof value === 'string' ? headerFault(value) : 'must be a string'),
 );
 
 /** Text for a body: a string without NUL. */
@@ -122,8 +122,7 @@ export const AreHeaders = constraint('areHeaders', (value, path) => {
     const values: unknown[] = Array.isArray(given) ? given : [given];
     return values.flatMap((entry, index) => {
       const where = Array.isArray(given) ? `${at}[${index}]` : at;
-      if (typeof entry !== 'string') return one(where, 'must be a string');
-      return one(where, hasHeaderBreak(entry) && 'must not contain CR, LF or NUL');
+      return one(where, typeof entry === 'string' ? headerFault(entry) : 'must be a string');
     });
   });
 });

@@ -1,6 +1,9 @@
-/** CR, LF or NUL: what must never get into a header. */
-export function hasHeaderBreak(value: string): boolean {
-  return /[\r\n\0]/.test(value);
+/** Why a string cannot be a header's value, or undefined when it can. */
+export function headerFault(value: string): string | undefined {
+  if (/[\r\n\0]/.test(value)) return 'must not contain CR, LF or NUL';
+  // A line is folded at spaces only, and ends after 998 octets (RFC 5322 §2.1.1).
+  if (/[!-~]{901}/.test(value)) return 'must not contain a word of more than 900 characters';
+  return undefined;
 }
 
 /**

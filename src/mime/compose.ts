@@ -18,8 +18,8 @@ export async function compose(message: Message, stamp: Stamp): Promise<Buffer> {
     cc: message.cc.map(copy),
     replyTo: message.replyTo.map(copy),
     subject: message.subject,
-    ...(message.text === undefined ? {} : { text: message.text }),
-    ...(message.html === undefined ? {} : { html: message.html }),
+    ...(message.text === undefined ? {} : { text: oneKindOfLineEnd(message.text) }),
+    ...(message.html === undefined ? {} : { html: oneKindOfLineEnd(message.html) }),
     headers: message.headers.map(([key, value]) => ({ key, value })),
     attachments: message.attachments.map(({ disposition, ...attachment }) => ({
       ...attachment,
@@ -38,6 +38,11 @@ export async function compose(message: Message, stamp: Stamp): Promise<Buffer> {
 export function envelopeAddress(address: string): string {
   const domain = domainOf(address);
   return `${address.slice(0, -domain.length)}${domainToASCII(domain) || domain}`;
+}
+
+/** The composer turns LF into CRLF, but would pass on a CR that stands alone. */
+function oneKindOfLineEnd(text: string): string {
+  return text.replace(/\r\n?/g, '\n');
 }
 
 function copy({ name, address }: Address): Address {

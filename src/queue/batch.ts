@@ -57,18 +57,25 @@ export function readBatch(data: unknown): { batch: Batch } | { problem: string }
       problem: `The batch has format version ${v as number}; this worker reads up to ${BATCH_VERSION}. Update it, then retry the job.`,
     };
   }
-  if (typeof id !== 'string' || typeof shared !== 'object' || shared === null || !Array.isArray(items)) {
-    return { problem: 'The batch is malformed: id, shared or items is missing' };
-  }
+  if (typeof id !== 'string' || !Array.isArray(items))
+    return { problem: 'The batch is malformed: id or items is missing' };
   if (items.length === 0) return { problem: 'The batch is empty' };
-  if (!Array.isArray(shared.cc) || !Array.isArray(shared.bcc) || typeof shared.from?.address !== 'string') {
-    return { problem: 'The batch is malformed: its shared part has no sender' };
-  }
-  const bad = items.findIndex(
-    (item) => !Array.isArray(item?.to) || !item.to.every((to) => typeof to?.address === 'string'),
-  );
+  const missing = missingInShared(shared);
+  if (missing) return { problem: `The batch is malformed: its shared part has no ${missing}` };
+  const bad = items.findIndex((item) => !Array.isArray(item?.to) || item.to.length === 0 || !item.to.every(isAddress));
   if (bad >= 0) return { problem: `The batch is malformed: item ${bad} has no recipients` };
   return { batch: data as Batch };
+}
+
+function missingInShared(shared: Partial<SharedContent> | null | undefined): string | undefined {
+  if (typeof shared !== 'object' || shared === null || !isAddress(shared.from)) return 'sender';
+  return (['replyTo', 'cc', 'bcc', 'headers', 'attachments'] as const).find((list) => !Array.isArray(shared[list]));
+}
+
+function isAddress(value: unknown): value is Address {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, address } = value as Partial<Address>;
+  return typeof name === 'string' && typeof address === 'string';
 }
 
 /** The batch as the delivery step takes it. @param blobs the attachments' bytes by their hash */

@@ -32,6 +32,10 @@ const LOOK_EVERY = 500;
 const PAUSED_FOR = 15 * 60_000;
 /** After something else than the transports or the messages failed: the store, a missing attachment. */
 const INTERRUPTED_FOR = 5_000;
+/** Closing an idle worker takes no longer than this. */
+const IDLE_CLOSE = 1_000;
+/** Between hanging up on what is in flight and letting go of the store. */
+const LAST_WORDS = 500;
 
 /** What somebody decided about a batch, or its campaign, or the whole queue. */
 interface Orders {
@@ -45,6 +49,7 @@ export class MailWorker {
   private worker: Worker<unknown, unknown, string> | undefined;
   private readonly hangUp = new AbortController();
   private stopping = false;
+  private active = 0;
 
   constructor(
     private readonly backend: Backend,
@@ -62,7 +67,7 @@ export class MailWorker {
   start(): void {
     if (this.worker || this.stopping) return;
     const { batches, lockDuration } = this.settings;
-    this.worker = this.backend.createWorker((job, token) => this.process(job, token ?? ''), {
+    this.worker = this.backend.createWorker((job, token) => this.take(job, token ?? ''), {
       concurrency: batches,
       lockDuration,
       stalledInterval: lockDuration / 2,
@@ -83,13 +88,15 @@ export class MailWorker {
   async stop(within: number): Promise<void> {
     this.stopping = true;
     if (!this.worker) return;
-    const deadline = setTimeout(() => this.hangUp.abort(new Error('The worker is shutting down')), within);
+    const hangUp = (): void => this.hangUp.abort(new Error('The worker is shutting down'));
+    const deadline = setTimeout(hangUp, within);
+    // With nothing to finish, only a store that does not answer can hold it up.
+    const idle = setTimeout(() => this.active === 0 && hangUp(), Math.min(within, IDLE_CLOSE));
     const forced = new Promise<void>((resolve) => {
-      this.hangUp.signal.addEventListener('abort', () => setTimeout(resolve, 500), { once: true });
+      this.hangUp.signal.addEventListener('abort', () => setTimeout(resolve, LAST_WORDS), { once: true });
     });
     await Promise.race([this.worker.close(), forced]);
-    clearTimeout(deadline);
-    if (this.hangUp.signal.aborted) void this.worker.close(true);
+    for (const timer of [deadline, idle]) clearTimeout(timer);
   }
 
   private async run(worker: Worker<unknown, unknown, string>): Promise<void> {
@@ -107,6 +114,15 @@ export class MailWorker {
     for (const job of await this.backend.queue.getActive()) {
       // '0' passes over the lock of the dead.
       if (job?.id !== undefined) await this.backend.queue.getBackend().moveJobFromActiveToWait(job.id, '0');
+    }
+  }
+
+  private async take(job: Job<unknown, unknown, string>, token: string): Promise<unknown> {
+    this.active++;
+    try {
+      return await this.process(job, token);
+    } finally {
+      this.active--;
     }
   }
 

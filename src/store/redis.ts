@@ -53,8 +53,9 @@ export async function openRedis(
       return closed;
     },
     connectWorker(): Redis {
-      // null, or a job's completion is lost after a long outage.
-      const worker = client.duplicate({ enableOfflineQueue: true, maxRetriesPerRequest: null, lazyConnect: true });
+      // null, or a job's completion is lost after a long outage. Not lazy, or BullMQ gives up for good when Redis is away
+      // at the first attempt.
+      const worker = client.duplicate({ enableOfflineQueue: true, maxRetriesPerRequest: null, lazyConnect: false });
       worker.on('error', onError);
       workers.add(worker);
       return worker;
