@@ -38,7 +38,7 @@ export type {
 
 export type { SentReceipt } from './delivery/priority.js';
 export type { QueuedReceipt } from './queue/producer.js';
-export type { CampaignReceipt, RejectedRecipient } from './queue/campaign-producer.js';
+export type { CampaignReceipt, RejectedRecipient } from './queue/queueing.js';
 export type { CleanOptions } from './queue/control.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';

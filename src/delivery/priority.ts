@@ -25,7 +25,7 @@ export interface SentReceipt {
 /**
  * Sends one message while the caller waits.
  *
- * @param timeout milliseconds for all of it: encoding, connecting and every transport
+ * @param timeout milliseconds left for all of it: encoding, connecting and every transport
  * @throws MailDeliveryError
  */
 export async function sendNow(message: Message & Travel, routes: Routes, timeout: number): Promise<SentReceipt> {
@@ -38,7 +38,7 @@ export async function sendNow(message: Message & Travel, routes: Routes, timeout
   const recipients = new Map(envelopeRecipients(message).map((address) => [envelopeAddress(address), address]));
   const asGiven = (address: string): string => recipients.get(address) ?? address;
   const envelope = { from: envelopeAddress(message.from.address), to: [...recipients.keys()] };
-  const limit = Math.min(timeout, expiry);
+  const limit = Math.max(0, Math.ceil(Math.min(timeout, expiry)));
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(new Error(`No answer within ${limit} ms (priority.timeout)`)), limit);
   try {

@@ -8,6 +8,8 @@ import type { Attachment } from './message.js';
 export interface AttachmentRules {
   /** The only folder attachments are read from by `path`. None: every path is refused. */
   allowedDir?: string;
+  /** A stream has to end within this long, in milliseconds. */
+  readTimeout: number;
 }
 
 /** The faults that show without reading anything. What is no attachment at all is the DTO's to refuse. */
@@ -80,7 +82,8 @@ function describe(input: AttachmentDto): Omit<Attachment, 'content'> {
 async function readContent(input: AttachmentDto, room: number, rules: AttachmentRules): Promise<Buffer | undefined> {
   const { content, path, encoding } = input;
   if (path !== undefined) return readAllowed(path, rules.allowedDir!, room);
-  if (typeof content !== 'string' && !(content instanceof Uint8Array)) return readStream(content!, room);
+  if (typeof content !== 'string' && !(content instanceof Uint8Array))
+    return readStream(content!, room, rules.readTimeout);
   const bytes =
     typeof content === 'string'
       ? Buffer.from(content, encoding ?? 'utf8')
@@ -88,11 +91,18 @@ async function readContent(input: AttachmentDto, room: number, rules: Attachment
   return bytes.length > room ? undefined : bytes;
 }
 
-async function readStream(stream: AsyncIterable<unknown>, room: number): Promise<Buffer | undefined> {
+async function readStream(stream: AsyncIterable<unknown>, room: number, within: number): Promise<Buffer | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
+  const iterator = stream[Symbol.asyncIterator]();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it has not ended within ${within} ms`)), within);
+  });
   try {
-    for await (const chunk of stream) {
+    for (;;) {
+      const { done, value: chunk } = await Promise.race([iterator.next(), late]);
+      if (done) break;
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
       if (!(bytes instanceof Uint8Array)) throw new Error(`it yields values of type ${typeof bytes}, not bytes`);
       size += bytes.length;
@@ -101,6 +111,10 @@ async function readStream(stream: AsyncIterable<unknown>, room: number): Promise
     }
   } catch (error) {
     throw new Error(`the stream failed: ${reasonOf(error)}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    // Lets go of what the stream reads from. One that hangs does not answer this either.
+    void iterator.return?.().catch(() => undefined);
   }
   return Buffer.concat(chunks);
 }

@@ -5,7 +5,7 @@ import { parseDuration } from '../message/duration.js';
 import { messageIdHeader } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
 import { parseBulk, parseMessage, type ParsedMessage } from '../message/parse.js';
-import type { CampaignReceipt } from '../queue/campaign-producer.js';
+import type { CampaignReceipt } from '../queue/queueing.js';
 import type { CleanOptions } from '../queue/control.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { QueuedReceipt } from '../queue/producer.js';
@@ -59,9 +59,10 @@ export class MailService {
    * @throws MailQueueUnavailableError (bulk) the store cannot be reached
    */
   async send(message: MailMessageInput): Promise<MailReceipt> {
+    const deadline = performance.now() + this.settings.priorityTimeout;
     const parsed = await parseMessage(message, this.settings.rules);
     const lane = parsed.lane ?? this.settings.defaultLane;
-    return lane === 'bulk' ? this.queueOrThrow().send(this.checkRoute(parsed)) : this.sendPriority(parsed);
+    return lane === 'bulk' ? this.queueOrThrow().send(this.checkRoute(parsed)) : this.sendPriority(parsed, deadline);
   }
 
   /**
@@ -158,9 +159,9 @@ export class MailService {
     );
   }
 
-  private async sendPriority(message: ParsedMessage): Promise<SentReceipt> {
+  private async sendPriority(message: ParsedMessage, deadline: number): Promise<SentReceipt> {
     try {
-      const receipt = await sendNow(message, this.routes, this.settings.priorityTimeout);
+      const receipt = await sendNow(message, this.routes, deadline - performance.now());
       this.mailQueue?.recordPriority(receipt, receipt.messageId);
       return receipt;
     } catch (error) {

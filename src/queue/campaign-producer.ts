@@ -1,53 +1,24 @@
-import { MailError, MailQueueUnavailableError, MailValidationError, reasonOf, type Fault } from '../errors.js';
+import { MailError, MailQueueUnavailableError, MailValidationError, reasonOf } from '../errors.js';
 import { batchId, newId } from '../message/ids.js';
-import type { Limits } from '../message/limits.js';
 import type { BulkMailInput } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
-import { parseRecipient, recipientKey } from '../message/recipient.js';
+import { recipientKey } from '../message/recipient.js';
 import type { Records } from '../store/records.js';
 import type { Backend } from './backend.js';
-import { readBatch, type Batch } from './batch.js';
+import { readBatch } from './batch.js';
 import type { Blobs } from './blobs.js';
 import { fingerprintOf, newRecord, readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
 import type { Flusher } from './flush.js';
 import { KeySet } from './key-set.js';
 import { keys } from './keys.js';
-import { Packer, type BatchLimits } from './packer.js';
-
-/** One recipient that could not be queued. */
-export interface RejectedRecipient {
-  /** Its place in the source, from 0. */
-  index: number;
-  errors: Fault[];
-}
-
-/** All recipients are durably queued. None has been sent yet. */
-export interface CampaignReceipt {
-  id: string;
-  /** Recipients queued by this call. */
-  queued: number;
-  /** Recipients that this campaign had already, by address or `idempotencyKey`. */
-  duplicates: number;
-  /** Invalid recipients. They are reported, not fatal. */
-  rejected: number;
-  /** The first 100 of them. */
-  rejections: RejectedRecipient[];
-}
-
-/** A flush carries batches up to about this size; two of them are in memory at most. */
-const FLUSH_BYTES = 1024 * 1024;
-const FLUSH_BATCHES = 16;
-const MAX_REJECTIONS = 100;
+import { Packer } from './packer.js';
+import { Queueing, type CampaignOptions, type CampaignReceipt } from './queueing.js';
 
 /** The claim of the process that queues a campaign runs out unless it is renewed. */
 const CLAIM_FOR = 30_000;
 const RENEW_EVERY = 10_000;
 /** Batches whose recipients are read together when a campaign is continued. */
 const READ_AHEAD = 50;
-
-export interface CampaignOptions extends BatchLimits {
-  limits: Limits;
-}
 
 /** Queues campaigns: reads the source no faster than the queue takes it, and holds a few batches in memory. */
 export class CampaignProducer {
@@ -173,96 +144,6 @@ export class CampaignProducer {
         await this.records.delete([key]).catch(() => undefined);
       },
     };
-  }
-}
-
-/** One pass over a source. */
-class Queueing {
-  packer!: Packer;
-  private readonly base: number;
-  private readonly rejections: RejectedRecipient[] = [];
-  private index = -1;
-  private duplicates = 0;
-  private rejected = 0;
-  private queued = 0;
-  private batches: number;
-  private chunk: Batch[] = [];
-  private chunkBytes = 0;
-  private flushing: Promise<void> = Promise.resolve();
-
-  constructor(
-    readonly record: CampaignRecord,
-    private readonly seen: KeySet,
-    private readonly options: CampaignOptions,
-    private readonly onProgress: BulkMailInput['onProgress'],
-    private readonly flush: (chunk: readonly Batch[]) => Promise<void>,
-  ) {
-    this.base = record.queued;
-    this.batches = record.batches;
-  }
-
-  async readAll(
-    source: BulkMailInput['recipients'],
-    bulk: ParsedBulk,
-    signal: AbortSignal | undefined,
-    save: (progress: Partial<CampaignRecord>) => Promise<void>,
-  ): Promise<void> {
-    for await (const input of source) {
-      signal?.throwIfAborted();
-      this.index++;
-      const parsed = parseRecipient(input, `recipients[${this.index}]`, this.options.limits, bulk.groups);
-      if ('faults' in parsed) this.reject(parsed.faults);
-      else if (!this.seen.add(recipientKey(parsed.recipient))) this.duplicates++;
-      else this.collect(this.packer.add(parsed.recipient));
-      if (this.chunk.length >= FLUSH_BATCHES || this.chunkBytes >= FLUSH_BYTES) await this.send(save);
-    }
-    signal?.throwIfAborted();
-    this.collect(this.packer.take());
-    await this.send(save);
-    await this.flushing;
-  }
-
-  /** What is in the queue once the flush under way has ended. */
-  async settled(): Promise<Pick<CampaignRecord, 'queued' | 'batches'>> {
-    await this.flushing.catch(() => undefined);
-    return this.durable();
-  }
-
-  durable(): Pick<CampaignRecord, 'queued' | 'batches'> {
-    return { queued: this.base + this.queued, batches: this.batches };
-  }
-
-  receipt(): CampaignReceipt {
-    const { queued, duplicates, rejected, rejections } = this;
-    return { id: this.record.id, queued, duplicates, rejected, rejections };
-  }
-
-  private reject(errors: Fault[]): void {
-    this.rejected++;
-    if (this.rejections.length < MAX_REJECTIONS) this.rejections.push({ index: this.index, errors });
-  }
-
-  private collect(batch: Batch | undefined): void {
-    if (!batch) return;
-    this.chunk.push(batch);
-    this.chunkBytes += this.packer.bytesOf(batch);
-  }
-
-  /** Starts the flush of the chunk when the one before is durable; meanwhile the source is read on. */
-  private async send(save: (progress: Partial<CampaignRecord>) => Promise<void>): Promise<void> {
-    const chunk = this.chunk;
-    this.chunk = [];
-    this.chunkBytes = 0;
-    await this.flushing;
-    if (chunk.length === 0) return;
-    this.flushing = this.flush(chunk).then(async () => {
-      this.queued += chunk.reduce((sum, batch) => sum + batch.items.length, 0);
-      this.batches += chunk.length;
-      await save(this.durable());
-      this.onProgress?.({ campaignId: this.record.id, queued: this.base + this.queued });
-    });
-    // Its failure is met at the next await; until then nobody listens.
-    this.flushing.catch(() => undefined);
   }
 }
 

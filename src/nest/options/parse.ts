@@ -54,7 +54,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     shutdownTimeout,
     rules: {
       limits,
-      attachments: allowedDir === undefined ? {} : { allowedDir },
+      attachments: { readTimeout: priorityTimeout, ...(allowedDir === undefined ? {} : { allowedDir }) },
       ...(from ? { from } : {}),
     },
     ...(region === undefined ? {} : { region }),

@@ -14,14 +14,15 @@ export function transportError(transport: string, error: unknown, progress: Prog
   const phase = phaseOf(error, progress);
   const answered = typeof responseCode === 'number';
   const outcome = progress.phase === 'body' && !answered ? 'unknown' : 'not-sent';
-  const scope = scopeOf(phase, answered ? responseCode : undefined, outcome === 'unknown');
+  const tooLarge = isTooLarge(error, progress);
+  const scope = outcome === 'unknown' || tooLarge ? 'message' : scopeOf(phase, answered ? responseCode : undefined);
   const reply = oneLine(answered && response ? response : reasonOf(error));
   return new TransportError(transport, {
     phase,
     outcome,
     scope,
     // A 5xx about the connection or the login is about us, not about the message.
-    permanent: answered && scope !== 'transport' && isPermanent(responseCode),
+    permanent: tooLarge || (answered && scope !== 'transport' && isPermanent(responseCode)),
     reply,
     ...(answered ? { replyCode: responseCode } : {}),
     ...enhancedCodeOf(reply),
@@ -41,9 +42,18 @@ export function rejectionOf(error: NodemailerError & { recipient?: string }): Re
   };
 }
 
-/** RFC 5321 §4.2.1, but 503 (bad sequence of commands) is about the session: the message may pass on another. */
+/** RFC 5321 §4.2.1, except for what is about the session: the message may pass in another. */
 function isPermanent(code: number): boolean {
-  return code >= 500 && code !== 503;
+  return code >= 500 && !SESSION_CODES.has(code);
+}
+
+/** Bad sequence of commands, and login (RFC 4954 §6) or TLS (RFC 3207 §4) needed first. */
+const SESSION_CODES = new Set([503, 530]);
+
+/** nodemailer does not even offer what is larger than the SIZE the server announced (RFC 1870). */
+function isTooLarge(error: unknown, progress: Progress): boolean {
+  const { code, responseCode } = error as Partial<NodemailerError>;
+  return progress.phase === 'mail' && code === 'EMESSAGE' && responseCode === undefined;
 }
 
 function phaseOf(error: unknown, progress: Progress): Phase {
@@ -57,9 +67,8 @@ function phaseOf(error: unknown, progress: Progress): Phase {
   return progress.phase;
 }
 
-function scopeOf(phase: Phase, code: number | undefined, unknown: boolean): FailureScope {
-  if (unknown) return 'message';
-  if (code === undefined || code === 421) return 'transport';
+function scopeOf(phase: Phase, code: number | undefined): FailureScope {
+  if (code === undefined || code === 421 || SESSION_CODES.has(code)) return 'transport';
   if (phase === 'rcpt') return 'recipient';
   if (phase === 'data' || phase === 'final') return 'message';
   if (phase === 'mail') return isPermanent(code) ? 'message' : 'transport';

@@ -1,3 +1,4 @@
+import type { SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
 import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import type { Lane } from '../../message/message.js';
@@ -29,4 +30,20 @@ export interface SmtpTransportOptions {
 export function isLoopback(host: string): boolean {
   if (host === 'localhost' || host === '::1' || host === '[::1]') return true;
   return isIP(host) === 4 && host.startsWith('127.');
+}
+
+/** The same in nodemailer's words. */
+export function connectionOptions(options: SmtpTransportOptions): SMTPConnectionOptions {
+  return {
+    host: options.host,
+    port: options.port,
+    secure: options.secure,
+    // Credentials do not travel in clear text, except to this machine.
+    requireTLS: !options.secure && options.auth !== undefined && !isLoopback(options.host),
+    connectionTimeout: options.connectTimeout,
+    greetingTimeout: options.connectTimeout,
+    socketTimeout: options.socketTimeout,
+    socketCloseTimeout: 1_000,
+    ...(options.tls ? { tls: options.tls } : {}),
+  };
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Acceptance, Outgoing } from '../transport.js';
 import { TransportError } from '../transport.js';
 import type { SmtpTransportOptions } from './options.js';
@@ -24,18 +25,22 @@ export class SmtpPool {
   private pausedUntil = 0;
   private drained: (() => void) | undefined;
 
-  constructor(private readonly options: SmtpTransportOptions) {}
+  constructor(private readonly options: SmtpTransportOptions) {
+    setMaxListeners(0, this.closing.signal);
+  }
 
   /** @throws TransportError */
   async send(outgoing: Outgoing, signal: AbortSignal): Promise<Acceptance> {
+    // Many messages may share one; Node would take their listeners for a leak.
+    setMaxListeners(0, signal);
     for (;;) {
       const session = await this.acquire(signal);
       const fresh = session.sent === 0;
       try {
         return await session.send(outgoing, signal);
       } catch (error) {
-        // The server had closed an idle connection and we met it half-way: nothing was handed over, so a connection that
-        // has carried no message yet gets the same message once.
+        // The server ends connections that it finds idle or used up. It took nothing, so a connection that has carried no
+        // message yet gets the same message once.
         if (fresh || signal.aborted || !isStale(error, session)) throw error;
       } finally {
         this.release(session);
@@ -150,7 +155,7 @@ export class SmtpPool {
     if (reason instanceof TransportError) return reason;
     const reply = reason instanceof Error ? reason.message : 'The send was aborted';
     return new TransportError(this.options.name, {
-      phase: 'connect',
+      phase: this.connecting > 0 ? 'connect' : 'queue',
       outcome: 'not-sent',
       permanent: false,
       scope: 'transport',
@@ -161,10 +166,6 @@ export class SmtpPool {
 }
 
 function isStale(error: unknown, session: SmtpSession): boolean {
-  return (
-    error instanceof TransportError &&
-    error.outcome === 'not-sent' &&
-    error.phase === 'mail' &&
-    (error.replyCode === 421 || (error.replyCode === undefined && !session.usable))
-  );
+  if (!(error instanceof TransportError) || error.outcome !== 'not-sent') return false;
+  return error.replyCode === 421 || (error.replyCode === undefined && !session.usable);
 }

@@ -1,8 +1,8 @@
 import SMTPConnection, { type SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
 import type { Readable } from 'node:stream';
-import type { Acceptance, Outgoing } from '../transport.js';
+import type { Acceptance, Outgoing, TransportError } from '../transport.js';
 import { oneLine, rejectionOf, transportError, type Progress } from './failure.js';
-import { isLoopback, type SmtpTransportOptions } from './options.js';
+import { connectionOptions, type SmtpTransportOptions } from './options.js';
 
 const RESET_TIMEOUT = 5_000;
 const QUIT_TIMEOUT = 1_000;
@@ -27,18 +27,7 @@ export class SmtpSession {
 
   /** Connects, upgrades to TLS and logs in. @throws TransportError */
   static async open(options: SmtpTransportOptions, signal: AbortSignal): Promise<SmtpSession> {
-    const connection = new SMTPConnection({
-      host: options.host,
-      port: options.port,
-      secure: options.secure,
-      // Credentials do not travel in clear text, except to this machine.
-      requireTLS: !options.secure && options.auth !== undefined && !isLoopback(options.host),
-      connectionTimeout: options.connectTimeout,
-      greetingTimeout: options.connectTimeout,
-      socketTimeout: options.socketTimeout,
-      socketCloseTimeout: 1_000,
-      ...(options.tls ? { tls: options.tls } : {}),
-    });
+    const connection = new SMTPConnection(connectionOptions(options));
     const progress: Progress = { phase: 'connect' };
     const session = new SmtpSession(connection, options.name);
     try {
@@ -85,7 +74,7 @@ export class SmtpSession {
     } catch (error) {
       const failure = transportError(this.transport, error, progress);
       this.dirty = true;
-      if (signal.aborted || failure.replyCode === undefined || failure.replyCode === 421) this.hangUp();
+      if (signal.aborted || failure.replyCode === 421 || isOpenEnded(failure)) this.hangUp();
       throw failure;
     }
   }
@@ -125,7 +114,9 @@ export class SmtpSession {
       const abort = (): void => settle(() => reject(signal.reason as Error));
       // 'error' comes first and says why; 'end' alone is a server that closed without a word.
       const failed = (error: Error): void => settle(() => reject(error));
-      const ended = (): void => settle(() => reject(new Error('The server closed the connection')));
+      // After a 421 nodemailer closes first and calls back afterwards, with the server's words.
+      const ended = (): void =>
+        queueMicrotask(() => settle(() => reject(new Error('The server closed the connection'))));
       if (signal.aborted) return abort();
       signal.addEventListener('abort', abort, { once: true });
       this.connection.once('error', failed);
@@ -139,6 +130,11 @@ export class SmtpSession {
     this.closed = true;
     this.onClose();
   }
+}
+
+/** No answer has come, so one could still come. A message that was not even begun is over. */
+function isOpenEnded(failure: TransportError): boolean {
+  return failure.replyCode === undefined && !failure.permanent;
 }
 
 /**
