@@ -19,9 +19,9 @@ export interface MailErrorOptions {
 export class MailError extends Error {
   readonly permanent: boolean;
   readonly outcome: Outcome;
-  readonly code?: string;
-  readonly campaignId?: string;
-  readonly queued?: number;
+  declare readonly code?: string;
+  declare readonly campaignId?: string;
+  declare readonly queued?: number;
 
   constructor(message: string, options: MailErrorOptions) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
@@ -84,10 +84,15 @@ export class MailDeliveryError extends MailError {
   readonly id: string;
   readonly attempts: readonly DeliveryAttempt[];
 
-  constructor(id: string, attempts: readonly DeliveryAttempt[], options: { message?: string; cause?: unknown } = {}) {
+  /** @param options.permanent default: whether the last attempt's answer was */
+  constructor(
+    id: string,
+    attempts: readonly DeliveryAttempt[],
+    options: { message?: string; permanent?: boolean; cause?: unknown } = {},
+  ) {
     const last = attempts.at(-1);
     super(options.message ?? `Message ${id} was not delivered. ${attempts.map(describeAttempt).join(' ')}`.trim(), {
-      permanent: last?.permanent ?? false,
+      permanent: options.permanent ?? last?.permanent ?? false,
       outcome: attempts.some((a) => a.outcome === 'unknown') ? 'unknown' : 'not-sent',
       code: 'DELIVERY',
       cause: options.cause,
@@ -121,4 +126,9 @@ export class MailQueueUnavailableError extends MailError {
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && !error.message) return error.errors.map(reasonOf).join('; ');
   return error instanceof Error ? error.message : String(error);
+}
+
+/** A URL for a message. What comes before an `@` may hold a password, even where the URL is not one. */
+export function withoutCredentials(url: string): string {
+  return url.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*[:/].*@/is, '$1***@').replace(/\?.*$/s, '?…');
 }

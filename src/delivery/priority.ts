@@ -32,17 +32,19 @@ export async function sendNow(message: Message & Travel, routes: Routes, timeout
   const id = newId('p');
   const route = routes.for('priority', message.transport);
   const expiry = message.expiresAt === undefined ? Infinity : message.expiresAt - Date.now();
-  if (expiry <= 0) throw new MailDeliveryError(id, [], { message: `Message ${id} expired before it could be sent` });
-  const messageId = messageIdHeader(id, message.from.address);
-  const raw = await compose(message, { messageId, date: new Date() });
-  const recipients = new Map(envelopeRecipients(message).map((address) => [envelopeAddress(address), address]));
-  const asGiven = (address: string): string => recipients.get(address) ?? address;
-  const envelope = { from: envelopeAddress(message.from.address), to: [...recipients.keys()] };
-  const limit = Math.max(0, Math.ceil(Math.min(timeout, expiry)));
+  if (expiry <= 0) {
+    throw new MailDeliveryError(id, [], { message: `Message ${id} expired before it could be sent`, permanent: true });
+  }
+  const late = expiry < timeout ? 'The message expired before an answer came' : 'No answer within priority.timeout';
   const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(new Error(`No answer within ${limit} ms (priority.timeout)`)), limit);
+  const timer = setTimeout(() => deadline.abort(new Error(late)), Math.max(0, Math.min(timeout, expiry)));
   try {
+    const messageId = messageIdHeader(id, message.from.address);
+    const raw = await compose(message, { messageId, date: new Date() });
+    const recipients = new Map(envelopeRecipients(message).map((address) => [envelopeAddress(address), address]));
+    const envelope = { from: envelopeAddress(message.from.address), to: [...recipients.keys()] };
     const delivery = await deliver({ envelope, raw }, route, { id, lane: 'priority', signal: deadline.signal });
+    const asGiven = (address: string): string => recipients.get(address) ?? address;
     const { transport, response } = delivery;
     const accepted = delivery.accepted.map(asGiven);
     const rejections = delivery.rejections.map((rejection) => ({ ...rejection, address: asGiven(rejection.address) }));

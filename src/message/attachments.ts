@@ -1,4 +1,5 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
 import { MailValidationError, reasonOf, type Fault } from '../errors.js';
 import { AttachmentDto } from './dto.js';
@@ -101,8 +102,9 @@ async function readStream(stream: AsyncIterable<unknown>, room: number, within: 
   });
   try {
     for (;;) {
-      const { done, value: chunk } = await Promise.race([iterator.next(), late]);
-      if (done) break;
+      const step: IteratorResult<unknown, unknown> = await Promise.race([iterator.next(), late]);
+      if (step.done) break;
+      const chunk = step.value;
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
       if (!(bytes instanceof Uint8Array)) throw new Error(`it yields values of type ${typeof bytes}, not bytes`);
       size += bytes.length;
@@ -113,8 +115,9 @@ async function readStream(stream: AsyncIterable<unknown>, room: number, within: 
     throw new Error(`the stream failed: ${reasonOf(error)}`, { cause: error });
   } finally {
     clearTimeout(timer);
-    // Lets go of what the stream reads from. One that hangs does not answer this either.
+    // Lets go of what the stream reads from. One that hangs does not answer to return().
     void iterator.return?.().catch(() => undefined);
+    if (stream instanceof Readable) stream.destroy();
   }
   return Buffer.concat(chunks);
 }

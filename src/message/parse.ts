@@ -6,7 +6,7 @@ import { faultsOf, momentOf } from './constraints.js';
 import { AttachmentDto, BulkMailDto, type MailContentDto, MailMessageDto } from './dto.js';
 import { parseDuration } from './duration.js';
 import type { Limits } from './limits.js';
-import type { BulkMailInput, Content, Lane, MailContentInput, MailMessageInput, Message, Travel } from './message.js';
+import type { BulkMailInput, Content, Lane, MailMessageInput, Message, Travel } from './message.js';
 import { cleanObject, isKey, KEY_RULE } from './text.js';
 
 /** What the module's options say about messages. */

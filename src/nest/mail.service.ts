@@ -1,5 +1,5 @@
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
-import { MailConfigError, MailDeliveryError } from '../errors.js';
+import { MailConfigError, MailDeliveryError, MailValidationError } from '../errors.js';
 import type { Duration } from '../message/duration.js';
 import { parseDuration } from '../message/duration.js';
 import { messageIdHeader } from '../message/ids.js';
@@ -92,15 +92,15 @@ export class MailService {
   }
 
   /** The messages of a campaign that failed, with the server's words. */
-  failures(campaignId: string): AsyncIterable<MailStatus> {
+  async *failures(campaignId: string): AsyncIterable<MailStatus> {
     const queue = this.queueOrThrow();
-    return queue.askMany(() => queue.reader.failures(campaignId));
+    yield* queue.askMany(() => queue.reader.failures(campaignId));
   }
 
   /** The messages of a campaign that are still to be served. */
-  remaining(campaignId: string): AsyncIterable<MailStatus> {
+  async *remaining(campaignId: string): AsyncIterable<MailStatus> {
     const queue = this.queueOrThrow();
-    return queue.askMany(() => queue.reader.remaining(campaignId));
+    yield* queue.askMany(() => queue.reader.remaining(campaignId));
   }
 
   /** Cancels a queued message or a campaign. True when something unsent was stopped. */
@@ -160,6 +160,10 @@ export class MailService {
   }
 
   private async sendPriority(message: ParsedMessage, deadline: number): Promise<SentReceipt> {
+    if (message.sendAt !== undefined) {
+      const fault = "needs the queue: the priority lane sends at once. Add lane: 'bulk'";
+      throw new MailValidationError([{ path: 'sendAt', message: fault }]);
+    }
     try {
       const receipt = await sendNow(message, this.routes, deadline - performance.now());
       this.mailQueue?.recordPriority(receipt, receipt.messageId);

@@ -1,9 +1,9 @@
-import type { Pool, PoolConfig } from 'pg';
+import type { PoolConfig } from 'pg';
 import { Opening } from './opening.js';
 import { loadPeer } from './peer.js';
 import { RECORDS_SCHEMA, SqlRecords } from './sql-records.js';
 import { QUEUE_SCHEMA, type Migrate, type SqlPool, type SqlStore } from './store.js';
-import type { StoreTarget } from './target.js';
+import type { PostgresPool, StoreTarget } from './target.js';
 
 const CONNECT_TIMEOUT = 5_000;
 /** Two of them are a worker's: one listens. */
@@ -62,7 +62,8 @@ export async function openPostgres(
   };
 }
 
-/** pg keeps what a pool was made with, the password included, in its options. */
-function optionsOf(pool: Pool): PoolConfig {
-  return { ...(pool as unknown as { options: PoolConfig }).options };
+/** What a pool was made with. pg hides the password from enumeration, so it does not come along by itself. */
+function optionsOf({ options }: PostgresPool): PoolConfig {
+  const { password } = options as PoolConfig;
+  return { ...options, ...(password === undefined ? {} : { password }) };
 }

@@ -70,7 +70,7 @@ export async function openRedis(
 
 async function connect(target: Extract<StoreTarget, { kind: 'redis' }>, overrides: RedisOptions): Promise<Redis> {
   // The caller's own connection is left as it is: its settings are not right for a queue.
-  if ('client' in target) return target.client.duplicate(overrides);
+  if ('client' in target) return target.client.duplicate(overrides) as Redis;
   const { Redis } = await loadPeer('ioredis', () => import('ioredis'), 'A queue on Redis');
   return 'url' in target ? new Redis(target.url, overrides) : new Redis({ ...target.options, ...overrides });
 }

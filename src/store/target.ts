@@ -1,18 +1,41 @@
 import { resolve } from 'node:path';
-import type { Redis, RedisOptions } from 'ioredis';
-import type { Pool } from 'pg';
-import { MailConfigError } from '../errors.js';
+import { MailConfigError, withoutCredentials } from '../errors.js';
+
+// Shapes instead of the packages' own types, which only those have who use that store.
+
+/** An ioredis instance. The queue makes connections of its own from it. */
+export interface RedisInstance {
+  readonly status: string;
+  readonly options: object;
+  duplicate(override?: object): unknown;
+}
+
+/** A `pg.Pool`. The queue makes a pool of its own from its options. */
+export interface PostgresPool {
+  readonly options: object;
+  readonly totalCount: number;
+  connect(): Promise<unknown>;
+}
+
+/** ioredis options, as `BullModule.forRoot` takes them. */
+export interface RedisConnectionOptions {
+  host?: string;
+  port?: number;
+  path?: string;
+  sentinels?: object[];
+  [option: string]: unknown;
+}
 
 /** What `queue.connection` may be: a URL, an ioredis or `pg.Pool` instance, or ioredis options. */
-export type StoreConnection = string | Redis | Pool | RedisOptions;
+export type StoreConnection = string | RedisInstance | PostgresPool | RedisConnectionOptions;
 
 /** The same, told apart. */
 export type StoreTarget =
   | { kind: 'redis'; url: string }
-  | { kind: 'redis'; client: Redis }
-  | { kind: 'redis'; options: RedisOptions }
+  | { kind: 'redis'; client: RedisInstance }
+  | { kind: 'redis'; options: RedisConnectionOptions }
   | { kind: 'postgres'; url: string }
-  | { kind: 'postgres'; pool: Pool }
+  | { kind: 'postgres'; pool: PostgresPool }
   | { kind: 'embedded'; folder: string }
   | { kind: 'embedded'; memory: true };
 
@@ -25,18 +48,25 @@ const REMEDY =
   'Use redis://host:6379, rediss://…, postgres://user@host/db, pglite://./folder, pglite://memory, an ioredis or a pg.Pool instance.';
 
 /** @throws MailConfigError */
-export function parseTarget(connection: StoreConnection): StoreTarget {
+export function parseTarget(connection: unknown): StoreTarget {
   if (typeof connection === 'string') return parseUrl(connection);
-  if (typeof connection === 'object' && connection !== null) {
-    if ('duplicate' in connection && typeof connection.duplicate === 'function') {
-      return { kind: 'redis', client: connection };
-    }
-    if ('connect' in connection && 'query' in connection) return { kind: 'postgres', pool: connection };
-    if ('host' in connection || 'port' in connection || 'path' in connection || 'sentinels' in connection) {
-      return { kind: 'redis', options: connection };
-    }
-  }
+  if (isRedis(connection)) return { kind: 'redis', client: connection };
+  if (isPostgres(connection)) return { kind: 'postgres', pool: connection };
+  if (isRedisOptions(connection)) return { kind: 'redis', options: connection };
   throw new MailConfigError(`queue.connection is ${describe(connection)}, which is no store. ${REMEDY}`);
+}
+
+function isRedis(value: unknown): value is RedisInstance {
+  return typeof value === 'object' && value !== null && 'duplicate' in value && 'status' in value;
+}
+
+function isPostgres(value: unknown): value is PostgresPool {
+  return typeof value === 'object' && value !== null && 'totalCount' in value && 'connect' in value;
+}
+
+function isRedisOptions(value: unknown): value is RedisConnectionOptions {
+  const named = ['host', 'port', 'path', 'sentinels'];
+  return typeof value === 'object' && value !== null && named.some((name) => name in value);
 }
 
 function parseUrl(url: string): StoreTarget {
@@ -52,12 +82,12 @@ function parseUrl(url: string): StoreTarget {
 }
 
 function checked(url: string): string {
-  if (URL.canParse(url)) return url;
-  throw new MailConfigError(`queue.connection is ${describe(url)}, which is not a URL. ${REMEDY}`);
+  if (URL.canParse(url) && (new URL(url).host !== '' || url.startsWith('postgres'))) return url;
+  throw new MailConfigError(`queue.connection is ${describe(url)}, which names no host. ${REMEDY}`);
 }
 
 /** A URL without its credentials, or a type. */
 function describe(value: unknown): string {
   if (typeof value !== 'string') return value === null ? 'null' : `of type ${typeof value}`;
-  return JSON.stringify(value.replace(/\/\/[^@/]*@/, '//***@').slice(0, 200));
+  return JSON.stringify(withoutCredentials(value).slice(0, 200));
 }

@@ -77,8 +77,8 @@ export class TransportError extends MailError {
   readonly phase: Phase;
   readonly scope: FailureScope;
   readonly reply: string;
-  readonly replyCode?: number;
-  readonly enhancedCode?: string;
+  declare readonly replyCode?: number;
+  declare readonly enhancedCode?: string;
   readonly rejections: readonly Rejection[];
 
   constructor(transport: string, options: TransportErrorOptions) {

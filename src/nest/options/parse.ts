@@ -134,11 +134,14 @@ function parseQueue(
     worker: parseWorker(reader),
     retry: {
       attempts: retry.integer('attempts', retries.attempts, 1, 100),
-      maxAge: retry.duration('maxAge', retries.maxAge),
+      maxAge: retry.duration('maxAge', retries.maxAge, 0, Infinity),
       firstPause: retry.duration('firstPause', retries.firstPause),
       maxPause: retry.duration('maxPause', retries.maxPause),
     },
-    keep: { sent: keep.duration('sent', kept.sent), failed: keep.duration('failed', kept.failed) },
+    keep: {
+      sent: keep.duration('sent', kept.sent, 0, Infinity),
+      failed: keep.duration('failed', kept.failed, 0, Infinity),
+    },
   };
   for (const section of [batch, retry, keep, reader]) section.end();
   return settings;

@@ -1,4 +1,4 @@
-import { MailConfigError } from '../../errors.js';
+import { MailConfigError, withoutCredentials } from '../../errors.js';
 import { parseDuration } from '../../message/duration.js';
 
 /** Reads one object of options: each value by its name, checked, with its default. Unknown names are refused. */
@@ -29,14 +29,15 @@ export class OptionReader {
     return new OptionReader(this.raw(name), this.pathOf(name));
   }
 
-  /** Milliseconds. */
-  duration(name: string, otherwise: number, min = 0): number {
+  /** Milliseconds; at most what a timer of Node can wait, unless `max` says otherwise. */
+  duration(name: string, otherwise: number, min = 0, max = 2 ** 31 - 1): number {
     const value = this.raw(name);
     if (value === undefined) return otherwise;
     const parsed = parseDuration(value);
     if (parsed === undefined)
       fail(this.pathOf(name), value, "Give milliseconds or a string such as '30s', '15m' or '24h'.");
     if (parsed < min) fail(this.pathOf(name), value, `Give at least ${min} ms.`);
+    if (parsed > max) fail(this.pathOf(name), value, `Give at most ${max} ms.`);
     return parsed;
   }
 
@@ -79,7 +80,7 @@ export function fail(path: string, value: unknown, remedy: string): never {
 /** A value for a message, without credentials. */
 function show(value: unknown): string {
   if (value === undefined) return 'missing';
-  if (typeof value === 'string') return JSON.stringify(value.replace(/\/\/[^@/]*@/, '//***@').slice(0, 200));
+  if (typeof value === 'string') return JSON.stringify(withoutCredentials(value).slice(0, 200));
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value);
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;

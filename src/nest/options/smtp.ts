@@ -14,6 +14,14 @@ export function parseSmtp(reader: OptionReader): SmtpTransportOptions {
   if (!url || port === undefined || url.hostname === '') {
     fail(reader.pathOf('url'), given, 'Give smtp://user:password@host:587 or smtps://user:password@host.');
   }
+  if (!/^\/?$/.test(url.pathname) || url.search !== '' || url.hash !== '') {
+    fail(
+      reader.pathOf('url'),
+      given,
+      'Give no path or query; in a user or password write / as %2F, ? as %3F and # as %23.',
+    );
+  }
+  if (url.username !== '' && url.password === '') fail(reader.pathOf('url'), given, 'Give a password with the user.');
   const { transport: defaults } = DEFAULTS;
   const region = reader.string('region');
   const tls = reader.raw('tls');

@@ -56,10 +56,13 @@ function isTooLarge(error: unknown, progress: Progress): boolean {
   return progress.phase === 'mail' && code === 'EMESSAGE' && responseCode === undefined;
 }
 
+/** A certificate nobody vouches for, or no TLS where it was expected. */
+const TLS_ERROR = /CERT|LEAF_SIGNATURE|INVALID_CA|^ERR_(SSL|TLS)_|^EPROTO$/;
+
 function phaseOf(error: unknown, progress: Progress): Phase {
-  const { command, code, responseCode } = error as Partial<NodemailerError>;
+  const { command, code, originalCode = '', responseCode } = error as Partial<NodemailerError>;
   if (progress.phase === 'body') return responseCode === undefined ? 'body' : 'final';
-  if (code === 'ETLS') return 'tls';
+  if (code === 'ETLS' || TLS_ERROR.test(originalCode)) return 'tls';
   if (code === 'EAUTH' || code === 'ENOAUTH' || code === 'EOAUTH2') return 'auth';
   if (progress.phase === 'connect') return responseCode === undefined ? 'connect' : 'greeting';
   if (command === 'RCPT TO') return 'rcpt';

@@ -74,7 +74,7 @@ export class SmtpSession {
     } catch (error) {
       const failure = transportError(this.transport, error, progress);
       this.dirty = true;
-      if (signal.aborted || failure.replyCode === 421 || isOpenEnded(failure)) this.hangUp();
+      if (failure.replyCode === 421 || isOpenEnded(failure)) this.hangUp();
       throw failure;
     }
   }
