@@ -1,0 +1,31 @@
+import { Module, ValidationPipe } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { CampaignsModule } from './campaigns/campaigns.module.js';
+import { DashboardModule } from './dashboard/dashboard.module.js';
+import { MailErrorFilter } from './mailing/mail-error.filter.js';
+import { MailingModule } from './mailing/mailing.module.js';
+import { MailsModule } from './mails/mails.module.js';
+import { PasswordResetsModule } from './password-resets/password-resets.module.js';
+import { PostsModule } from './posts/posts.module.js';
+import { Settings } from './settings/settings.js';
+import { SiteModule } from './site/site.module.js';
+
+@Module({
+  imports: [
+    MailingModule,
+    PasswordResetsModule,
+    PostsModule,
+    CampaignsModule,
+    MailsModule,
+    SiteModule,
+    ...(new Settings().production ? [] : [DashboardModule]),
+  ],
+  providers: [
+    {
+      provide: APP_PIPE,
+      useValue: new ValidationPipe({ transform: true, whitelist: true, forbidNonWhitelisted: true }),
+    },
+    { provide: APP_FILTER, useClass: MailErrorFilter },
+  ],
+})
+export class AppModule {}

@@ -1,0 +1,54 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MailDev } from 'maildev';
+import type { InboxAddress, InboxCount } from './inbox.js';
+
+/** What is used here of maildev's mails. */
+interface Arrived {
+  headers: Record<string, string | string[]>;
+  envelope: { to: { address: string }[] };
+}
+
+/** The oldest make room for newer ones beyond this. */
+const KEPT = 20_000;
+
+const [smtp, web] = process.argv.slice(2).map(Number);
+const mailDirectory = await mkdtemp(join(tmpdir(), 'demo-inbox-'));
+const maildev = new MailDev({
+  ip: '127.0.0.1',
+  webIp: '127.0.0.1',
+  smtp: smtp ?? 0,
+  web: web ?? 0,
+  mailDirectory,
+  maxEmails: KEPT,
+  silent: true,
+});
+
+let mails = 0;
+const byPost = new Map<string, string[]>();
+
+// Ctrl-C reaches every process of the terminal; this one is still needed while the site shuts down.
+process.on('SIGINT', () => undefined);
+process.on('disconnect', () => {
+  void maildev.stop().finally(async () => {
+    await rm(mailDirectory, { recursive: true, force: true });
+    process.exit();
+  });
+});
+
+const { smtp: server, api } = await maildev.start();
+server.on('new', ({ headers, envelope }: Arrived) => {
+  mails++;
+  const post = headers['x-post'];
+  if (typeof post !== 'string') return;
+  const recipients = byPost.get(post) ?? [];
+  recipients.push(...envelope.to.map(({ address }) => address));
+  byPost.set(post, recipients);
+});
+
+process.on('message', (post: string) => {
+  const recipients = byPost.get(post) ?? [];
+  process.send?.({ mails, ofPost: recipients.length, recipients: new Set(recipients).size } satisfies InboxCount);
+});
+process.send?.({ smtp: server.getPort(), web: api?.getAddress()?.port ?? 0 } satisfies InboxAddress);

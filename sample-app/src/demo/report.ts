@@ -1,0 +1,46 @@
+import type { CampaignReport } from 'nestjs-priority-mail';
+import type { Inbox } from './inbox.js';
+import type { Outcome } from './scenario.js';
+import { count, milliseconds, table, type Row } from './terminal.js';
+
+/** Prints what happened. @returns whether all the mail arrived */
+export async function report(outcome: Outcome, inbox: Inbox | undefined): Promise<boolean> {
+  const { resets, posting, receipt, campaign } = outcome;
+  const { queued } = receipt;
+  const arrived = await inbox?.count(receipt.id);
+  const rows: Row[] = [
+    ['Password reset, the first', milliseconds(resets.first), 'connects to the mail server'],
+    ['Password reset', milliseconds(resets.warm), "with the mail server's answer; median of 20"],
+  ];
+  if (resets.meanwhile !== undefined) {
+    rows.push(['… during the delivery', milliseconds(resets.meanwhile), "while the followers' mails leave"]);
+  }
+  rows.push(
+    ['Posting', milliseconds(posting), `answered with ${count(queued)} mails durably queued`],
+    ['Delivered per second', count(perSecond(campaign)), pace(campaign, inbox !== undefined)],
+  );
+  if (arrived) {
+    const { mails, ofPost, recipients } = arrived;
+    const others = mails - ofPost - resets.sent;
+    const more = others > 0 ? `, ${count(others)} from before` : '';
+    const note = `${count(ofPost)} to ${count(recipients)} followers, ${count(resets.sent)} resets${more}`;
+    rows.push(['In the inbox', count(mails), note]);
+  }
+  const why = campaign.lastError === undefined ? '' : `: ${campaign.lastError}`;
+  rows.push(['Campaign', campaign.state, `${count(campaign.failed)} failed${why}`]);
+  table(rows);
+
+  const left = campaign.state === 'completed' && campaign.sent === queued;
+  return left && (!arrived || (arrived.ofPost === queued && arrived.recipients === queued));
+}
+
+/** From the first mail queued to the last one accepted. */
+function perSecond({ sent, startedAt, finishedAt }: CampaignReport): number {
+  return finishedAt ? Math.round((sent / Math.max(1, finishedAt.getTime() - startedAt.getTime())) * 1_000) : 0;
+}
+
+function pace({ sent, startedAt, finishedAt }: CampaignReport, toInbox: boolean): string {
+  if (!finishedAt) return `${count(sent)} so far`;
+  const took = `${count(sent)} in ${milliseconds(finishedAt.getTime() - startedAt.getTime())}`;
+  return toInbox ? `${took}; the inbox parses each and sets the pace` : took;
+}

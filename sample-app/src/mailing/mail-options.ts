@@ -1,0 +1,21 @@
+import { Injectable } from '@nestjs/common';
+import type { MailModuleOptions, MailOptionsFactory } from 'nestjs-priority-mail';
+import { Settings } from '../settings/settings.js';
+
+@Injectable()
+export class MailOptions implements MailOptionsFactory {
+  constructor(private readonly settings: Settings) {}
+
+  createMailOptions(): MailModuleOptions {
+    const { smtpUrl, queueUrl, queueIsShared, worker } = this.settings;
+    if (!worker && !queueIsShared) {
+      throw new Error('WORKER=off needs a queue that processes can share: set QUEUE_URL to redis://… or postgres://…');
+    }
+    return {
+      from: 'Community <hello@community.test>',
+      transports: [{ name: 'smtp', url: smtpUrl }],
+      queue: { connection: queueUrl, ...(worker ? {} : { worker: false }) },
+      shutdownTimeout: '5s',
+    };
+  }
+}

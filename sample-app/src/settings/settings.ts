@@ -1,0 +1,21 @@
+import { Injectable } from '@nestjs/common';
+import { resolve } from 'node:path';
+
+const root = resolve(import.meta.dirname, '../..');
+
+/** What the environment says; sample-app/README.md lists the variables. */
+@Injectable()
+export class Settings {
+  readonly port = Number(process.env['PORT'] ?? 3000);
+  readonly smtpUrl = process.env['SMTP_URL'] ?? 'smtp://127.0.0.1:1025';
+  readonly inboxUrl = process.env['INBOX_URL'] ?? (process.env['SMTP_URL'] ? undefined : 'http://127.0.0.1:1080');
+  readonly queueUrl = process.env['QUEUE_URL'] ?? 'pglite://./.mail-queue';
+  readonly worker = process.env['WORKER'] !== 'off';
+  readonly followersFile = process.env['FOLLOWERS_FILE'] ?? resolve(root, 'data/followers.csv');
+  readonly production = process.env['NODE_ENV'] === 'production';
+
+  /** The embedded queue belongs to one process; Redis and PostgreSQL serve any number. */
+  get queueIsShared(): boolean {
+    return !this.queueUrl.startsWith('pglite:');
+  }
+}

@@ -1,0 +1,32 @@
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { expect, test } from 'vitest';
+import { tool } from '../../scripts/lib/root.mjs';
+import { runNode } from '../../scripts/lib/run.mjs';
+import { pgliteFolder } from '../support/pglite.js';
+import { temporaryFolder } from '../support/temp.js';
+
+const FOLLOWERS = 40;
+
+test('the demo delivers its scenario to its own inbox and says so', { timeout: 90_000 }, async () => {
+  const built = await runNode([tool('@nestjs/cli/bin/nest.js'), 'build', 'sample-app']);
+  expect(built).toEqual({ code: 0, output: '' });
+
+  const followers = join(temporaryFolder(), 'followers.csv');
+  const rows = Array.from({ length: FOLLOWERS }, (_, index) => `follower${index}@example.com,김 ${index} 🌸`);
+  await writeFile(followers, ['email,name', ...rows].join('\n'));
+  const env = {
+    FOLLOWERS_FILE: followers,
+    QUEUE_URL: `pglite://${dirname(await pgliteFolder())}`,
+    SMTP_URL: undefined,
+    PORT: undefined,
+    WORKER: undefined,
+  };
+  const { code, output } = await runNode(['sample-app/dist/demo.js', '--once'], { env });
+
+  expect(output).toMatch(/^ {2}Posting +[\d.]+ m?s +answered with 40 mails durably queued$/m);
+  expect(output).toMatch(/^ {2}In the inbox +\d+ +40 to 40 followers, \d+ resets$/m);
+  expect(output).toMatch(/^ {2}Campaign +completed +0 failed$/m);
+  expect(output).not.toMatch(/warning|deprecat|\[Nest\]/i);
+  expect(code).toBe(0);
+});
