@@ -53,7 +53,7 @@ export class MailValidationError extends MailError {
   }
 }
 
-/** The module's options are wrong; the application does not boot. */
+/** The module's options are wrong, so that the application does not boot, or they rule out what was asked for. */
 export class MailConfigError extends MailError {
   constructor(message: string, options: { cause?: unknown } = {}) {
     super(message, { permanent: true, code: 'CONFIG', ...options });

@@ -2,8 +2,7 @@ import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
 import type { Message } from '../message/message.js';
 import { compose, envelopeAddress } from '../mime/compose.js';
-import type { Routes } from '../transport/route.js';
-import { TransportError, type Rejection, type Transport } from '../transport/transport.js';
+import type { Rejection, Transport, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery } from './deliver.js';
 import type { Fact, Ledger } from './ledger.js';
 import { pauseAfter, type RetryPolicy } from './retry.js';
@@ -18,14 +17,19 @@ export interface BatchWork {
   message(index: number): Message;
   /** The Date header. */
   date: Date;
-  transport?: string;
+  /** The transports it may take, in order. */
+  route: readonly Transport[];
+  /** Why nothing of it can be sent for now, such as an attachment that is not there. */
+  blocked?: string;
   expiresAt?: number;
 }
 
 /** What the outside says while a batch runs. */
 export interface BatchControl {
-  /** Messages at once. */
+  /** Messages of this batch at once. */
   concurrency: number;
+  /** Waits for a turn among all batches of the process, so that a message that was started has a connection. */
+  enter(): Promise<() => void>;
   /** Asked before each message. False ends the run: time is up, the lock is in doubt, somebody paused it. */
   mayContinue(): boolean;
   isCancelled(index: number): boolean;
@@ -48,11 +52,10 @@ export function slotOf(work: Pick<BatchWork, 'recipients'>, index: number, recip
 export async function deliverBatch(
   work: BatchWork,
   ledger: Ledger,
-  routes: Routes,
   policy: RetryPolicy,
   control: BatchControl,
 ): Promise<BatchResult> {
-  const run = new BatchRun(work, ledger, routes.for('bulk', work.transport), policy, control);
+  const run = new BatchRun(work, ledger, policy, control);
   await Promise.all(Array.from({ length: Math.min(control.concurrency, work.size) }, () => run.lane()));
   await ledger.committed();
   return run.result();
@@ -66,7 +69,6 @@ class BatchRun {
   constructor(
     private readonly work: BatchWork,
     private readonly ledger: Ledger,
-    private readonly route: readonly Transport[],
     private readonly policy: RetryPolicy,
     private readonly control: BatchControl,
   ) {}
@@ -75,16 +77,26 @@ class BatchRun {
   async lane(): Promise<void> {
     while (this.next < this.work.size) {
       await this.ledger.room();
-      if (this.trouble || !this.control.mayContinue()) {
-        this.interrupted = true;
-        return;
+      const leave = await this.control.enter();
+      try {
+        if (!(await this.step())) return;
+      } finally {
+        leave();
       }
-      // Read after the wait: another lane may have taken the last message meanwhile.
-      if (this.next >= this.work.size) return;
-      const index = this.next++;
-      const pending = this.due(index);
-      if (pending.length > 0) await this.one(index, pending);
     }
+  }
+
+  /** One message. False when the run ends. Asked after the wait for a turn, which may have been long. */
+  private async step(): Promise<boolean> {
+    if (this.next >= this.work.size) return false;
+    if (this.trouble || !this.control.mayContinue()) {
+      this.interrupted = true;
+      return false;
+    }
+    const index = this.next++;
+    const pending = this.due(index);
+    if (pending.length > 0) await this.one(index, pending);
+    return true;
   }
 
   result(): BatchResult {
@@ -106,6 +118,7 @@ class BatchRun {
     if (this.work.expiresAt !== undefined && this.work.expiresAt <= at) {
       return this.all(index, pending, { kind: 'expired', at });
     }
+    if (this.work.blocked !== undefined) return this.stopped(index, pending, this.work.blocked);
     try {
       const delivery = await this.send(index, pending);
       this.accepted(index, pending, delivery);
@@ -126,7 +139,7 @@ class BatchRun {
       from: envelopeAddress(message.from.address),
       to: pending.map((recipient) => envelopeAddress(recipients[recipient]!)),
     };
-    return deliver({ envelope, raw }, this.route, { id, lane: 'bulk', signal: this.control.signal });
+    return deliver({ envelope, raw }, work.route, { id, lane: 'bulk', signal: this.control.signal });
   }
 
   private accepted(index: number, pending: readonly number[], delivery: Delivery): void {
@@ -144,17 +157,24 @@ class BatchRun {
   }
 
   private refused(index: number, pending: readonly number[], error: MailDeliveryError): void {
-    const failure = error.cause;
-    const transport = error.attempts.at(-1)?.transport;
-    if (!(failure instanceof TransportError) || transport === undefined) {
-      return this.troubled('no transport of the bulk lane', undefined);
-    }
+    // Cut by us, not refused by anybody: it stays pending, and may be sent again.
+    if (this.control.signal.aborted) return void (this.interrupted = true);
+    const failure = error.cause as TransportError;
+    const { transport } = failure;
     if (failure.scope === 'transport') return this.troubled(failure.reply, transport);
     const rejections = new Map(failure.rejections.map((rejection) => [rejection.address, rejection]));
     for (const recipient of pending) {
       const address = envelopeAddress(this.work.recipients(index)[recipient]!);
       this.rejected(index, recipient, transport, rejections.get(address) ?? { ...failure, address });
     }
+  }
+
+  /** Waits for what is missing as for a transport, but not for ever. */
+  private stopped(index: number, pending: readonly number[], reply: string): void {
+    const { troubledSince } = this.ledger.view;
+    const at = Date.now();
+    if (at - (troubledSince ?? at) < this.policy.maxAge) this.troubled(reply, undefined);
+    else this.all(index, pending, { kind: 'failed', at, reply });
   }
 
   /** The transport's trouble: this message and those not yet tried stay pending, and no attempt is spent. */

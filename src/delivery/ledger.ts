@@ -66,6 +66,12 @@ export class LedgerView {
     return state !== undefined && isSettled(state.fact.kind);
   }
 
+  /** When the transports' present trouble began. */
+  get troubledSince(): number | undefined {
+    const since = this.troubles.filter((at) => at > this.lastSent);
+    return since.length > 0 ? Math.min(...since) : undefined;
+  }
+
   /** How often the transports failed since anything was accepted. */
   get troublesInARow(): number {
     return this.troubles.filter((at) => at > this.lastSent).length;

@@ -20,8 +20,12 @@ export function newId(prefix: 'p' | 'm' | 'c'): string {
 /** Ids that callers choose end up in job ids and Message-IDs. */
 export const CAMPAIGN_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
-export function batchId(campaignId: string, number: number): string {
-  return `${campaignId}-${number}`;
+/**
+ * A campaign's batch. Batches of a later pass, which continues an interrupted campaign, have ids of their own, so that two
+ * processes that both believe to be queueing it cannot take each other's batches for their own. No campaign id has a `~`.
+ */
+export function batchId(campaignId: string, pass: number, number: number): string {
+  return pass === 0 ? `${campaignId}-${number}` : `${campaignId}~${pass}-${number}`;
 }
 
 /** A queued message's id: its batch, and its place in it. */
@@ -30,7 +34,7 @@ export function messageId(batch: string, index: number): string {
 }
 
 export function splitMessageId(id: string): { batch: string; index: number } | undefined {
-  const match = /^([A-Za-z0-9_-]{1,90})\.(\d{1,7})$/.exec(id);
+  const match = /^([A-Za-z0-9_~-]{1,90})\.(\d{1,7})$/.exec(id);
   return match ? { batch: match[1]!, index: Number(match[2]) } : undefined;
 }
 

@@ -69,7 +69,10 @@ export interface RecipientInput {
 
 /** What `sendBulk()` takes: one message for many, each of whom gets a mail of their own. */
 export interface BulkMailInput extends MailContentInput {
-  /** Letters, digits, `_` and `-`, at most 64. The same id again continues an interrupted campaign. Default: random. */
+  /**
+   * Letters, digits, `_` and `-`, at most 64. The same id again continues an interrupted campaign; one that was queued
+   * completely is left as it is, whatever the source gives now. Default: random.
+   */
   id?: string;
   /** For people: shown in reports. */
   name?: string;
@@ -81,7 +84,7 @@ export interface BulkMailInput extends MailContentInput {
   /** Stops the queueing; what is queued stays, and the same `id` continues. */
   signal?: AbortSignal;
   /** Called after each flush with the number durably queued so far. */
-  onProgress?: (progress: { campaignId: string; queued: number }) => void;
+  onProgress?: (progress: { campaignId: string; queued: number }) => unknown;
 }
 
 /** An attachment whose bytes are at hand. */

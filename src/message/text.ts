@@ -69,3 +69,14 @@ function clean(value: unknown, depth: number): unknown {
 
 /** JSON turns these into `{}` or worse. */
 const OPAQUE = [Map, Set, Promise, RegExp, Error, ArrayBuffer];
+
+const MAX_REPLY = 500;
+
+/** A multi-line reply on one line, control characters removed: it goes into logs and records. */
+export function oneLine(reply: string): string {
+  const line = reply
+    .toWellFormed()
+    .replace(/\p{Cc}+/gu, ' ')
+    .trim();
+  return line.length > MAX_REPLY ? `${line.slice(0, MAX_REPLY)}…` : line;
+}

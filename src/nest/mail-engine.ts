@@ -8,6 +8,8 @@ import { MailQueue } from '../queue/mail-queue.js';
 import { Routes } from '../transport/route.js';
 import type { MailSettings } from './options/parse.js';
 
+/** For closing the store, also when the worker has used up all of `shutdownTimeout`. Milliseconds. */
+const CLOSE_AT_LEAST = 1_000;
 /** The same trouble is logged once in this long. */
 const LOG_EVERY = 10_000;
 
@@ -51,7 +53,7 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
   /** After the HTTP server has drained. */
   async onApplicationShutdown(): Promise<void> {
     await this.routes.close(Math.max(0, this.stopBy - Date.now()));
-    await this.queue?.close();
+    await this.queue?.close(Math.max(CLOSE_AT_LEAST, this.stopBy - Date.now()));
   }
 }
 

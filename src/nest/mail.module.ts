@@ -22,7 +22,7 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
   new ConfigurableModuleBuilder<MailModuleOptions>({ moduleName: 'Mail' })
     .setClassMethodName('forRoot')
     .setFactoryMethodName('createMailOptions')
-    .setExtras<MailModuleExtras>({ isGlobal: true }, addMailer)
+    .setExtras<MailModuleExtras>({ isGlobal: true, name: undefined }, addMailer)
     .build();
 
 /** The options of `MailModule.forRoot()`, `name` and `isGlobal` among them. */

@@ -112,12 +112,12 @@ export class MailService {
   /** Holds a campaign, or the whole bulk lane. Messages that are being sent are finished. */
   async pause(campaignId?: string): Promise<void> {
     const queue = this.queueOrThrow();
-    return queue.ask(() => queue.control.pause(campaignId), undefined);
+    return queue.tell(() => queue.control.pause(campaignId));
   }
 
   async resume(campaignId?: string): Promise<void> {
     const queue = this.queueOrThrow();
-    return queue.ask(() => queue.control.resume(campaignId), undefined);
+    return queue.tell(() => queue.control.resume(campaignId));
   }
 
   /** The bulk lane's batches by what they are doing. */
@@ -126,7 +126,10 @@ export class MailService {
     return queue.ask(() => queue.reader.report(), EMPTY_QUEUE);
   }
 
-  /** Cancels everything that waits in the bulk lane, scheduled mail included. Returns how many messages that were. */
+  /**
+   * Cancels everything that waits in the bulk lane, scheduled mail included, and each campaign of which something waits.
+   * Returns how many messages that were.
+   */
   async drain(): Promise<number> {
     const queue = this.queueOrThrow();
     return queue.ask(() => queue.control.drain(), 0);

@@ -5,6 +5,7 @@ import {
   withBackend,
   type FlowProducer,
   type IQueueBackend,
+  type Job,
   type Processor,
   type Queue,
   type Worker,
@@ -14,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Migrate, SqlClient, SqlPool, Store } from '../store/store.js';
 
 export type MailJobQueue = Queue<unknown, unknown, string>;
+export type MailJob = Job<unknown, unknown, string>;
 
 /** BullMQ's classes, bound to one store. */
 export interface Backend {

@@ -1,7 +1,8 @@
 import type { BatchWork } from '../delivery/batch.js';
 import type { Address } from '../message/address.js';
 import { envelopeRecipients, type Attachment, type Content, type Message, type Urgency } from '../message/message.js';
-import { compileContent } from '../mime/merge.js';
+import { compileContent, compileText } from '../mime/merge.js';
+import type { Transport } from '../transport/transport.js';
 
 /** Raised when a worker of an older release could not read what a newer producer wrote. */
 export const BATCH_VERSION = 1;
@@ -78,8 +79,17 @@ function isAddress(value: unknown): value is Address {
   return typeof name === 'string' && typeof address === 'string';
 }
 
-/** The batch as the delivery step takes it. @param blobs the attachments' bytes by their hash */
-export function workOf(batch: Batch, blobs: ReadonlyMap<string, Buffer>): BatchWork {
+/** What a batch needs beside itself. */
+export interface Supplies {
+  /** The attachments' bytes by their hash. */
+  blobs: ReadonlyMap<string, Buffer>;
+  route: readonly Transport[];
+  /** Why nothing can be sent for now. */
+  blocked?: string;
+}
+
+/** The batch as the delivery step takes it. */
+export function workOf(batch: Batch, { blobs, route, blocked }: Supplies): BatchWork {
   const recipients = batch.items.map((item) => itemRecipients(batch, item));
   const attachments = batch.shared.attachments.map(({ blob, bytes: _, ...rest }) => ({
     ...rest,
@@ -105,17 +115,22 @@ export function workOf(batch: Batch, blobs: ReadonlyMap<string, Buffer>): BatchW
       };
     },
     date: new Date(batch.sendAt ?? batch.createdAt),
-    ...(batch.transport === undefined ? {} : { transport: batch.transport }),
+    route,
+    ...(blocked === undefined ? {} : { blocked }),
     ...(batch.expiresAt === undefined ? {} : { expiresAt: batch.expiresAt }),
   };
+}
+
+/** The sender's address of one message, which may hold merge fields. */
+export function senderOf(batch: Batch, index: number): string {
+  const { address } = batch.shared.from;
+  if (batch.merge === undefined || !address.includes('{{')) return address;
+  const { context = {}, group } = batch.items[index]!;
+  const data = { context, group: (group !== undefined && batch.groups?.[group]) || {} };
+  return compileText(address, 'header', 'empty')(data);
 }
 
 /** The envelope recipients of one message of the batch. */
 export function itemRecipients(batch: Batch, item: BatchItem): string[] {
   return envelopeRecipients({ to: item.to, cc: batch.shared.cc, bcc: batch.shared.bcc });
-}
-
-/** Recipients of all messages together: what a report counts. */
-export function recipientCount(batch: Batch): number {
-  return batch.items.reduce((sum, item) => sum + itemRecipients(batch, item).length, 0);
 }

@@ -18,38 +18,36 @@ export class Blobs {
       const blob = createHash('sha256').update(content).digest('hex');
       const key = keys.blob(blob);
       const until = due + KEPT_FOR;
-      const created = await this.records.putIfAbsent(
-        key,
-        { data: content.toString('base64'), until: String(until) },
-        until,
-      );
-      if (!created) await this.extend(key, until);
+      const data = content.toString('base64');
+      const created = await this.records.putIfAbsent(key, { data, until: String(until) }, until);
+      if (!created) await this.extend(key, data, until);
       stored.push({ ...rest, blob, bytes: content.length });
     }
     return stored;
   }
 
-  /** @throws Error naming the attachment that is gone */
-  async get(attachments: readonly StoredAttachment[]): Promise<Map<string, Buffer>> {
+  /** The bytes by their hash, and the first attachment that is gone. */
+  async get(attachments: readonly StoredAttachment[]): Promise<{ blobs: Map<string, Buffer>; missing?: string }> {
+    const blobs = new Map<string, Buffer>();
     const hashes = [...new Set(attachments.map(({ blob }) => blob))];
-    if (hashes.length === 0) return new Map();
+    if (hashes.length === 0) return { blobs };
     const found = await this.records.get(hashes.map(keys.blob));
-    return new Map(
-      found.map((fields, index) => {
-        const data = fields?.['data'];
-        if (data === undefined) {
-          const name = attachments.find(({ blob }) => blob === hashes[index])?.filename ?? hashes[index];
-          throw new Error(`The attachment ${name} is not in the store any more`);
-        }
-        return [hashes[index]!, Buffer.from(data, 'base64')];
-      }),
-    );
+    for (const [index, fields] of found.entries()) {
+      const hash = hashes[index]!;
+      const data = fields?.['data'];
+      if (data === undefined) {
+        return { blobs, missing: attachments.find(({ blob }) => blob === hash)?.filename ?? hash };
+      }
+      blobs.set(hash, Buffer.from(data, 'base64'));
+    }
+    return { blobs };
   }
 
-  private async extend(key: string, until: number): Promise<void> {
+  private async extend(key: string, data: string, until: number): Promise<void> {
     const [fields] = await this.records.get([key]);
-    if (Number(fields?.['until'] ?? 0) >= until) return;
-    await this.records.merge([{ key, fields: { until: String(until) } }]);
+    if (fields?.['data'] !== undefined && Number(fields['until']) >= until) return;
+    // It may have expired a moment ago, so its bytes come along.
+    await this.records.merge([{ key, fields: { data, until: String(until) } }]);
     await this.records.expire([key], until);
   }
 }

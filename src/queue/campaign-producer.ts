@@ -3,20 +3,30 @@ import { batchId, newId } from '../message/ids.js';
 import type { BulkMailInput } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
 import { recipientKey } from '../message/recipient.js';
+import { oneLine } from '../message/text.js';
 import type { Records } from '../store/records.js';
 import type { Backend } from './backend.js';
 import { readBatch } from './batch.js';
 import type { Blobs } from './blobs.js';
-import { fingerprintOf, newRecord, readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
+import {
+  fingerprintOf,
+  newRecord,
+  queuedRecipients,
+  readRecord,
+  writePass,
+  writeRecord,
+  type CampaignRecord,
+  type Pass,
+} from './campaign-record.js';
+import { Claim } from './claim.js';
 import type { Flusher } from './flush.js';
 import { KeySet } from './key-set.js';
 import { keys } from './keys.js';
 import { Packer } from './packer.js';
 import { Queueing, type CampaignOptions, type CampaignReceipt } from './queueing.js';
 
-/** The claim of the process that queues a campaign runs out unless it is renewed. */
-const CLAIM_FOR = 30_000;
-const RENEW_EVERY = 10_000;
+type Source = Pick<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>;
+
 /** Batches whose recipients are read together when a campaign is continued. */
 const READ_AHEAD = 50;
 
@@ -28,65 +38,75 @@ export class CampaignProducer {
     private readonly records: Records,
     private readonly blobs: Blobs,
     private readonly options: CampaignOptions,
+    private readonly onError: (error: Error) => void,
   ) {}
 
   /**
    * @throws MailQueueUnavailableError, or MailError when the source fails or the signal aborts; what is queued stays, and
    *   both carry `campaignId` and `queued`
    */
-  async send(
-    bulk: ParsedBulk,
-    input: Pick<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>,
-  ): Promise<CampaignReceipt> {
+  async send(bulk: ParsedBulk, input: Source): Promise<CampaignReceipt> {
     const id = bulk.id ?? newId('c');
     await this.flusher.reach();
-    const claim = await this.claim(id);
+    const claim = await Claim.take(this.records, id, () => this.save(id, {}));
     try {
       const record = await this.open(id, bulk);
-      if (record.complete) return { id, queued: 0, duplicates: record.queued, rejected: 0, rejections: [] };
-      const seen = record.fresh ? new KeySet() : await this.alreadyQueued(record);
-      const run = new Queueing(record, seen, this.options, input.onProgress, (chunk) => this.flusher.flush(chunk));
-      await this.fill(run, bulk, input);
-      return run.receipt();
+      if (record.complete) {
+        return { id, queued: 0, duplicates: queuedRecipients(record), rejected: 0, rejections: [] };
+      }
+      const pass = await this.claimPass(record);
+      const seen = await this.alreadyQueued(record);
+      const signal = input.signal ? AbortSignal.any([input.signal, claim.lost]) : claim.lost;
+      return await this.fill(record, pass, seen, bulk, { ...input, signal });
     } finally {
       await claim.release();
     }
   }
 
   private async fill(
-    run: Queueing,
+    record: CampaignRecord,
+    pass: number,
+    seen: KeySet,
     bulk: ParsedBulk,
-    input: Pick<BulkMailInput, 'recipients' | 'signal'>,
-  ): Promise<void> {
-    const { id } = run.record;
+    { recipients, signal, onProgress }: Source,
+  ): Promise<CampaignReceipt> {
+    const { id } = record;
+    const before = queuedRecipients(record);
+    const flush = this.flusher.flush.bind(this.flusher);
+    const run = new Queueing(id, before, seen, this.options, onProgress, flush, this.onError);
+    const save = (progress: Pass, fields: Partial<CampaignRecord> = {}): Promise<void> =>
+      this.save(id, fields, writePass(pass, progress));
     try {
       const attachments = await this.blobs.put(bulk.attachments, bulk.sendAt);
-      run.packer = new Packer(id, bulk, attachments, this.options, run.record.batches);
-      await run.readAll(input.recipients, bulk, input.signal, async (progress) => {
-        await this.save(id, progress);
+      run.packer = new Packer(id, bulk, attachments, this.options, pass);
+      await run.readAll(recipients, bulk, signal, async (progress) => {
+        await save(progress);
         await this.refuseIfCancelled(id);
       });
-      await this.save(id, { ...run.durable(), complete: true, failed: false });
+      await save(run.durable(), { complete: true, failed: false });
+      return run.receipt();
     } catch (error) {
       const durable = await run.settled();
-      await this.save(id, { ...durable, failed: true, lastError: reasonOf(error) }).catch(() => undefined);
-      throw interrupted(error, id, durable.queued, input.signal);
+      await save(durable, { failed: true, lastError: oneLine(reasonOf(error)) }).catch(() => undefined);
+      throw interrupted(error, id, before + durable.recipients, signal);
     }
   }
 
-  private save(id: string, fields: Partial<CampaignRecord>): Promise<void> {
-    return this.records.merge([{ key: keys.campaign(id), fields: writeRecord({ ...fields, seenAt: Date.now() }) }]);
+  private save(id: string, fields: Partial<CampaignRecord>, more: Record<string, string> = {}): Promise<void> {
+    const changed = { ...writeRecord({ ...fields, seenAt: Date.now() }), ...more };
+    return this.records.merge([{ key: keys.campaign(id), fields: changed }]);
   }
 
   private async refuseIfCancelled(id: string): Promise<void> {
     const [fields] = await this.records.get([keys.campaign(id)]);
-    if (fields && readRecord(fields).cancelled) throw new Error('it was cancelled');
+    if (!fields || !readRecord(fields).cancelled) return;
+    throw new MailError(`The campaign ${id} was cancelled`, { permanent: true, code: 'CANCELLED', campaignId: id });
   }
 
   /** Creates the campaign's record, or takes up the one that is there. */
-  private async open(id: string, bulk: ParsedBulk): Promise<CampaignRecord & { fresh: boolean }> {
-    const fresh = newRecord(id, bulk, Date.now());
-    if (await this.records.putIfAbsent(keys.campaign(id), writeRecord(fresh))) return { ...fresh, fresh: true };
+  private async open(id: string, bulk: ParsedBulk): Promise<CampaignRecord> {
+    const fresh = writeRecord(newRecord(id, bulk, Date.now()));
+    if (await this.records.putIfAbsent(keys.campaign(id), fresh)) return readRecord(fresh);
     const [fields] = await this.records.get([keys.campaign(id)]);
     const record = readRecord(fields ?? {});
     if (record.fingerprint !== fingerprintOf(bulk)) {
@@ -96,59 +116,60 @@ export class CampaignProducer {
     if (record.cancelled) {
       throw new MailValidationError([{ path: 'id', message: `${JSON.stringify(id)} was cancelled` }], 'campaign');
     }
-    await this.save(id, { failed: false });
-    return { ...record, fresh: false };
+    if (!record.complete) await this.save(id, { failed: false });
+    return record;
   }
 
-  /** The recipients of a campaign that is continued, read back from its batches. */
+  /** A number that no other call has, even one that still believes to be queueing this campaign. */
+  private async claimPass({ id, passes }: CampaignRecord): Promise<number> {
+    for (let pass = passes.length; ; pass++) {
+      if (await this.records.putIfAbsent(keys.pass(id, pass), { at: String(Date.now()) })) return pass;
+    }
+  }
+
+  /** The recipients of a campaign that is continued, read back from its batches. Completes what the record says of them. */
   private async alreadyQueued(record: CampaignRecord): Promise<KeySet> {
     const seen = new KeySet();
-    record.queued = 0;
-    let known = record.batches;
-    for (let from = 0; ; from += READ_AHEAD) {
-      const numbers = Array.from({ length: READ_AHEAD }, (_, index) => from + index);
-      const jobs = await Promise.all(numbers.map((number) => this.backend.queue.getJob(batchId(record.id, number))));
-      for (const [index, job] of jobs.entries()) {
-        const read = job ? readBatch(job.data) : undefined;
-        if (!read || 'problem' in read) continue;
-        // A batch may be in the queue whose number was not written down any more.
-        known = Math.max(known, numbers[index]! + 1);
-        for (const { to, key } of read.batch.items) {
-          seen.add(recipientKey({ to: to[0]!, ...(key === undefined ? {} : { idempotencyKey: key }) }));
-        }
-        record.queued += read.batch.items.length;
-      }
-      if (from + READ_AHEAD > known && jobs.at(-1) === undefined) break;
+    for (const [pass, known] of record.passes.entries()) {
+      const found = await this.readPass(record.id, pass, known, seen);
+      // A batch may have been queued whose number could not be written down any more.
+      if (found.batches === known.batches) continue;
+      record.passes[pass] = found;
+      await this.save(record.id, {}, writePass(pass, found));
     }
-    record.batches = known;
     return seen;
   }
 
-  /** One process at a time queues a campaign: two would number their batches alike. */
-  private async claim(id: string): Promise<{ release(): Promise<void> }> {
-    const key = keys.producer(id);
-    if (!(await this.records.putIfAbsent(key, { pid: String(process.pid) }, Date.now() + CLAIM_FOR))) {
-      throw new MailError(
-        `The campaign ${id} is being queued by another call or process. Wait for it to end; after a crash, for ${CLAIM_FOR / 1000} s.`,
-        { permanent: false, code: 'CAMPAIGN_BUSY', campaignId: id },
-      );
+  private async readPass(id: string, pass: number, known: Pass, seen: KeySet): Promise<Pass> {
+    const found = { ...known };
+    for (let from = 0; ; from += READ_AHEAD) {
+      const numbers = Array.from({ length: READ_AHEAD }, (_, index) => from + index);
+      const jobs = await Promise.all(numbers.map((number) => this.backend.queue.getJob(batchId(id, pass, number))));
+      for (const [index, job] of jobs.entries()) {
+        const read = job ? readBatch(job.data) : undefined;
+        if (!read || 'problem' in read) continue;
+        const { items } = read.batch;
+        for (const { to, key } of items) {
+          seen.add(recipientKey({ to: to[0]!, ...(key === undefined ? {} : { idempotencyKey: key }) }));
+        }
+        if (numbers[index]! < found.batches) continue;
+        found.batches = numbers[index]! + 1;
+        found.recipients += items.length;
+      }
+      if (from + READ_AHEAD > found.batches) return found;
     }
-    const renewal = setInterval(() => {
-      const renewed = this.records.expire([key], Date.now() + CLAIM_FOR);
-      Promise.all([renewed, this.save(id, {})]).catch(() => undefined);
-    }, RENEW_EVERY);
-    renewal.unref();
-    return {
-      release: async () => {
-        clearInterval(renewal);
-        await this.records.delete([key]).catch(() => undefined);
-      },
-    };
   }
 }
 
 function interrupted(error: unknown, campaignId: string, queued: number, signal: AbortSignal | undefined): MailError {
   const details = { campaignId, queued, cause: error };
+  if (error instanceof MailError && (error.code === 'CANCELLED' || error.code === 'CAMPAIGN_BUSY')) {
+    return new MailError(`${error.message}. ${queued} recipients were queued.`, {
+      ...details,
+      permanent: error.permanent,
+      code: error.code,
+    });
+  }
   if (error instanceof MailQueueUnavailableError) {
     return new MailQueueUnavailableError(
       `${error.message} ${queued} recipients of campaign ${campaignId} are queued.`,

@@ -1,16 +1,21 @@
 import { createHash } from 'node:crypto';
+import { batchId } from '../message/ids.js';
 import type { ParsedBulk } from '../message/parse.js';
 import type { Fields } from '../store/records.js';
+
+/** Batches that one call of `sendBulk` queued; their numbers run from 0. */
+export interface Pass {
+  batches: number;
+  recipients: number;
+}
 
 /** What is stored of a campaign beside its batches. */
 export interface CampaignRecord {
   id: string;
   name?: string;
   startedAt: number;
-  /** Recipients durably queued. */
-  queued: number;
-  /** Batches durably queued; their numbers run from 0. */
-  batches: number;
+  /** What each call that queued recipients of it has durably queued. A later one continues where others ended. */
+  passes: Pass[];
   /** Every recipient of the source has been queued. */
   complete: boolean;
   /** The process that queues it said so last at this time. */
@@ -24,32 +29,44 @@ export interface CampaignRecord {
   fingerprint: string;
 }
 
-export function newRecord(id: string, bulk: ParsedBulk, now: number): CampaignRecord {
+export function newRecord(id: string, bulk: ParsedBulk, now: number): Partial<CampaignRecord> & { id: string } {
   return {
     id,
     startedAt: now,
-    queued: 0,
-    batches: 0,
-    complete: false,
     seenAt: now,
-    failed: false,
-    paused: false,
-    cancelled: false,
     fingerprint: fingerprintOf(bulk),
     ...(bulk.name === undefined ? {} : { name: bulk.name }),
   };
 }
 
 /** What makes it the same campaign: who says what. Times and urgency may differ when it is continued. */
-export function fingerprintOf({ from, subject, text, html }: ParsedBulk): string {
-  return createHash('sha256')
-    .update(JSON.stringify([from, subject, text, html]))
-    .digest('base64url')
-    .slice(0, 22);
+export function fingerprintOf({ from, replyTo, subject, text, html, headers, attachments }: ParsedBulk): string {
+  const hash = createHash('sha256').update(JSON.stringify([from, replyTo, subject, text, html, headers]));
+  for (const { filename, content } of attachments) hash.update(filename ?? '').update(content);
+  return hash.digest('base64url').slice(0, 22);
 }
 
+/** Recipients durably queued by all passes. */
+export function queuedRecipients({ passes }: CampaignRecord): number {
+  return passes.reduce((sum, { recipients }) => sum + recipients, 0);
+}
+
+/** The ids of the batches that are known to be queued. */
+export function* batchIds({ id, passes }: CampaignRecord): Iterable<string> {
+  for (const [pass, { batches }] of passes.entries()) {
+    for (let number = 0; number < batches; number++) yield batchId(id, pass, number);
+  }
+}
+
+/** One pass as fields of its own: a process that lost the campaign to another cannot rewind what that one wrote. */
+export function writePass(pass: number, { batches, recipients }: Pass): Fields {
+  return { [`${PASS}${pass}`]: `${batches} ${recipients}` };
+}
+
+const PASS = 'pass ';
+
 /** As a record's fields: numbers in decimal, truth as 1 or 0. */
-export function writeRecord(record: Partial<CampaignRecord>): Fields {
+export function writeRecord({ passes: _, ...record }: Partial<CampaignRecord>): Fields {
   const fields: Record<string, string> = {};
   for (const [name, value] of Object.entries(record)) {
     if (value !== undefined) fields[name] = typeof value === 'boolean' ? (value ? '1' : '0') : String(value);
@@ -63,8 +80,7 @@ export function readRecord(fields: Fields): CampaignRecord {
   return {
     id: fields['id'] ?? '',
     startedAt: number('startedAt'),
-    queued: number('queued'),
-    batches: number('batches'),
+    passes: readPasses(fields),
     complete: truth('complete'),
     seenAt: number('seenAt'),
     failed: truth('failed'),
@@ -74,4 +90,15 @@ export function readRecord(fields: Fields): CampaignRecord {
     ...(fields['name'] === undefined ? {} : { name: fields['name'] }),
     ...(fields['lastError'] === undefined ? {} : { lastError: fields['lastError'] }),
   };
+}
+
+function readPasses(fields: Fields): Pass[] {
+  const passes: Pass[] = [];
+  for (const [name, value] of Object.entries(fields)) {
+    if (!name.startsWith(PASS)) continue;
+    const [batches = 0, recipients = 0] = value.split(' ').map(Number);
+    passes[Number(name.slice(PASS.length))] = { batches, recipients };
+  }
+  // A pass that was claimed and wrote nothing leaves a hole.
+  return Array.from(passes, (pass) => pass ?? { batches: 0, recipients: 0 });
 }

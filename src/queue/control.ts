@@ -1,14 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { batchId, splitMessageId } from '../message/ids.js';
+import { splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
 import type { MailJobQueue } from './backend.js';
-import { readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
+import { readBatch } from './batch.js';
+import { batchIds, readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
 import { keys } from './keys.js';
 import type { KnownBatch, Reader } from './reader.js';
+import type { Retention } from './retention.js';
 import { isPending, statusOf, type MailState } from './status.js';
 
 /** How long the worker that has the message may take to say whether it was still in time. */
-const WORKER_ANSWERS_WITHIN = 5_000;
+const WORKER_ANSWERS_WITHIN = 120_000;
 const PAGE = 100;
 
 /** What `clean()` removes: messages of finished batches. */
@@ -25,6 +27,7 @@ export class Control {
     private readonly queue: MailJobQueue,
     private readonly records: Records,
     private readonly reader: Reader,
+    private readonly retention: Retention,
   ) {}
 
   /** A message's or a campaign's id. True when something unsent was stopped. */
@@ -51,8 +54,8 @@ export class Control {
   }
 
   /**
-   * Cancels everything that waits, scheduled mail included; batches being delivered go on. Returns how many messages it
-   * stopped. Their batches stay until a worker has put them away, so that each can still be asked for.
+   * Cancels everything that waits, scheduled mail included, and each campaign of which something waits. Returns how many
+   * messages it stopped. Their batches stay until a worker has put them away, so that each can still be asked for.
    */
   async drain(): Promise<number> {
     const campaigns = new Set<string>();
@@ -69,7 +72,7 @@ export class Control {
     return stopped;
   }
 
-  /** Removes finished batches for good. Returns the messages that were in the given state. */
+  /** Removes finished batches for good, of campaigns that have ended. Returns the messages that were in the given state. */
   async clean({ state, olderThan }: CleanOptions): Promise<number> {
     const before = Date.now() - olderThan;
     let cleaned = 0;
@@ -77,11 +80,16 @@ export class Control {
       const jobs = await this.queue.getJobs(['completed'], from, from + PAGE - 1, true);
       if (jobs.length === 0) return cleaned;
       for (const job of jobs) {
+        const read = readBatch(job?.data);
+        if (!job || 'problem' in read) {
+          from++;
+          continue;
+        }
         const counts = job.returnvalue as Partial<Record<MailState, number>> | null;
         const matches = state === 'sent' ? !counts?.failed : (counts?.[state] ?? 0) > 0;
-        if (matches && (job.finishedOn ?? Infinity) <= before && job.id !== undefined) {
-          await job.remove();
-          await this.records.delete([keys.ledger(job.id), keys.marks(job.id)]);
+        const old = (job.finishedOn ?? Infinity) <= before;
+        if (matches && old && (await this.retention.hasEnded(read.batch, Date.now()))) {
+          await this.retention.remove(job);
           cleaned += counts?.[state] ?? 0;
         } else from++;
       }
@@ -98,7 +106,8 @@ export class Control {
     for (;;) {
       const now = await this.reader.status(id);
       if (now?.state !== 'sending') return now?.state !== 'sent' && now?.state !== 'failed';
-      if (Date.now() > deadline) return true;
+      // Nobody knows yet; nothing was stopped as far as can be told.
+      if (Date.now() > deadline) return false;
       await sleep(100);
     }
   }
@@ -133,8 +142,8 @@ export class Control {
   /** Brings a campaign's delayed batches to a worker now; it delays those again that are not due. */
   private async wake(campaignId: string): Promise<void> {
     const [fields] = await this.records.get([keys.campaign(campaignId)]);
-    const count = fields ? readRecord(fields).batches : 0;
-    for (let number = 0; number < count; number++) await this.promote(batchId(campaignId, number));
+    if (!fields) return;
+    for (const batch of batchIds(readRecord(fields))) await this.promote(batch);
   }
 
   /** Most batches are not delayed, which is what the error then says. */

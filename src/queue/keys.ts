@@ -7,6 +7,8 @@ export const keys = {
   campaign: (id: string) => `campaign/${id}`,
   /** A campaign's batches: one field each, how far it has come. */
   progress: (id: string) => `progress/${id}`,
+  /** Tells that a pass of a campaign is somebody's. */
+  pass: (id: string, pass: number) => `pass/${id}/${pass}`,
   /** Held by the process that is queueing a campaign. */
   producer: (id: string) => `producer/${id}`,
   blob: (hash: string) => `blob/${hash}`,

@@ -1,4 +1,4 @@
-import type { Job } from 'bullmq';
+import type { MailJob } from './backend.js';
 
 /** Left over at the end of a lock, for a message that is just being handed over. */
 const MARGIN = 0.2;
@@ -9,7 +9,7 @@ const MARGIN = 0.2;
  * on a clock that goes on while the process is stopped.
  */
 export class Lease {
-  private heldFrom = performance.now();
+  private heldFrom: number;
   private timer: NodeJS.Timeout | undefined;
   private lost = false;
 
@@ -17,10 +17,12 @@ export class Lease {
    * @param duration of the lock, in milliseconds
    */
   constructor(
-    private readonly job: Job<unknown, unknown, string>,
+    private readonly job: MailJob,
     private readonly token: string,
     private readonly duration: number,
   ) {
+    // The lock was set when the job was fetched, which may be a while ago.
+    this.heldFrom = performance.now() - Math.max(0, Date.now() - (job.processedOn ?? Date.now()));
     this.schedule();
   }
 

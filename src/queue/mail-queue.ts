@@ -1,5 +1,6 @@
 import type { Queue } from 'bullmq';
-import { MailDeliveryError, MailQueueUnavailableError, reasonOf } from '../errors.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MailDeliveryError, MailError, MailQueueUnavailableError, reasonOf } from '../errors.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { Limits } from '../message/limits.js';
@@ -21,7 +22,8 @@ import { priorityFields } from './priority-record.js';
 import { Producer, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
 import { Checkpoints } from './store-ledger.js';
-import { Sweep, type Keep } from './sweep.js';
+import { Retention, type Keep } from './retention.js';
+import { Sweep } from './sweep.js';
 import { MailWorker } from './worker.js';
 
 /** The bulk lane's settings, checked. Times are milliseconds. */
@@ -62,13 +64,12 @@ export class MailQueue {
     this.blobs = new Blobs(records);
     this.flusher = new Flusher(settings.name, store, backend);
     this.reader = new Reader(queue, records);
-    this.control = new Control(queue, records, this.reader);
-    this.producer = new Producer(this.flusher, this.blobs, settings.batch.size);
-    this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, {
-      ...settings.batch,
-      limits: settings.limits,
-    });
-    this.sweep = new Sweep(queue, records, this.reader, settings.keep, onError);
+    const retention = new Retention(queue, records, this.reader, settings.keep);
+    this.control = new Control(queue, records, this.reader, retention);
+    this.producer = new Producer(this.flusher, this.blobs, settings.batch);
+    const campaignOptions = { ...settings.batch, limits: settings.limits };
+    this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, campaignOptions, onError);
+    this.sweep = new Sweep(queue, records, retention, settings.keep, onError);
     if (settings.worker) {
       this.worker = new MailWorker(
         backend,
@@ -104,7 +105,7 @@ export class MailQueue {
    */
   async start(): Promise<void> {
     this.worker?.start();
-    if (this.worker) this.sweep.start();
+    void this.store.opened.then(() => this.sweep.start());
     if (!(await this.store.exists())) return;
     if (this.store.kind === 'embedded') await this.store.ready();
     else this.store.ready().catch(this.onError);
@@ -129,21 +130,21 @@ export class MailQueue {
   async ask<T>(question: () => Promise<T>, otherwise: T): Promise<T> {
     if (!(await this.store.exists())) return otherwise;
     await this.flusher.reach();
-    try {
-      return await question();
-    } catch (error) {
-      if (error instanceof MailQueueUnavailableError) throw error;
-      throw new MailQueueUnavailableError(`The mail queue's store did not answer: ${reasonOf(error)}`, {
-        cause: error,
-      });
-    }
+    return answered(question());
   }
 
-  /** The same for an answer in parts. @throws MailQueueUnavailableError */
+  /** Tells the store something, creating it if it is not there. @throws MailQueueUnavailableError */
+  async tell(order: () => Promise<void>): Promise<void> {
+    await this.flusher.reach();
+    await answered(order());
+  }
+
+  /** The same as `ask` for an answer in parts. @throws MailQueueUnavailableError */
   async *askMany<T>(question: () => AsyncIterable<T>): AsyncIterable<T> {
     if (!(await this.store.exists())) return;
     await this.flusher.reach();
-    yield* question();
+    const answers = question()[Symbol.asyncIterator]();
+    for (let next = await answered(answers.next()); !next.done; next = await answered(answers.next())) yield next.value;
   }
 
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */
@@ -158,13 +159,27 @@ export class MailQueue {
 
   /** Takes no more work, and finishes or records what is in flight. */
   async stopWorker(within: number): Promise<void> {
-    this.sweep.stop();
     await this.worker?.stop(within);
   }
 
-  async close(): Promise<void> {
-    await this.producer.idle();
-    await Promise.all([this.backend.queue.close(), this.backend.flow.close()]).catch(this.onError);
-    await this.store.close();
+  /** @param within milliseconds for what a store that does not answer may hold up */
+  async close(within: number): Promise<void> {
+    this.sweep.stop();
+    const orderly = this.producer
+      .idle()
+      .then(() => Promise.all([this.backend.queue.close(), this.backend.flow.close()]))
+      .catch((error: unknown) => this.onError(error as Error));
+    await Promise.race([orderly, sleep(within, undefined, { ref: false })]);
+    await this.store.close(within);
+  }
+}
+
+/** @throws MailQueueUnavailableError */
+async function answered<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof MailError) throw error;
+    throw new MailQueueUnavailableError(`The mail queue's store did not answer: ${reasonOf(error)}`, { cause: error });
   }
 }

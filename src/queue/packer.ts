@@ -14,18 +14,19 @@ export interface BatchLimits {
 export class Packer {
   private readonly shared: SharedContent;
   private readonly sharedBytes: number;
+  private number = 0;
   private items: BatchItem[] = [];
   private groups: Record<string, Record<string, unknown>> = {};
   private bytes: number;
   private readonly taken = new WeakMap<Batch, number>();
 
-  /** @param number of the next batch */
+  /** @param pass which of the calls that queued recipients of this campaign */
   constructor(
     private readonly campaignId: string,
     private readonly bulk: ParsedBulk,
     attachments: StoredAttachment[],
     private readonly limits: BatchLimits,
-    private number: number,
+    private readonly pass: number,
   ) {
     const { from, replyTo, headers, subject, text, html } = bulk;
     this.shared = {
@@ -72,7 +73,7 @@ export class Packer {
     const { transport, sendAt, expiresAt, urgency = 'low', missingFields } = this.bulk;
     const batch: Batch = {
       v: 1,
-      id: batchId(this.campaignId, this.number),
+      id: batchId(this.campaignId, this.pass, this.number),
       createdAt: Date.now(),
       urgency,
       campaign: { id: this.campaignId, number: this.number },

@@ -5,6 +5,7 @@ import type { Batch, BatchItem, StoredAttachment } from './batch.js';
 import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
 import { GroupCommit } from './group-commit.js';
+import type { BatchLimits } from './packer.js';
 
 /** The message is durably in the queue. It has not been sent yet. */
 export interface QueuedReceipt {
@@ -30,7 +31,7 @@ export class Producer {
   constructor(
     private readonly flusher: Flusher,
     private readonly blobs: Blobs,
-    private readonly batchSize: number,
+    private readonly limits: BatchLimits,
   ) {
     this.commit = new GroupCommit(
       (group) => this.write(group),
@@ -57,7 +58,7 @@ export class Producer {
   }
 
   private async write(group: readonly Pending[]): Promise<void> {
-    const batches = groupByMeta(group, this.batchSize);
+    const batches = groupByMeta(group, this.limits);
     try {
       await this.flusher.flush(batches);
     } catch (error) {
@@ -69,18 +70,21 @@ export class Producer {
 }
 
 /** One batch for messages with the same meta, in the order of their arrival. */
-function groupByMeta(group: readonly Pending[], size: number): Batch[] {
-  const open = new Map<string, Batch>();
+function groupByMeta(group: readonly Pending[], { size, maxBytes }: BatchLimits): Batch[] {
+  const open = new Map<string, { batch: Batch; bytes: number }>();
   const batches: Batch[] = [];
   for (const pending of group) {
     const meta = metaOf(pending);
     const key = JSON.stringify(meta);
-    let batch = open.get(key);
-    if (!batch || batch.items.length >= size) {
-      batch = { v: 1, id: newId('m'), createdAt: Date.now(), ...meta, items: [] };
-      open.set(key, batch);
+    let last = open.get(key);
+    if (!last || last.batch.items.length >= size || last.bytes + pending.bytes > maxBytes) {
+      const batch: Batch = { v: 1, id: newId('m'), createdAt: Date.now(), ...meta, items: [] };
+      last = { batch, bytes: key.length };
+      open.set(key, last);
       batches.push(batch);
     }
+    last.bytes += pending.bytes;
+    const { batch } = last;
     const { message } = pending;
     const id = messageId(batch.id, batch.items.push(itemOf(message)) - 1);
     pending.receipt = { status: 'queued', id, messageId: messageIdHeader(id, message.from.address), lane: 'bulk' };

@@ -1,10 +1,9 @@
 import type { LedgerView } from '../delivery/ledger.js';
 import type { Fields } from '../store/records.js';
-import { recipientCount, type Batch } from './batch.js';
+import type { Batch } from './batch.js';
 
 /** How far one batch, or a whole campaign, has come: recipients by state. */
 export interface Progress {
-  total: number;
   sent: number;
   failed: number;
   deferred: number;
@@ -14,28 +13,40 @@ export interface Progress {
   at: number;
 }
 
-const NONE: Progress = { total: 0, sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, at: 0 };
-
-/** A batch's progress as the field of its campaign's record. The same facts always make the same value. */
-export function progressField(batch: Batch, view: LedgerView): Fields {
+/**
+ * A batch's progress as a field of its campaign's record: one for each writer, since a worker that comes back late knows
+ * less than the one that took over from it.
+ */
+export function progressField({ id, campaign }: Batch, view: LedgerView, writer: string): Fields {
   const { sent, failed, deferred, cancelled, expired } = view.count();
-  const values = [recipientCount(batch), sent, failed, deferred, cancelled, expired, view.lastAt];
-  return { [String(batch.campaign?.number ?? 0)]: values.join(' ') };
+  const values = [sent, failed, deferred, cancelled, expired, view.lastAt];
+  return { [`${id.slice(campaign?.id.length)} ${writer}`]: values.join(' ') };
 }
 
+/** The sum over the batches, of each what the best-informed writer said. */
 export function readProgress(fields: Fields | undefined): Progress {
-  const sum = { ...NONE };
-  for (const value of Object.values(fields ?? {})) {
-    const [total = 0, sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, at = 0] = value
-      .split(' ')
-      .map(Number);
-    sum.total += total;
-    sum.sent += sent;
-    sum.failed += failed;
-    sum.deferred += deferred;
-    sum.cancelled += cancelled;
-    sum.expired += expired;
-    sum.at = Math.max(sum.at, at);
+  const batches = new Map<string, Progress>();
+  for (const [field, value] of Object.entries(fields ?? {})) {
+    const batch = field.slice(0, field.indexOf(' '));
+    const progress = parse(value);
+    const known = batches.get(batch);
+    if (!known || isNewer(progress, known)) batches.set(batch, progress);
+  }
+  const sum = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, at: 0 };
+  for (const progress of batches.values()) {
+    for (const state of ['sent', 'failed', 'deferred', 'cancelled', 'expired'] as const) sum[state] += progress[state];
+    sum.at = Math.max(sum.at, progress.at);
   }
   return sum;
+}
+
+function parse(value: string): Progress {
+  const [sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, at = 0] = value.split(' ').map(Number);
+  return { sent, failed, deferred, cancelled, expired, at };
+}
+
+function isNewer(one: Progress, other: Progress): boolean {
+  const settled = (progress: Progress): number =>
+    progress.sent + progress.failed + progress.cancelled + progress.expired;
+  return settled(one) - settled(other) > 0 || (settled(one) === settled(other) && one.at > other.at);
 }

@@ -1,10 +1,10 @@
-import type { Fault } from '../errors.js';
+import { reasonOf, type Fault } from '../errors.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
 import { parseRecipient, recipientKey } from '../message/recipient.js';
 import type { Batch } from './batch.js';
-import type { CampaignRecord } from './campaign-record.js';
+import type { Pass } from './campaign-record.js';
 import type { KeySet } from './key-set.js';
 import type { BatchLimits, Packer } from './packer.js';
 
@@ -40,33 +40,32 @@ export interface CampaignOptions extends BatchLimits {
 /** One pass over a source. */
 export class Queueing {
   packer!: Packer;
-  private readonly base: number;
   private readonly rejections: RejectedRecipient[] = [];
   private index = -1;
   private duplicates = 0;
   private rejected = 0;
   private queued = 0;
-  private batches: number;
+  private batches = 0;
   private chunk: Batch[] = [];
   private chunkBytes = 0;
   private flushing: Promise<void> = Promise.resolve();
 
   constructor(
-    readonly record: CampaignRecord,
+    private readonly id: string,
+    /** Recipients that other passes have queued. */
+    private readonly base: number,
     private readonly seen: KeySet,
     private readonly options: CampaignOptions,
     private readonly onProgress: BulkMailInput['onProgress'],
     private readonly flush: (chunk: readonly Batch[]) => Promise<void>,
-  ) {
-    this.base = record.queued;
-    this.batches = record.batches;
-  }
+    private readonly onError: (error: Error) => void,
+  ) {}
 
   async readAll(
     source: BulkMailInput['recipients'],
     bulk: ParsedBulk,
     signal: AbortSignal | undefined,
-    save: (progress: Partial<CampaignRecord>) => Promise<void>,
+    save: (progress: Pass) => Promise<void>,
   ): Promise<void> {
     for await (const input of source) {
       signal?.throwIfAborted();
@@ -84,18 +83,18 @@ export class Queueing {
   }
 
   /** What is in the queue once the flush under way has ended. */
-  async settled(): Promise<Pick<CampaignRecord, 'queued' | 'batches'>> {
+  async settled(): Promise<Pass> {
     await this.flushing.catch(() => undefined);
     return this.durable();
   }
 
-  durable(): Pick<CampaignRecord, 'queued' | 'batches'> {
-    return { queued: this.base + this.queued, batches: this.batches };
+  durable(): Pass {
+    return { recipients: this.queued, batches: this.batches };
   }
 
   receipt(): CampaignReceipt {
     const { queued, duplicates, rejected, rejections } = this;
-    return { id: this.record.id, queued, duplicates, rejected, rejections };
+    return { id: this.id, queued, duplicates, rejected, rejections };
   }
 
   private reject(errors: Fault[]): void {
@@ -110,7 +109,7 @@ export class Queueing {
   }
 
   /** Starts the flush of the chunk when the one before is durable; meanwhile the source is read on. */
-  private async send(save: (progress: Partial<CampaignRecord>) => Promise<void>): Promise<void> {
+  private async send(save: (progress: Pass) => Promise<void>): Promise<void> {
     const chunk = this.chunk;
     this.chunk = [];
     this.chunkBytes = 0;
@@ -120,9 +119,18 @@ export class Queueing {
       this.queued += chunk.reduce((sum, batch) => sum + batch.items.length, 0);
       this.batches += chunk.length;
       await save(this.durable());
-      this.onProgress?.({ campaignId: this.record.id, queued: this.base + this.queued });
+      await this.report();
     });
     // Its failure is met at the next await; until then nobody listens.
     this.flushing.catch(() => undefined);
+  }
+
+  /** What the callback does wrong is not the campaign's fault. */
+  private async report(): Promise<void> {
+    try {
+      await this.onProgress?.({ campaignId: this.id, queued: this.base + this.queued });
+    } catch (error) {
+      this.onError(new Error(`onProgress of campaign ${this.id} failed: ${reasonOf(error)}`, { cause: error }));
+    }
   }
 }

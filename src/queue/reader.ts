@@ -1,10 +1,9 @@
-import type { Job } from 'bullmq';
 import { LedgerView } from '../delivery/ledger.js';
-import { batchId, splitMessageId } from '../message/ids.js';
+import { splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
 import type { MailJobQueue } from './backend.js';
 import { readBatch, type Batch } from './batch.js';
-import { readRecord, type CampaignRecord } from './campaign-record.js';
+import { batchIds, queuedRecipients, readRecord, type CampaignRecord } from './campaign-record.js';
 import { keys } from './keys.js';
 import { readProgress } from './progress.js';
 import { readPriorityStatus } from './priority-record.js';
@@ -15,7 +14,6 @@ import { readFacts } from './store-ledger.js';
 export interface KnownBatch {
   batch: Batch;
   view: LedgerView;
-  job: Job<unknown, unknown, string>;
   /** What its message at this place is doing if nothing is recorded about it. */
   waiting: (index: number) => Waiting;
 }
@@ -36,6 +34,8 @@ export interface CampaignReport {
   cancelled: number;
   expired: number;
   startedAt: Date;
+  /** When anything was last heard of it: of its queueing, or of a message. */
+  seenAt: Date;
   finishedAt?: Date;
   lastError?: string;
 }
@@ -53,13 +53,14 @@ export interface QueueReport {
     /** Could not be read by a worker, and lie aside with the reason. */
     setAside: number;
   };
-  /** When the oldest of the waiting batches was queued. */
+  /** When the oldest of the waiting batches was queued, as far as the first and last 20 in line tell. */
   oldestWaiting?: Date;
 }
 
 /** A producer that has not been heard of for longer has died. */
 const PRODUCER_SILENCE = 30_000;
 const READ_AHEAD = 20;
+const ENDS = 20;
 
 /** Answers what became of messages. Reads only. */
 export class Reader {
@@ -85,13 +86,14 @@ export class Reader {
     const record = readRecord(fields);
     const { sent, failed, deferred, expired, cancelled, at } = readProgress(progress);
     const settled = sent + failed + expired + cancelled;
-    const open = record.queued - settled;
+    const total = queuedRecipients(record);
+    const open = total - settled;
     const state = stateOf(record, open);
     const stopped = record.cancelled ? open : 0;
     return {
       id,
       state,
-      total: record.queued,
+      total,
       queued: Math.max(0, open - deferred - stopped),
       sent,
       failed,
@@ -99,6 +101,7 @@ export class Reader {
       cancelled: cancelled + stopped,
       expired,
       startedAt: new Date(record.startedAt),
+      seenAt: new Date(Math.max(record.seenAt, at)),
       ...(record.name === undefined ? {} : { name: record.name }),
       ...(open <= 0 && record.complete ? { finishedAt: new Date(at || record.startedAt) } : {}),
       ...(record.lastError === undefined ? {} : { lastError: record.lastError }),
@@ -134,10 +137,9 @@ export class Reader {
   async *batches(campaignId: string): AsyncIterable<KnownBatch> {
     const [fields] = await this.records.get([keys.campaign(campaignId)]);
     if (!fields) return;
-    const { batches } = readRecord(fields);
-    for (let from = 0; from < batches; from += READ_AHEAD) {
-      const numbers = Array.from({ length: Math.min(READ_AHEAD, batches - from) }, (_, index) => from + index);
-      const known = await Promise.all(numbers.map((number) => this.batch(batchId(campaignId, number))));
+    const ids = [...batchIds(readRecord(fields))];
+    for (let from = 0; from < ids.length; from += READ_AHEAD) {
+      const known = await Promise.all(ids.slice(from, from + READ_AHEAD).map((id) => this.batch(id)));
       for (const one of known) if (one) yield one;
     }
   }
@@ -148,7 +150,9 @@ export class Reader {
     if (!job || !read || 'problem' in read) return undefined;
     const { batch } = read;
     const wanted = [keys.ledger(id), keys.marks(id), ...(batch.campaign ? [keys.campaign(batch.campaign.id)] : [])];
-    const [[facts, marks, campaign], state] = await Promise.all([this.records.get(wanted), job.getState()]);
+    // In this order: a batch that ends in between is then seen with its facts, and not as waiting without them.
+    const state = await job.getState();
+    const [facts, marks, campaign] = await this.records.get(wanted);
     const cancelled = campaign !== undefined && readRecord(campaign).cancelled;
     const scheduled = batch.sendAt !== undefined && batch.sendAt > Date.now();
     const waiting = (index: number): Waiting => {
@@ -157,7 +161,7 @@ export class Reader {
       if (marks?.[index] !== undefined) return 'cancelled';
       return scheduled ? 'scheduled' : 'queued';
     };
-    return { batch, view: new LedgerView(readFacts(facts)), job, waiting };
+    return { batch, view: new LedgerView(readFacts(facts)), waiting };
   }
 
   private async *messages(campaignId: string): AsyncIterable<MailStatus> {
@@ -166,11 +170,12 @@ export class Reader {
     }
   }
 
+  /** Batches lie in the order of their urgency: the oldest is looked for among the first and the last of them. */
   private async oldestWaiting(): Promise<number | undefined> {
-    const heads = await Promise.all(
-      (['wait', 'prioritized'] as const).map((state) => this.queue.getJobs([state], 0, 0, true)),
+    const ends = await Promise.all(
+      [true, false].map((first) => this.queue.getJobs(['prioritized'], 0, ENDS - 1, first)),
     );
-    const times = heads.flat().flatMap((job) => (job ? [job.timestamp] : []));
+    const times = ends.flat().flatMap((job) => (job ? [job.timestamp] : []));
     return times.length > 0 ? Math.min(...times) : undefined;
   }
 }

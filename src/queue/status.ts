@@ -2,7 +2,7 @@ import { messageId, messageIdHeader } from '../message/ids.js';
 import type { Lane } from '../message/message.js';
 import { slotOf } from '../delivery/batch.js';
 import { isSettled, type Fact, type LedgerView, type SlotState } from '../delivery/ledger.js';
-import { itemRecipients, type Batch } from './batch.js';
+import { itemRecipients, senderOf, type Batch } from './batch.js';
 
 export type MailState =
   'queued' | 'scheduled' | 'sending' | 'deferred' | 'sent' | 'failed' | 'cancelled' | 'expired' | 'suspended';
@@ -29,7 +29,7 @@ export interface MailStatus {
   id: string;
   messageId: string;
   lane: Lane;
-  /** Of the whole message: `failed` when a recipient failed and none is pending. */
+  /** Of the whole message: pending while a recipient is, else `sent` when it was accepted for any of them. */
   state: MailState;
   campaignId?: string;
   recipients: RecipientStatus[];
@@ -60,7 +60,7 @@ export function statusOf(batch: Batch, index: number, view: LedgerView, waiting:
   const { address: _, state: __, attempts: ___, ...details } = latest;
   return {
     id,
-    messageId: messageIdHeader(id, batch.shared.from.address),
+    messageId: messageIdHeader(id, senderOf(batch, index)),
     lane: 'bulk',
     state: overall(recipients.map(({ state }) => state)),
     recipients,
@@ -95,8 +95,8 @@ const ORDER: readonly MailState[] = [
   'deferred',
   'queued',
   'scheduled',
-  'failed',
   'sent',
+  'failed',
   'expired',
   'cancelled',
 ];

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LedgerView, type Fact, type FactKind, type Ledger } from '../delivery/ledger.js';
+import { oneLine } from '../message/text.js';
 import type { Change, Fields, Records } from '../store/records.js';
 import type { Batch } from './batch.js';
 import { progressField } from './progress.js';
@@ -69,10 +70,10 @@ export class Checkpoints {
       changes.push({ key: keys.ledger(ledger.batch.id), fields: { [field]: JSON.stringify(facts.map(encode)) } });
       const { campaign } = ledger.batch;
       if (!campaign) continue;
-      changes.push({ key: keys.progress(campaign.id), fields: progressField(ledger.batch, ledger.view) });
+      changes.push({ key: keys.progress(campaign.id), fields: progressField(ledger.batch, ledger.view, this.writer) });
       const trouble = facts.findLast((fact) => fact.kind === 'failed' || fact.kind === 'trouble');
       if (trouble && 'reply' in trouble) {
-        changes.push({ key: keys.campaign(campaign.id), fields: { lastError: trouble.reply } });
+        changes.push({ key: keys.campaign(campaign.id), fields: { lastError: oneLine(trouble.reply) } });
       }
     }
     return changes;

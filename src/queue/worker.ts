@@ -1,17 +1,17 @@
-import { DelayedError, UnrecoverableError, type Job, type Worker } from 'bullmq';
+import { DelayedError, UnrecoverableError, type Worker } from 'bullmq';
 import { setMaxListeners } from 'node:events';
 import { deliverBatch, type BatchResult } from '../delivery/batch.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
-import type { Records } from '../store/records.js';
 import type { Store } from '../store/store.js';
 import type { Routes } from '../transport/route.js';
-import type { Backend } from './backend.js';
-import { readBatch, workOf, type Batch } from './batch.js';
+import type { Backend, MailJob } from './backend.js';
+import { readBatch, workOf, type Batch, type Supplies } from './batch.js';
 import type { Blobs } from './blobs.js';
-import { readRecord } from './campaign-record.js';
 import { keys } from './keys.js';
 import { Lease } from './lease.js';
+import { readOrders, watchOrders, type Orders } from './orders.js';
+import { Semaphore } from './semaphore.js';
 import { readFacts, type Checkpoints, type StoreLedger } from './store-ledger.js';
 
 export interface WorkerSettings {
@@ -26,23 +26,14 @@ export interface WorkerSettings {
 
 /** A store's failure is not a stall: a batch may be taken up again any number of times. */
 const UNLIMITED = 1_000_000;
-/** What somebody decided about a batch that is being delivered is looked up this often. */
-const LOOK_EVERY = 500;
 /** A paused campaign's batches come back by themselves after this long, unless `resume()` brings them earlier. */
 const PAUSED_FOR = 15 * 60_000;
-/** After something else than the transports or the messages failed: the store, a missing attachment. */
+/** After something else than the transports or the messages failed, such as the store. */
 const INTERRUPTED_FOR = 5_000;
 /** Closing an idle worker takes no longer than this. */
 const IDLE_CLOSE = 1_000;
 /** Between hanging up on what is in flight and letting go of the store. */
 const LAST_WORDS = 500;
-
-/** What somebody decided about a batch, or its campaign, or the whole queue. */
-interface Orders {
-  paused: boolean;
-  cancelled: boolean;
-  marks: Readonly<Record<string, string>>;
-}
 
 /** Takes batches from the queue and delivers them. */
 export class MailWorker {
@@ -50,6 +41,7 @@ export class MailWorker {
   private readonly hangUp = new AbortController();
   private stopping = false;
   private active = 0;
+  private readonly turns: Semaphore;
 
   constructor(
     private readonly backend: Backend,
@@ -61,6 +53,7 @@ export class MailWorker {
     private readonly onError: (error: Error) => void,
   ) {
     setMaxListeners(0, this.hangUp.signal);
+    this.turns = new Semaphore(routes.bulkConnections);
   }
 
   /** Takes up work; returns at once. */
@@ -117,7 +110,7 @@ export class MailWorker {
     }
   }
 
-  private async take(job: Job<unknown, unknown, string>, token: string): Promise<unknown> {
+  private async take(job: MailJob, token: string): Promise<unknown> {
     this.active++;
     try {
       return await this.process(job, token);
@@ -126,7 +119,7 @@ export class MailWorker {
     }
   }
 
-  private async process(job: Job<unknown, unknown, string>, token: string): Promise<unknown> {
+  private async process(job: MailJob, token: string): Promise<unknown> {
     const read = readBatch(job.data);
     if ('problem' in read) throw new UnrecoverableError(read.problem);
     const { batch } = read;
@@ -135,8 +128,10 @@ export class MailWorker {
     // worth recording for the worker that has the batch now.
     const lease = new Lease(job, token, this.settings.lockDuration);
     try {
+      const orders = await this.orders(batch);
+      if (orders.paused && !orders.cancelled) return await this.holdBack(job, token, batch, orders);
       const ledger = await this.openLedger(batch);
-      const result = await this.deliver(batch, ledger, lease);
+      const result = await this.deliver(batch, ledger, lease, orders);
       if (result.state === 'done') return ledger.view.count();
       return await this.handBack(job, token, nextTime(result, ledger));
     } catch (error) {
@@ -155,48 +150,62 @@ export class MailWorker {
     return this.checkpoints.open(batch, readFacts(facts), this.hangUp.signal);
   }
 
-  private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease): Promise<BatchResult> {
-    let orders = await this.orders(batch);
-    if (orders.paused && !orders.cancelled)
-      return { state: 'pending', nextAt: Date.now() + PAUSED_FOR, trouble: false };
-    const work = workOf(batch, await this.blobs.get(batch.shared.attachments));
+  private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, first: Orders): Promise<BatchResult> {
+    const work = workOf(batch, await this.supplies(batch));
     const endAt = performance.now() + this.settings.maxDuration;
-    const look = setInterval(() => {
-      this.orders(batch).then(
-        (seen) => (orders = seen),
-        // The store is away: the lease ends the run if it stays so.
-        () => undefined,
-      );
-    }, LOOK_EVERY);
+    let orders = first;
+    const done = new AbortController();
+    const watching = watchOrders(
+      () => this.orders(batch),
+      (seen) => (orders = seen),
+      done.signal,
+    );
     try {
-      const result = await deliverBatch(work, ledger, this.routes, this.settings.retry, {
+      return await deliverBatch(work, ledger, this.settings.retry, {
         concurrency: this.routes.bulkConnections,
+        enter: () => this.turns.enter(),
         mayContinue: () => !this.stopping && lease.held && performance.now() < endAt && !orders.paused,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
         signal: this.hangUp.signal,
       });
-      return result;
     } finally {
-      clearInterval(look);
+      done.abort();
+      await watching;
     }
   }
 
-  private async orders({ id, campaign }: Batch): Promise<Orders> {
-    const records: Records = this.store.records;
-    const [[marks, fields], paused] = await Promise.all([
-      records.get([keys.marks(id), ...(campaign ? [keys.campaign(campaign.id)] : [])]),
-      this.backend.queue.isPaused(),
-    ]);
-    const record = fields && readRecord(fields);
-    return {
-      paused: paused || record?.paused === true,
-      cancelled: record?.cancelled === true,
-      marks: marks ?? {},
-    };
+  private async supplies({ shared, transport }: Batch): Promise<Supplies> {
+    const { blobs, missing } = await this.blobs.get(shared.attachments);
+    if (missing !== undefined) {
+      return { blobs, route: [], blocked: `The attachment ${missing} is not in the store any more` };
+    }
+    try {
+      return { blobs, route: this.routes.for('bulk', transport) };
+    } catch (error) {
+      // Another release of the application may know that transport.
+      return { blobs, route: [], blocked: reasonOf(error) };
+    }
+  }
+
+  private orders(batch: Batch): Promise<Orders> {
+    return readOrders(this.backend.queue, this.store.records, batch);
+  }
+
+  /** Holds a batch back whose campaign is paused. A queue that is paused as a whole is held by BullMQ itself. */
+  private async holdBack(job: MailJob, token: string, batch: Batch, orders: Orders): Promise<never> {
+    await job.moveToDelayed(orders.campaignPaused ? Date.now() + PAUSED_FOR : Date.now(), token);
+    // `resume()` cannot wake a batch that is still here when it comes.
+    if (!(await this.orders(batch)).campaignPaused) {
+      await this.backend.queue
+        .getBackend()
+        .promote(batch.id)
+        .catch(() => undefined);
+    }
+    throw new DelayedError();
   }
 
   /** Puts the batch back into the queue, behind those of its urgency that wait, not before the given time. */
-  private async handBack(job: Job<unknown, unknown, string>, token: string, at: number): Promise<never> {
+  private async handBack(job: MailJob, token: string, at: number): Promise<never> {
     await job.moveToDelayed(Math.max(at, Date.now()), token);
     throw new DelayedError();
   }

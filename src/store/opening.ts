@@ -23,6 +23,11 @@ export class Opening<T> {
     return this.attempt;
   }
 
+  /** What was open has ended by itself: the next call opens it anew. */
+  reset(): void {
+    this.attempt = undefined;
+  }
+
   /** What is open, once an attempt under way has ended; from now on nothing is opened any more. */
   async close(): Promise<T | undefined> {
     this.closed = true;

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { PoolConfig } from 'pg';
 import { Opening } from './opening.js';
 import { loadPeer } from './peer.js';
@@ -27,6 +28,12 @@ export async function openPostgres(
     options: [given.options, `-c search_path=${QUEUE_SCHEMA}`].filter(Boolean).join(' '),
   });
   pool.on('error', onError);
+  const sockets = new Set<Socket>();
+  pool.on('connect', (client) => {
+    const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+    sockets.add(stream);
+    stream.once('close', () => sockets.delete(stream));
+  });
   const opening = new Opening(prepare);
 
   async function prepare(): Promise<void> {
@@ -55,9 +62,17 @@ export async function openPostgres(
     get closed() {
       return opening.closed;
     },
-    async close(): Promise<void> {
-      await opening.close();
-      await pool.end();
+    async close(within: number): Promise<void> {
+      // A server that does not answer keeps what is under way for ever: then the sockets are cut.
+      const cut = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, within);
+      try {
+        await opening.close();
+        await pool.end();
+      } finally {
+        clearTimeout(cut);
+      }
     },
   };
 }

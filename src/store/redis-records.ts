@@ -39,6 +39,11 @@ export class RedisRecords implements Records {
     if (keys.length > 0) await this.client.unlink(...keys.map((key) => this.name(key)));
   }
 
+  /** Redis does so by itself. */
+  sweep(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async *scan(prefix: string): AsyncIterable<string> {
     const pattern = `${escapeGlob(this.name(prefix))}*`;
     const seen = new Set<string>();

@@ -31,6 +31,15 @@ export async function openRedis(
   const workers = new Set<Redis>();
   let closed = false;
 
+  /** BullMQ duplicates a worker's connection for its blocking call, and leaves that one to its own devices. */
+  function track(worker: Redis): Redis {
+    workers.add(worker);
+    worker.on('error', onError);
+    const duplicate = worker.duplicate.bind(worker);
+    worker.duplicate = (override) => track(duplicate(override));
+    return worker;
+  }
+
   async function settle(): Promise<void> {
     if (closed) throw new Error("The mail queue's store is closed");
     if (client.status === 'wait') void client.connect().catch(() => undefined);
@@ -56,9 +65,7 @@ export async function openRedis(
       // null, or a job's completion is lost after a long outage. Not lazy, or BullMQ gives up for good when Redis is away
       // at the first attempt.
       const worker = client.duplicate({ enableOfflineQueue: true, maxRetriesPerRequest: null, lazyConnect: false });
-      worker.on('error', onError);
-      workers.add(worker);
-      return worker;
+      return track(worker);
     },
     close(): Promise<void> {
       closed = true;
@@ -72,7 +79,10 @@ async function connect(target: Extract<StoreTarget, { kind: 'redis' }>, override
   // The caller's own connection is left as it is: its settings are not right for a queue.
   if ('client' in target) return target.client.duplicate(overrides) as Redis;
   const { Redis } = await loadPeer('ioredis', () => import('ioredis'), 'A queue on Redis');
-  return 'url' in target ? new Redis(target.url, overrides) : new Redis({ ...target.options, ...overrides });
+  if ('url' in target) return new Redis(target.url, overrides);
+  // BullMQ takes a URL among its options, ioredis before them.
+  const { url, ...options } = target.options;
+  return url === undefined ? new Redis({ ...options, ...overrides }) : new Redis(url, { ...options, ...overrides });
 }
 
 /** Resolves when the connection under way has become ready or failed. */

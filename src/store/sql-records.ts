@@ -85,11 +85,14 @@ export class SqlRecords implements Records {
 
   async expire(keys: readonly string[], at: number): Promise<void> {
     await this.db.query(EXPIRE, [keys.map((key) => this.name(key)), at]);
-    await this.db.query(SWEEP, [Date.now()]);
   }
 
   async delete(keys: readonly string[]): Promise<void> {
     await this.db.query(DELETE, [keys.map((key) => this.name(key))]);
+  }
+
+  async sweep(now: number): Promise<void> {
+    await this.db.query(SWEEP, [now]);
   }
 
   async *scan(prefix: string): AsyncIterable<string> {

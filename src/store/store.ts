@@ -17,7 +17,8 @@ interface StoreBase {
   /** Resolves when `ready()` has succeeded for the first time. Never rejects. */
   readonly opened: Promise<void>;
   readonly closed: boolean;
-  close(): Promise<void>;
+  /** @param within milliseconds that what is under way may still take */
+  close(within: number): Promise<void>;
 }
 
 export interface RedisStore extends StoreBase {

@@ -19,6 +19,7 @@ export interface PostgresPool {
 
 /** ioredis options, as `BullModule.forRoot` takes them. */
 export interface RedisConnectionOptions {
+  url?: string;
   host?: string;
   port?: number;
   path?: string;
@@ -50,6 +51,9 @@ const REMEDY =
 /** @throws MailConfigError */
 export function parseTarget(connection: unknown): StoreTarget {
   if (typeof connection === 'string') return parseUrl(connection);
+  if (isCluster(connection)) {
+    throw new MailConfigError(`queue.connection is a Redis Cluster, which the mail queue does not run on. ${REMEDY}`);
+  }
   if (isRedis(connection)) return { kind: 'redis', client: connection };
   if (isPostgres(connection)) return { kind: 'postgres', pool: connection };
   if (isRedisOptions(connection)) return { kind: 'redis', options: connection };
@@ -60,12 +64,16 @@ function isRedis(value: unknown): value is RedisInstance {
   return typeof value === 'object' && value !== null && 'duplicate' in value && 'status' in value;
 }
 
+function isCluster(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'isCluster' in value && value.isCluster === true;
+}
+
 function isPostgres(value: unknown): value is PostgresPool {
   return typeof value === 'object' && value !== null && 'totalCount' in value && 'connect' in value;
 }
 
 function isRedisOptions(value: unknown): value is RedisConnectionOptions {
-  const named = ['host', 'port', 'path', 'sentinels'];
+  const named = ['url', 'host', 'port', 'path', 'sentinels'];
   return typeof value === 'object' && value !== null && named.some((name) => name in value);
 }
 

@@ -1,5 +1,6 @@
 import { MailError, type Outcome, type Phase } from '../errors.js';
 import type { Lane } from '../message/message.js';
+import { oneLine } from '../message/text.js';
 
 /** RFC 5321 envelope: the return path and the recipients. Domains are in ASCII. */
 export interface Envelope {
@@ -74,6 +75,8 @@ export interface TransportErrorOptions {
 
 /** One attempt on one transport failed. */
 export class TransportError extends MailError {
+  /** Its name. */
+  readonly transport: string;
   readonly phase: Phase;
   readonly scope: FailureScope;
   readonly reply: string;
@@ -83,9 +86,10 @@ export class TransportError extends MailError {
 
   constructor(transport: string, options: TransportErrorOptions) {
     super(`${transport} at ${options.phase}: ${options.reply}`, { ...options, code: 'TRANSPORT' });
+    this.transport = transport;
     this.phase = options.phase;
     this.scope = options.scope;
-    this.reply = options.reply;
+    this.reply = oneLine(options.reply);
     if (options.replyCode !== undefined) this.replyCode = options.replyCode;
     if (options.enhancedCode !== undefined) this.enhancedCode = options.enhancedCode;
     this.rejections = options.rejections ?? [];

@@ -56,6 +56,11 @@ describe('parseAddresses', () => {
     expect(faultsOf({ name: 'Ann', address: `ann${breaker}@mail.test` })).toHaveLength(1);
   });
 
+  it('limits the length of a name', () => {
+    expect(faultsOf({ name: '이'.repeat(255), address: 'ann@mail.test' })).toEqual([]);
+    expect(faultsOf(`${'x'.repeat(256)} <ann@mail.test>`)).toEqual([expect.stringContaining('at most 255 characters')]);
+  });
+
   it('replaces lone surrogates in a name', () => {
     expect(addressesOf({ name: 'Ann \ud83d', address: 'ann@mail.test' })[0]?.name).toBe('Ann \ufffd');
   });

@@ -69,6 +69,15 @@ describe('content', () => {
     expect(endless.destroyed).toBe(true);
   });
 
+  it('is let go of when it does not end in time', async () => {
+    const endless = new Readable({ read: () => undefined });
+    const quick = { ...rules(), attachments: { readTimeout: 20 } };
+    expect(await faultsOf(parse([{ content: endless }], quick))).toEqual([
+      'attachments[0].content: the stream failed: it has not ended within 20 ms',
+    ]);
+    expect(endless.destroyed).toBe(true);
+  });
+
   it.each([
     [null, 'attachments[0]'],
     [undefined, 'attachments[0]'],

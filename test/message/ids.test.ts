@@ -22,15 +22,22 @@ describe('newId', () => {
   it('can be a campaign id, and a BullMQ job id with its batch number', () => {
     const id = newId('c');
     expect(id).toMatch(CAMPAIGN_ID);
-    expect(batchId(id, 12)).not.toContain(':');
-    expect(Number.isInteger(Number(batchId(id, 12)))).toBe(false);
+    expect(batchId(id, 3, 12)).not.toContain(':');
+    expect(Number.isInteger(Number(batchId(id, 3, 12)))).toBe(false);
   });
 });
 
 describe('message ids', () => {
-  it('tell their batch and place', () => {
-    const batch = batchId(newId('c'), 41);
+  it.each([0, 2])('tell their batch and place, also of pass %i', (pass) => {
+    const batch = batchId(newId('c'), pass, 41);
     expect(splitMessageId(messageId(batch, 249))).toEqual({ batch, index: 249 });
+  });
+
+  it('never meet those of another campaign or pass', () => {
+    const ids = ['a', 'a-1', 'a-1-2', 'a_1'].flatMap((id) =>
+      [0, 1, 2].flatMap((pass) => [0, 1, 2].map((n) => batchId(id, pass, n))),
+    );
+    expect(new Set(ids).size).toBe(ids.length);
   });
 
   it.each(['', 'm_abc', 'm_abc.', '.1', 'm_abc.x', 'm_abc.1.2', 'm:abc.1', 'm_abc.-1', 'm_abc.12345678'])(

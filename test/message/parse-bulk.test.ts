@@ -5,7 +5,7 @@ import { parseBulk } from '../../src/message/parse.js';
 import { faultsOf, rules } from './rules.js';
 
 const good = { subject: 'Hi {{name}}', text: 'Hi', recipients: [] };
-const parse = (extra: object, limits = {}) => parseBulk({ ...good, ...extra } as BulkMailInput, rules(limits));
+const parse = (extra: object, limits = {}) => parseBulk({ ...good, ...extra }, rules(limits));
 const faults = (extra: object, limits = {}) => faultsOf(parse(extra, limits));
 
 describe('parseBulk', () => {

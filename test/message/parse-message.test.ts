@@ -1,12 +1,12 @@
 import 'reflect-metadata';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MailValidationError } from '../../src/errors.js';
-import type { MailMessageInput } from '../../src/message/message.js';
+import { envelopeRecipients, type MailMessageInput } from '../../src/message/message.js';
 import { parseMessage } from '../../src/message/parse.js';
 import { faultsOf, rules } from './rules.js';
 
 const good = { to: 'ann@mail.test', subject: 'Hello', text: 'Hello' };
-const parse = (extra: object, limits = {}) => parseMessage({ ...good, ...extra } as MailMessageInput, rules(limits));
+const parse = (extra: object, limits = {}) => parseMessage({ ...good, ...extra }, rules(limits));
 const faults = (extra: object, limits = {}) => faultsOf(parse(extra, limits));
 
 afterEach(() => {
@@ -229,6 +229,15 @@ describe('headers', () => {
     ]);
   });
 
+  it('take no word that fills more than a line', async () => {
+    const long = 'must not contain a word of more than 900 characters';
+    expect(await faults({ subject: `Hi ${'x'.repeat(901)}` })).toEqual([`subject: ${long}`]);
+    expect(await faults({ headers: { 'X-A': 'x'.repeat(901) } })).toEqual([`headers.X-A: ${long}`]);
+    expect(await faults({ subject: '가'.repeat(600), headers: { 'X-A': `${'x'.repeat(900)} `.repeat(9) } })).toEqual(
+      [],
+    );
+  });
+
   it.each(['X A', 'X:A', 'Ä', '', 'X'.repeat(77)])('have no name %j', async (name) => {
     expect(await faults({ headers: { [name]: 'x' } })).toEqual([
       `headers: ${JSON.stringify(name)} is not a header name`,
@@ -249,6 +258,17 @@ describe('headers', () => {
       Importance: 'high',
     };
     expect((await parse({ headers })).headers).toEqual(Object.entries(headers));
+  });
+});
+
+describe('the envelope recipients', () => {
+  it('are to, cc and bcc in this order, each once', async () => {
+    const message = await parse({
+      to: 'a@mail.test, b@mail.test',
+      cc: ['c@mail.test', 'a@mail.test'],
+      bcc: 'd@mail.test',
+    });
+    expect(envelopeRecipients(message)).toEqual(['a@mail.test', 'b@mail.test', 'c@mail.test', 'd@mail.test']);
   });
 });
 

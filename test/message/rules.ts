@@ -7,7 +7,7 @@ export function rules(limits: Partial<Limits> = {}, allowedDir?: string): Messag
   return {
     from: { name: 'Shop', address: 'no-reply@shop.test' },
     limits: { ...DEFAULT_LIMITS, ...limits },
-    attachments: allowedDir === undefined ? {} : { allowedDir },
+    attachments: { readTimeout: 5_000, ...(allowedDir === undefined ? {} : { allowedDir }) },
   };
 }
 

@@ -20,7 +20,7 @@ const batch = (id: string, text: string): Batch => ({
   items: [{ to: [{ name: '', address: 'b@readers.test' }], subject: 'x', text }],
 });
 
-async function open(connection: string): Promise<{ flusher: Flusher; queue: Queue; close(): Promise<void> }> {
+async function open(connection: string): Promise<{ flusher: Flusher; queue: Queue; close: () => Promise<void> }> {
   const onError = (): void => undefined;
   const store = await openStore(parseTarget(connection), {
     name: 'mail',
@@ -34,7 +34,7 @@ async function open(connection: string): Promise<{ flusher: Flusher; queue: Queu
     queue: backend.queue,
     close: async () => {
       await Promise.all([backend.queue.close(), backend.flow.close()]);
-      await store.close();
+      await store.close(1_000);
     },
   };
 }

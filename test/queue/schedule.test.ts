@@ -27,7 +27,7 @@ onEveryStore((store) => {
   beforeEach(() => smtp.clear());
 
   it('sends a scheduled mail not before its time, across a restart', async () => {
-    const at = Date.now() + 2_500;
+    const at = Date.now() + 6_000;
     const scheduled = await app.mail.send({
       lane: 'bulk',
       to: 'later@readers.test',
@@ -40,7 +40,7 @@ onEveryStore((store) => {
       to: 'delayed@readers.test',
       subject: 'x',
       text: 'x',
-      delay: '2500ms',
+      delay: '6s',
     });
     const campaign = await app.mail.sendBulk({ subject: 'x', text: 'x', sendAt: at, recipients: people('c', 3) });
     expect(await stateOf(scheduled.id)).toBe('scheduled');
@@ -48,7 +48,9 @@ onEveryStore((store) => {
     await app.close();
     app = await boot();
     expect(await stateOf(scheduled.id)).toBe('scheduled');
-    await eventually(async () => expect((await app.mail.campaign(campaign.id))?.state).toBe('completed'));
+    await eventually(async () => expect((await app.mail.campaign(campaign.id))?.state).toBe('completed'), {
+      within: 20_000,
+    });
     await eventually(() => expect(arrived().sort()).toEqual(['c0', 'c1', 'c2', 'delayed', 'later']));
     expect(Math.min(...smtp.received.map((mail) => mail.at))).toBeGreaterThanOrEqual(at);
   });

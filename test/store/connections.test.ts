@@ -18,7 +18,7 @@ it('takes an ioredis instance and leaves it as it is', async () => {
   const store = await open(own);
   await store.ready();
   await store.records.merge([{ key: 'a', fields: { x: '1' } }]);
-  await store.close();
+  await store.close(1_000);
   expect(await own.ping()).toBe('PONG');
   expect(own.options.keyPrefix).toBe('app:');
   own.disconnect();
@@ -29,7 +29,7 @@ it('takes ioredis options, as BullModule.forRoot has them', async () => {
   const store = await open({ host: '127.0.0.1', port });
   await store.ready();
   expect(await store.records.get(['a'])).toEqual([undefined]);
-  await store.close();
+  await store.close(1_000);
 });
 
 it('takes a pg.Pool, makes one of its own from it, password included, and leaves it as it is', async () => {
@@ -48,7 +48,7 @@ it('takes a pg.Pool, makes one of its own from it, password included, and leaves
   expect(store.pool).not.toBe(own);
   expect((store.pool as unknown as { options: { password: string } }).options.password).toBe('s3cret');
   await store.records.merge([{ key: 'a', fields: { x: '1' } }]);
-  await store.close();
+  await store.close(1_000);
   expect((await own.query('SHOW search_path')).rows).toEqual([{ search_path: '"$user", public' }]);
   await own.end();
 });

@@ -26,7 +26,7 @@ onEveryStore((where) => {
   beforeEach(async () => {
     for await (const key of records.scan('')) await records.delete([key]);
   });
-  afterAll(() => store.close());
+  afterAll(() => store.close(1_000));
 
   it('gets records in the order asked for, and undefined for those that are not there', async () => {
     await records.merge([
@@ -102,12 +102,12 @@ onEveryStore((where) => {
       const other = await open('mail-other');
       await records.merge([{ key: 'a', fields: { x: '1' } }]);
       expect(await other.records.get(['a'])).toEqual([undefined]);
-      await other.close();
+      await other.close(1_000);
     });
   }
 
   it('refuses to be used after it was closed', async () => {
-    await store.close();
+    await store.close(1_000);
     await expect(store.ready()).rejects.toThrow();
     store = await open('mail');
     records = store.records;

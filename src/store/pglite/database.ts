@@ -12,6 +12,12 @@ type Reply =
   | ({ id: number } & SqlResult)
   | { id: number; error: { message: string; code?: string; detail?: string } };
 
+export interface DatabaseListener {
+  notify(channel: string, payload: string): void;
+  /** It ended without having been closed. */
+  ended(): void;
+}
+
 interface Pending {
   resolve: (result: SqlResult) => void;
   reject: (error: Error) => void;
@@ -27,19 +33,18 @@ export class Database implements SqlQueryable {
   private readonly pending = new Map<number, Pending>();
   private nextId = 1;
   private ended: Error | undefined;
+  private started = false;
+  private closing = false;
 
   private constructor(
     private readonly thread: Worker,
-    private readonly onNotification: (channel: string, payload: string) => void,
+    private readonly listener: DatabaseListener,
   ) {}
 
   /** @param folder undefined keeps the data in memory */
-  static async start(
-    folder: string | undefined,
-    onNotification: (channel: string, payload: string) => void,
-  ): Promise<Database> {
+  static async start(folder: string | undefined, listener: DatabaseListener): Promise<Database> {
     const thread = new Worker(SCRIPT, { workerData: { folder }, execArgv: [] });
-    const database = new Database(thread, onNotification);
+    const database = new Database(thread, listener);
     await new Promise<void>((resolve, reject) => {
       thread.on('message', (reply: Reply) => ('ready' in reply ? resolve() : database.receive(reply)));
       thread.on('error', (error) => {
@@ -52,6 +57,7 @@ export class Database implements SqlQueryable {
         reject(error);
       });
     });
+    database.started = true;
     return database;
   }
 
@@ -65,6 +71,7 @@ export class Database implements SqlQueryable {
 
   async close(): Promise<void> {
     if (this.ended) return;
+    this.closing = true;
     await this.request({ close: true });
     await this.thread.terminate();
   }
@@ -79,7 +86,7 @@ export class Database implements SqlQueryable {
   }
 
   private receive(reply: Exclude<Reply, { ready: true }>): void {
-    if ('channel' in reply) return this.onNotification(reply.channel, reply.payload);
+    if ('channel' in reply) return this.listener.notify(reply.channel, reply.payload);
     const pending = this.pending.get(reply.id);
     this.pending.delete(reply.id);
     if (!pending) return;
@@ -88,6 +95,7 @@ export class Database implements SqlQueryable {
   }
 
   private end(error: Error): void {
+    if (!this.ended && this.started && !this.closing) this.listener.ended();
     this.ended ??= error;
     for (const { reject } of this.pending.values()) reject(this.ended);
     this.pending.clear();

@@ -29,7 +29,10 @@ export async function openEmbedded(
     const lock = 'folder' in target ? await hold(target.folder) : undefined;
     try {
       if (data !== undefined && !(await isThere(data))) await create(data);
-      const database = await Database.start(data, (channel, payload) => pool.notify(channel, payload));
+      const database = await Database.start(data, {
+        notify: (channel, payload) => pool.notify(channel, payload),
+        ended: () => void lock?.release().finally(() => opening.reset()),
+      });
       await database.query(RECORDS_SCHEMA);
       await options.migrate(database);
       await database.query(`SET search_path TO ${QUEUE_SCHEMA}`);

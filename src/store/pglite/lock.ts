@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { link, open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { MailQueueUnavailableError } from '../../errors.js';
 
 const NAME = 'lock.sock';
 const RETRY_EVERY = 100;
+const SETTLE = 30;
 const ANSWER_WITHIN = 1_000;
 
 /** Who holds a folder. */
@@ -61,8 +62,10 @@ export class FolderLock {
     for (let attempt = 0; attempt < 3; attempt++) {
       try {
         await link(own, path);
-        await unlink(own);
-        return new FolderLock(server, path, directory);
+        if (await staysLinked(own, path)) {
+          await unlink(own);
+          return new FolderLock(server, path, directory);
+        }
       } catch (error) {
         if ((error as { code?: string }).code !== 'EEXIST') throw error;
       }
@@ -90,6 +93,13 @@ async function shortPath(folder: string): Promise<{ base: string; directory?: Fi
   if (process.platform !== 'linux' || Buffer.byteLength(folder) < 70) return { base: folder };
   const directory = await open(folder);
   return { base: `/proc/self/fd/${directory.fd}`, directory };
+}
+
+/** A process that found a dead socket here a moment ago may have moved ours away in the belief that it was that one. */
+async function staysLinked(own: string, path: string): Promise<boolean> {
+  await sleep(SETTLE);
+  const [ours, there] = await Promise.all([stat(own), stat(path).catch(() => undefined)]);
+  return ours.ino === there?.ino;
 }
 
 /** Moves a socket nobody answers on out of the way; puts it back if somebody does after all. */

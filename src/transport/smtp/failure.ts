@@ -1,5 +1,6 @@
 import type { NodemailerError } from 'nodemailer';
 import { reasonOf, type Phase } from '../../errors.js';
+import { oneLine } from '../../message/text.js';
 import { TransportError, type FailureScope, type Rejection } from '../transport.js';
 
 /** How far the session had come when the error was raised. */
@@ -81,15 +82,4 @@ function scopeOf(phase: Phase, code: number | undefined): FailureScope {
 function enhancedCodeOf(reply: string): { enhancedCode?: string } {
   const match = /^\d{3}[ -]([245]\.\d{1,3}\.\d{1,3})\b/.exec(reply);
   return match ? { enhancedCode: match[1]! } : {};
-}
-
-const MAX_REPLY = 500;
-
-/** A multi-line reply on one line, control characters removed: it goes into logs and records. */
-export function oneLine(reply: string): string {
-  const line = reply
-    .toWellFormed()
-    .replace(/\p{Cc}+/gu, ' ')
-    .trim();
-  return line.length > MAX_REPLY ? `${line.slice(0, MAX_REPLY)}…` : line;
 }

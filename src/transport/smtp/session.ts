@@ -1,7 +1,8 @@
 import SMTPConnection, { type SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
 import type { Readable } from 'node:stream';
+import { oneLine } from '../../message/text.js';
 import type { Acceptance, Outgoing, TransportError } from '../transport.js';
-import { oneLine, rejectionOf, transportError, type Progress } from './failure.js';
+import { rejectionOf, transportError, type Progress } from './failure.js';
 import { connectionOptions, type SmtpTransportOptions } from './options.js';
 
 const RESET_TIMEOUT = 5_000;
@@ -30,16 +31,25 @@ export class SmtpSession {
     const connection = new SMTPConnection(connectionOptions(options));
     const progress: Progress = { phase: 'connect' };
     const session = new SmtpSession(connection, options.name);
+    // nodemailer's time-outs are of the connection and the greeting; a server may fall silent after them as well.
+    const late = new AbortController();
+    const timer = setTimeout(
+      () => late.abort(new Error(`Not connected and logged in within ${options.connectTimeout} ms`)),
+      options.connectTimeout,
+    );
+    const either = AbortSignal.any([signal, late.signal]);
     try {
-      await session.step(signal, (done) => connection.connect((error) => done(error ?? null)));
+      await session.step(either, (done) => connection.connect((error) => done(error ?? null)));
       if (options.auth) {
         progress.phase = 'auth';
-        await session.step(signal, (done) => connection.login({ credentials: options.auth! }, done));
+        await session.step(either, (done) => connection.login({ credentials: options.auth! }, done));
       }
       return session;
     } catch (error) {
       session.hangUp();
       throw transportError(options.name, error, progress);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
