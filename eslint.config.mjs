@@ -67,7 +67,7 @@ export default defineConfig(
       ],
     },
   },
-  { files: ['bench/**/*.ts', 'src/cli/**/*.ts'], rules: { 'no-console': 'off' } },
+  { files: ['bench/**/*.ts', 'src/cli/**/*.ts', 'test/**/*-process.ts'], rules: { 'no-console': 'off' } },
 
   {
     files: ['**/*.js', '**/*.mjs'],

@@ -9,9 +9,10 @@ const CONNECTIONS = 10;
 /** Accepted while one checkpoint was on its way; some 20 in practice, more where the machine is busy. */
 const ONE_CHECKPOINT = 100;
 
-it.each(STORES)(
+it.for(STORES)(
   'delivers 20,000 messages to everyone on $name though the worker is killed three times',
-  async (store) => {
+  { timeout: 240_000 },
+  async (store, { annotate }) => {
     const smtp = await startSmtpServer();
     const options = {
       from: 'a@shop.test',
@@ -38,11 +39,10 @@ it.each(STORES)(
     const addresses = smtp.received.flatMap(({ to }) => to);
     expect(new Set(addresses).size).toBe(RECIPIENTS);
     const duplicates = addresses.length - RECIPIENTS;
-    console.info(`${store.name}: ${duplicates} of ${RECIPIENTS} were sent twice after three kills`);
+    await annotate(`${store.name}: ${duplicates} of ${RECIPIENTS} were sent twice after three kills`);
     expect(duplicates).toBeLessThanOrEqual(3 * (CONNECTIONS + ONE_CHECKPOINT));
     // A message that is sent again is the same message.
     const ids = new Set(smtp.received.map(({ raw }) => /^Message-ID: (.*)$/im.exec(raw.toString('latin1'))?.[1]));
     expect(ids.size).toBe(RECIPIENTS);
   },
-  240_000,
 );

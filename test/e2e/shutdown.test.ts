@@ -33,11 +33,10 @@ it.each(STORES)(
 
 it('lets requests that are under way send and queue mail, and then exits by itself', async () => {
   const smtp = await startSmtpServer();
-  const [{ create }] = STORES as [(typeof STORES)[0]];
   const options = {
     from: 'a@shop.test',
     transports: [{ name: 'main', url: smtp.url }],
-    queue: { connection: await create() },
+    queue: { connection: await STORES[0]!.create() },
   };
   const server = spawnTs(new URL('./http-process.ts', import.meta.url), [JSON.stringify(options)]);
   const url = (await server.line(/^listening/)).split(' ')[1]!;

@@ -56,6 +56,15 @@ describe('parseAddresses', () => {
     expect(faultsOf({ name: 'Ann', address: `ann${breaker}@mail.test` })).toHaveLength(1);
   });
 
+  it('loses no address for the want of a comma', () => {
+    expect(faultsOf('ann@mail.test bob@mail.test')).toEqual([
+      'to: "ann@mail.test bob@mail.test" lacks a comma between its addresses',
+    ]);
+    expect(addressesOf('"ann@mail.test" <bob@mail.test>')).toEqual([
+      { name: 'ann@mail.test', address: 'bob@mail.test' },
+    ]);
+  });
+
   it('limits the length of a name', () => {
     expect(faultsOf({ name: '이'.repeat(255), address: 'ann@mail.test' })).toEqual([]);
     expect(faultsOf(`${'x'.repeat(256)} <ann@mail.test>`)).toEqual([expect.stringContaining('at most 255 characters')]);

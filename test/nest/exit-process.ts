@@ -17,8 +17,8 @@ if (steps.includes('bulk')) {
   const { id } = await mail.sendBulk({ subject: 'Later', text: 'x', recipients });
   await eventually(async () => (await mail.campaign(id))?.state === 'completed');
 }
-console.log('sent');
+process.stdout.write('sent\n');
 if (!steps.includes('stay')) {
   await app.close();
-  console.log('closed');
+  process.stdout.write('closed\n');
 }
