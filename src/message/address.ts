@@ -77,8 +77,11 @@ function parseList(entry: string, path: string, mergeable: boolean, result: Pars
   const parsed = addressparser(mergeable ? entry.replace(MERGE_FIELD, '{{$1}}') : entry, { flatten: true });
   if (parsed.length === 0) result.faults.push({ path, message: `${quote(entry)} is not an address` });
   for (const { name = '', address } of parsed) {
-    // The parser takes text without an @ for a name.
-    if (address) collect({ name, address }, path, mergeable, result);
+    // The parser takes the second of two addresses without a comma for the name of the first, and text without an @ for a
+    // name.
+    if (isMailAddress(name) && !entry.includes('<')) {
+      result.faults.push({ path, message: `${quote(entry)} lacks a comma between its addresses` });
+    } else if (address) collect({ name, address }, path, mergeable, result);
     else if (mergeable && ONLY_A_MERGE_FIELD.test(name)) collect({ name: '', address: name }, path, mergeable, result);
     else result.faults.push({ path, message: `${quote(name || entry)} is not an address` });
   }

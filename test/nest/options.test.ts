@@ -289,6 +289,17 @@ describe('what is wrong', () => {
     expect(refusal(options)).toContain(expected);
   });
 
+  it.each([
+    ['name', undefined, 'missing'],
+    ['lanes', ['fast'], 'a list'],
+    ['maxConnections', undefined, 'missing'],
+    ['verify', undefined, 'missing'],
+    ['close', 5, '5'],
+  ])('is a transport of the application’s own whose %s is %j', (member, value, shown) => {
+    const transport = Object.assign(new Mailbox(), { [member]: value });
+    expect(refusal({ transports: [transport], queue: false })).toContain(`transports[0].${member} is ${shown}`);
+  });
+
   it('is a lane without a way out', () => {
     const only = (lane: string) => refusal({ transports: [{ ...main, lanes: [lane] }] });
     expect(only('priority')).toBe(

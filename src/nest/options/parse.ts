@@ -84,7 +84,9 @@ function parseTransports(value: unknown): Transport[] {
   }
   const transports = value.map((entry: unknown, index): Transport => {
     const path = `transports[${index}]`;
-    return isTransport(entry) ? entry : new SmtpTransport(parseSmtp(new OptionReader(entry, path)));
+    return isTransport(entry)
+      ? checkTransport(entry, path)
+      : new SmtpTransport(parseSmtp(new OptionReader(entry, path)));
   });
   const names = transports.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
@@ -94,9 +96,24 @@ function parseTransports(value: unknown): Transport[] {
 }
 
 function isTransport(entry: unknown): entry is Transport {
-  if (typeof entry !== 'object' || entry === null) return false;
-  const { send, lanes } = entry as Partial<Transport>;
-  return typeof send === 'function' && Array.isArray(lanes);
+  return typeof entry === 'object' && entry !== null && typeof (entry as Partial<Transport>).send === 'function';
+}
+
+/** An application's own transport: what is missing would show at the first mail. */
+function checkTransport(transport: Transport, path: string): Transport {
+  const { name, lanes, maxConnections } = transport as Partial<Transport>;
+  if (typeof name !== 'string' || name === '') fail(`${path}.name`, name, 'Give it a name.');
+  if (!Array.isArray(lanes) || !lanes.every((lane) => LANES.includes(lane as Lane))) {
+    fail(`${path}.lanes`, lanes, "Give a list of 'priority' and 'bulk'.");
+  }
+  if (!Number.isInteger(maxConnections) || maxConnections! < 1) {
+    fail(`${path}.maxConnections`, maxConnections, 'Give the messages it takes at once, a whole number from 1.');
+  }
+  for (const method of ['verify', 'close'] as const) {
+    const given: unknown = transport[method];
+    if (typeof given !== 'function') fail(`${path}.${method}`, given, 'Give a function.');
+  }
+  return transport;
 }
 
 function parseQueue(
