@@ -110,7 +110,7 @@ function checkTransport(transport: Transport, path: string): Transport {
     fail(`${path}.maxConnections`, maxConnections, 'Give the messages it takes at once, a whole number from 1.');
   }
   for (const method of ['verify', 'close'] as const) {
-    const given: unknown = transport[method];
+    const given = (transport as unknown as Record<string, unknown>)[method];
     if (typeof given !== 'function') fail(`${path}.${method}`, given, 'Give a function.');
   }
   return transport;
