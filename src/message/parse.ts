@@ -59,7 +59,7 @@ export async function parseMessage(input: MailMessageInput, rules: MessageRules)
 }
 
 /**
- * Checks the shared part of a campaign once. Its recipients are checked one by one with `recipientFaults`.
+ * Checks the shared part of a campaign once. Its recipients are checked one by one with `parseRecipient`.
  *
  * @throws MailValidationError with every fault
  */

@@ -3,6 +3,7 @@ import type { Limits } from '../message/limits.js';
 import type { BulkMailInput } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
 import { parseRecipient, recipientKey } from '../message/recipient.js';
+import { abortable } from './abortable.js';
 import type { Batch } from './batch.js';
 import type { Pass } from './campaign-record.js';
 import type { KeySet } from './key-set.js';
@@ -67,8 +68,7 @@ export class Queueing {
     signal: AbortSignal | undefined,
     save: (progress: Pass) => Promise<void>,
   ): Promise<void> {
-    for await (const input of source) {
-      signal?.throwIfAborted();
+    for await (const input of abortable(source, signal)) {
       this.index++;
       const parsed = parseRecipient(input, `recipients[${this.index}]`, this.options.limits, bulk.groups);
       if ('faults' in parsed) this.reject(parsed.faults);

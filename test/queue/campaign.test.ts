@@ -130,6 +130,26 @@ onEveryStore((store) => {
     expect(await app.mail.campaign('post-6')).toMatchObject({ state: 'cancelled', queued: 0 });
   });
 
+  it('stops at once when its signal aborts while the source keeps it waiting, and lets go of the source', async () => {
+    const abort = new AbortController();
+    let released = false;
+    const hanging: AsyncIterable<RecipientInput> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => {
+          abort.abort();
+          return new Promise(() => undefined);
+        },
+        return: () => {
+          released = true;
+          return Promise.resolve({ done: true, value: undefined });
+        },
+      }),
+    };
+    const queueing = app.mail.sendBulk({ ...message, recipients: hanging, signal: abort.signal });
+    expect(await failure(queueing)).toMatchObject({ code: 'ABORTED', queued: 0 });
+    expect(released).toBe(true);
+  });
+
   it('reads the source no faster than the queue takes it', async () => {
     let read = 0;
     let queued = 0;
