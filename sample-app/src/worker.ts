@@ -15,6 +15,8 @@ if (!settings.queueIsShared || !settings.worker) {
 
 const app = await NestFactory.createApplicationContext(MailingModule, { logger: ['error', 'warn'] });
 app.enableShutdownHooks();
+// Boot is quiet; what the worker itself has to say is not.
+Logger.overrideLogger(['error', 'warn', 'log']);
 logger.log(
   `Delivers from ${new URL(settings.queueUrl).host} by way of ${new URL(settings.smtpUrl).host}. Ctrl-C ends it.`,
 );
