@@ -27,6 +27,14 @@ export interface Backend {
   ): Worker<unknown, unknown, string>;
 }
 
+/** Brings a delayed batch to a worker now. Most batches are not delayed, which is what BullMQ's error then says. */
+export async function promoteBatch(queue: MailJobQueue, id: string): Promise<void> {
+  await queue
+    .getBackend()
+    .promote(id)
+    .catch(() => undefined);
+}
+
 /** BullMQ's own tables, beside ours. */
 export const migrateQueue: Migrate = async (client) => {
   await runMigrations(client as Parameters<typeof runMigrations>[0]);

@@ -1,14 +1,14 @@
 import type { BatchWork } from '../delivery/batch.js';
 import type { Address } from '../message/address.js';
 import { envelopeRecipients, type Attachment, type Content, type Message, type Urgency } from '../message/message.js';
-import { compileContent, compileText } from '../mime/merge.js';
+import { compileContent, compileText, type MergeData } from '../mime/merge.js';
 import type { Transport } from '../transport/transport.js';
 
 /** Raised when a worker of an older release could not read what a newer producer wrote. */
 export const BATCH_VERSION = 1;
 
 /** An attachment whose bytes lie in the store under their hash. */
-export type StoredAttachment = Omit<Attachment, 'content'> & { blob: string; bytes: number };
+export type StoredAttachment = Omit<Attachment, 'content'> & { blob: string };
 
 /** What the messages of a batch share, stored once. */
 export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | 'html'> & {
@@ -91,19 +91,19 @@ export interface Supplies {
 /** The batch as the delivery step takes it. */
 export function workOf(batch: Batch, { blobs, route, blocked }: Supplies): BatchWork {
   const recipients = batch.items.map((item) => itemRecipients(batch, item));
-  const attachments = batch.shared.attachments.map(({ blob, bytes: _, ...rest }) => ({
+  const attachments = batch.shared.attachments.map(({ blob, ...rest }) => ({
     ...rest,
     content: blobs.get(blob)!,
   }));
   const content: Content = { ...batch.shared, subject: batch.shared.subject ?? '', attachments };
-  const fill = batch.merge === undefined ? () => content : compileContent(content, batch.merge);
+  const fill = batch.merge === undefined ? (): Content => content : compileContent(content, batch.merge);
   return {
     id: batch.id,
     size: batch.items.length,
     recipients: (index) => recipients[index]!,
     message(index): Message {
-      const { to, subject, text, html, context = {}, group } = batch.items[index]!;
-      const filled = fill({ context, group: (group !== undefined && batch.groups?.[group]) || {} });
+      const { to, subject, text, html } = batch.items[index]!;
+      const filled = fill(mergeData(batch, index));
       return {
         ...filled,
         ...(subject === undefined ? {} : { subject }),
@@ -121,13 +121,16 @@ export function workOf(batch: Batch, { blobs, route, blocked }: Supplies): Batch
   };
 }
 
+function mergeData({ items, groups }: Batch, index: number): MergeData {
+  const { context = {}, group } = items[index]!;
+  return { context, group: (group !== undefined && groups?.[group]) || {} };
+}
+
 /** The sender's address of one message, which may hold merge fields. */
 export function senderOf(batch: Batch, index: number): string {
   const { address } = batch.shared.from;
   if (batch.merge === undefined || !address.includes('{{')) return address;
-  const { context = {}, group } = batch.items[index]!;
-  const data = { context, group: (group !== undefined && batch.groups?.[group]) || {} };
-  return compileText(address, 'header', 'empty')(data);
+  return compileText(address, 'header', 'empty')(mergeData(batch, index));
 }
 
 /** The envelope recipients of one message of the batch. */

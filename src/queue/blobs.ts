@@ -21,7 +21,7 @@ export class Blobs {
       const data = content.toString('base64');
       const created = await this.records.putIfAbsent(key, { data, until: String(until) }, until);
       if (!created) await this.extend(key, data, until);
-      stored.push({ ...rest, blob, bytes: content.length });
+      stored.push({ ...rest, blob });
     }
     return stored;
   }

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
-import type { MailJobQueue } from './backend.js';
-import { readBatch } from './batch.js';
+import { promoteBatch, type MailJobQueue } from './backend.js';
 import { batchIds, readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
 import { keys } from './keys.js';
 import type { KnownBatch, Reader } from './reader.js';
@@ -74,26 +73,14 @@ export class Control {
 
   /** Removes finished batches for good, of campaigns that have ended. Returns the messages that were in the given state. */
   async clean({ state, olderThan }: CleanOptions): Promise<number> {
-    const before = Date.now() - olderThan;
+    const now = Date.now();
     let cleaned = 0;
-    for (let from = 0; ;) {
-      const jobs = await this.queue.getJobs(['completed'], from, from + PAGE - 1, true);
-      if (jobs.length === 0) return cleaned;
-      for (const job of jobs) {
-        const read = readBatch(job?.data);
-        if (!job || 'problem' in read) {
-          from++;
-          continue;
-        }
-        const counts = job.returnvalue as Partial<Record<MailState, number>> | null;
-        const matches = state === 'sent' ? !counts?.failed : (counts?.[state] ?? 0) > 0;
-        const old = (job.finishedOn ?? Infinity) <= before;
-        if (matches && old && (await this.retention.hasEnded(read.batch, Date.now()))) {
-          await this.retention.remove(job);
-          cleaned += counts?.[state] ?? 0;
-        } else from++;
-      }
-    }
+    await this.retention.remove(now, olderThan, ({ counts }) => {
+      const goes = state === 'sent' ? counts.failed === 0 : counts[state] > 0;
+      if (goes) cleaned += counts[state];
+      return goes;
+    });
+    return cleaned;
   }
 
   private async cancelMessage(batch: string, index: number, id: string): Promise<boolean> {
@@ -117,7 +104,7 @@ export class Control {
       isPending(statusOf(batch, index, view, waiting(index)).state) ? [index] : [],
     );
     await this.mark(batch.id, open);
-    await this.promote(batch.id);
+    await promoteBatch(this.queue, batch.id);
     return open.length;
   }
 
@@ -131,9 +118,9 @@ export class Control {
     const ids: string[] = [];
     for (const state of ['wait', 'prioritized', 'delayed'] as const) {
       for (let from = 0; ; from += PAGE) {
-        const jobs = await this.queue.getJobs([state], from, from + PAGE - 1, true);
-        ids.push(...jobs.flatMap((job) => (job?.id === undefined ? [] : [job.id])));
-        if (jobs.length < PAGE) break;
+        const page = await this.queue.getRanges([state], from, from + PAGE - 1, true);
+        ids.push(...page);
+        if (page.length < PAGE) break;
       }
     }
     return ids;
@@ -143,15 +130,7 @@ export class Control {
   private async wake(campaignId: string): Promise<void> {
     const [fields] = await this.records.get([keys.campaign(campaignId)]);
     if (!fields) return;
-    for (const batch of batchIds(readRecord(fields))) await this.promote(batch);
-  }
-
-  /** Most batches are not delayed, which is what the error then says. */
-  private async promote(batch: string): Promise<void> {
-    await this.queue
-      .getBackend()
-      .promote(batch)
-      .catch(() => undefined);
+    for (const batch of batchIds(readRecord(fields))) await promoteBatch(this.queue, batch);
   }
 
   private async set(campaignId: string, fields: Partial<CampaignRecord>): Promise<void> {

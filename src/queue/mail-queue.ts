@@ -69,7 +69,7 @@ export class MailQueue {
     this.producer = new Producer(this.flusher, this.blobs, settings.batch);
     const campaignOptions = { ...settings.batch, limits: settings.limits };
     this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, campaignOptions, onError);
-    this.sweep = new Sweep(queue, records, retention, settings.keep, onError);
+    this.sweep = new Sweep(records, retention, settings.keep, onError);
     if (settings.worker) {
       this.worker = new MailWorker(
         backend,

@@ -1,5 +1,4 @@
-import type { DeliveryAttempt } from '../errors.js';
-import { MailDeliveryError } from '../errors.js';
+import { MailDeliveryError, type DeliveryAttempt } from '../errors.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { Fields } from '../store/records.js';
 import type { MailStatus, RecipientStatus } from './status.js';

@@ -1,6 +1,7 @@
+import type { FactKind } from '../delivery/ledger.js';
 import type { Records } from '../store/records.js';
 import type { MailJob, MailJobQueue } from './backend.js';
-import type { Batch } from './batch.js';
+import { readBatch, type Batch } from './batch.js';
 import { keys } from './keys.js';
 import type { Reader } from './reader.js';
 
@@ -11,10 +12,22 @@ export interface Keep {
   failed: number;
 }
 
+/** A batch of which every recipient is settled. */
+export interface FinishedBatch {
+  batch: Batch;
+  /** Its recipients by what became of them. */
+  counts: Record<FactKind, number>;
+  /** How long ago it finished, in milliseconds. */
+  age: number;
+}
+
+const PAGE = 100;
 /** A ledger outlives its job by this long, in case its removal is interrupted between the two. */
 const LEDGER_AFTERLIFE = 3_600_000;
+/** A campaign's record, with its final counts, stays this much longer than its messages. */
+const RECORD_KEPT_FOR = 90 * 24 * 3_600_000;
 
-/** Which batches may go, and how they go. */
+/** Which finished batches may go, and how they go. */
 export class Retention {
   constructor(
     private readonly queue: MailJobQueue,
@@ -24,20 +37,55 @@ export class Retention {
   ) {}
 
   /**
+   * Removes finished batches of campaigns that have ended, the oldest first. Returns how many.
+   *
+   * @param olderThan younger ones stay, in milliseconds
+   * @param goes whether this one is to go
+   */
+  async remove(now: number, olderThan: number, goes: (finished: FinishedBatch) => boolean): Promise<number> {
+    const ended = new Map<string, boolean>();
+    let removed = 0;
+    for (let from = 0; ;) {
+      const jobs = await this.queue.getJobs(['completed'], from, from + PAGE - 1, true);
+      for (const job of jobs) {
+        const finished = job && readFinished(job, now);
+        if (finished && finished.age < olderThan) return removed;
+        if (finished && (await this.hasEnded(finished.batch, now, ended)) && goes(finished)) {
+          await this.removeJob(job);
+          removed++;
+        } else from++;
+      }
+      if (jobs.length < PAGE) return removed;
+    }
+  }
+
+  /**
    * A campaign's batches stay together until all of it has ended: continuing it, and its reports, need them. One whose
    * queueing was interrupted and never continued has ended when failed messages would go.
    */
-  async hasEnded({ campaign }: Batch, now: number): Promise<boolean> {
+  private async hasEnded({ campaign }: Batch, now: number, known: Map<string, boolean>): Promise<boolean> {
     if (!campaign) return true;
-    const report = await this.reader.campaign(campaign.id);
-    if (!report || report.finishedAt || report.state === 'cancelled') return true;
-    return report.state === 'incomplete' && now - report.seenAt.getTime() > this.keep.failed;
+    const { id } = campaign;
+    const answer = known.get(id);
+    if (answer !== undefined) return answer;
+    const report = await this.reader.campaign(id);
+    const abandoned = report?.state === 'incomplete' && now - report.seenAt.getTime() > this.keep.failed;
+    const ended = !report || report.finishedAt !== undefined || report.state === 'cancelled' || abandoned;
+    known.set(id, ended);
+    if (report && ended) await this.records.expire([keys.campaign(id), keys.progress(id)], now + RECORD_KEPT_FOR);
+    return ended;
   }
 
-  /** Removes a finished batch. Another process may be doing the same. */
-  async remove(job: MailJob): Promise<void> {
-    const id = job.id!;
-    await this.records.expire([keys.ledger(id), keys.marks(id)], Date.now() + LEDGER_AFTERLIFE);
-    await this.queue.getBackend().remove(id, false);
+  /** Another process may be doing the same. */
+  private async removeJob({ id }: MailJob): Promise<void> {
+    await this.records.expire([keys.ledger(id!), keys.marks(id!)], Date.now() + LEDGER_AFTERLIFE);
+    await this.queue.getBackend().remove(id!, false);
   }
+}
+
+/** Undefined for a job that no batch can be read from. */
+function readFinished(job: MailJob, now: number): FinishedBatch | undefined {
+  const read = readBatch(job.data);
+  if (!job.id || 'problem' in read) return undefined;
+  return { ...read, counts: job.returnvalue as FinishedBatch['counts'], age: now - (job.finishedOn ?? now) };
 }

@@ -5,7 +5,7 @@ import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
 import type { Store } from '../store/store.js';
 import type { Routes } from '../transport/route.js';
-import type { Backend, MailJob } from './backend.js';
+import { promoteBatch, type Backend, type MailJob } from './backend.js';
 import { readBatch, workOf, type Batch, type Supplies } from './batch.js';
 import type { Blobs } from './blobs.js';
 import { keys } from './keys.js';
@@ -196,10 +196,7 @@ export class MailWorker {
     await job.moveToDelayed(orders.campaignPaused ? Date.now() + PAUSED_FOR : Date.now(), token);
     // `resume()` cannot wake a batch that is still here when it comes.
     if (!(await this.orders(batch)).campaignPaused) {
-      await this.backend.queue
-        .getBackend()
-        .promote(batch.id)
-        .catch(() => undefined);
+      await promoteBatch(this.backend.queue, batch.id);
     }
     throw new DelayedError();
   }

@@ -33,8 +33,7 @@ export class Database implements SqlQueryable {
   private readonly pending = new Map<number, Pending>();
   private nextId = 1;
   private ended: Error | undefined;
-  private started = false;
-  private closing = false;
+  private state: 'starting' | 'open' | 'closing' = 'starting';
 
   private constructor(
     private readonly thread: Worker,
@@ -57,7 +56,7 @@ export class Database implements SqlQueryable {
         reject(error);
       });
     });
-    database.started = true;
+    database.state = 'open';
     return database;
   }
 
@@ -71,7 +70,7 @@ export class Database implements SqlQueryable {
 
   async close(): Promise<void> {
     if (this.ended) return;
-    this.closing = true;
+    this.state = 'closing';
     await this.request({ close: true });
     await this.thread.terminate();
   }
@@ -95,7 +94,7 @@ export class Database implements SqlQueryable {
   }
 
   private end(error: Error): void {
-    if (!this.ended && this.started && !this.closing) this.listener.ended();
+    if (!this.ended && this.state === 'open') this.listener.ended();
     this.ended ??= error;
     for (const { reject } of this.pending.values()) reject(this.ended);
     this.pending.clear();

@@ -1,0 +1,77 @@
+import { getQueueToken } from '@nestjs/bullmq';
+import type { Queue } from 'bullmq';
+import { beforeAll, expect, it } from 'vitest';
+import type { RecipientInput } from '../../src/message/message.js';
+import { createBackend, migrateQueue } from '../../src/queue/backend.js';
+import { Reader } from '../../src/queue/reader.js';
+import { Retention } from '../../src/queue/retention.js';
+import { Sweep } from '../../src/queue/sweep.js';
+import { openStore } from '../../src/store/open.js';
+import type { Store } from '../../src/store/store.js';
+import { parseTarget } from '../../src/store/target.js';
+import { startMail, type MailApp } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
+import { startSmtpServer } from '../support/smtp-server.js';
+import { STORES } from '../support/stores.js';
+
+const HOUR = 3_600_000;
+const KEEP = { sent: 24 * HOUR, failed: 30 * 24 * HOUR };
+
+// The embedded store lets one process open it once; its statements are PostgreSQL's.
+for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
+  let app: MailApp;
+  let store: Store;
+  let sweep: Sweep;
+
+  beforeAll(async () => {
+    const connection = await where.create();
+    const smtp = await startSmtpServer({
+      onRcpt: (address) => (address.startsWith('gone') ? { code: 550, text: '5.1.1 no such user' } : undefined),
+    });
+    app = await startMail({ smtp: smtp.url, queue: { connection, batch: { size: 10 } } });
+    const onError = (): void => undefined;
+    store = await openStore(parseTarget(connection), { name: 'mail', migrate: migrateQueue, lockTimeout: 0, onError });
+    await store.ready();
+    const { queue } = createBackend('mail', store, onError);
+    const retention = new Retention(queue, store.records, new Reader(queue, store.records), KEEP);
+    sweep = new Sweep(store.records, retention, KEEP, onError);
+  });
+
+  const people = (prefix: string, count: number): RecipientInput[] =>
+    Array.from({ length: count }, (_, n) => ({ to: `${prefix}${n}@readers.test` }));
+  const finished = async (): Promise<number | undefined> => {
+    const counts = await app.context.get<Queue>(getQueueToken('mail')).getJobCounts('completed');
+    return counts['completed'];
+  };
+  const inDays = (days: number): number => Date.now() + days * 24 * HOUR;
+
+  it(`removes what is past retention on ${where.name}, and keeps what failed and what can be continued`, async () => {
+    const message = { subject: 'x', text: 'x' };
+    await app.mail.sendBulk({ ...message, id: 'good', recipients: people('a', 25) });
+    await app.mail.sendBulk({ ...message, id: 'bad', recipients: people('gone', 5) });
+    const broken = function* (): Generator<RecipientInput> {
+      yield* people('c', 170);
+      throw new Error('cut');
+    };
+    await expect(app.mail.sendBulk({ ...message, id: 'cut', recipients: broken() })).rejects.toThrow(/cut/);
+    await eventually(async () => expect(await finished()).toBe(3 + 1 + 16));
+
+    expect(await sweep.run(Date.now())).toBe(0);
+    expect(await sweep.run(inDays(2))).toBe(3);
+    expect(await app.mail.status('good-0.0')).toBeUndefined();
+    expect(await app.mail.status('bad-0.0')).toMatchObject({ state: 'failed' });
+    expect(await app.mail.campaign('good')).toMatchObject({ state: 'completed', sent: 25 });
+    expect(await sweep.run(inDays(29))).toBe(0);
+    // Nobody continued it for as long as failed messages stay.
+    expect(await sweep.run(inDays(31))).toBe(1 + 16);
+    expect(await finished()).toBe(0);
+  });
+
+  it(`frees expired records on ${where.name}`, async () => {
+    await store.records.putIfAbsent('old', { x: '1' }, Date.now() + HOUR);
+    await sweep.run(inDays(1));
+    const [record] = await store.records.get(['old']);
+    // Redis does so by its own clock.
+    expect(record).toEqual(where.name === 'redis' ? { x: '1' } : undefined);
+  });
+}
