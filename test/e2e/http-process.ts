@@ -1,8 +1,11 @@
-/** A web server whose request sends mail after a while: `http-process.ts '<MailModuleOptions as JSON>'`. */
+/**
+ * A web server whose request sends mail when a line comes in, and which says when it begins to shut down:
+ * `http-process.ts '<MailModuleOptions as JSON>'`.
+ */
 import 'reflect-metadata';
-import { Controller, Get, Inject } from '@nestjs/common';
+import { Controller, Get, Inject, type BeforeApplicationShutdown } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { once } from 'node:events';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import type { MailModuleOptions } from '../../src/nest/options/types.js';
@@ -14,14 +17,18 @@ class SlowController {
   @Get('slow')
   async slow(): Promise<string[]> {
     console.log('request');
-    await sleep(1_000);
+    await once(process.stdin, 'data');
     const priority = await this.mail.send({ to: 'late@readers.test', subject: 'x', text: 'x' });
     const bulk = await this.mail.send({ lane: 'bulk', to: 'queued@readers.test', subject: 'x', text: 'x' });
     return [priority.status, bulk.status];
   }
 }
 
-class AppModule {}
+class AppModule implements BeforeApplicationShutdown {
+  beforeApplicationShutdown(): void {
+    console.log('stopping');
+  }
+}
 
 const options = JSON.parse(process.argv[2]!) as MailModuleOptions;
 const app = await NestFactory.create(

@@ -6,7 +6,7 @@ import { STORES } from '../support/stores.js';
 
 const RECIPIENTS = 20_000;
 const CONNECTIONS = 10;
-/** Accepted while one checkpoint was on its way; some 20 in practice, more where the machine is busy. */
+/** Accepted while one checkpoint was on its way; a handful in practice, more where the machine is busy. */
 const ONE_CHECKPOINT = 100;
 
 it.for(STORES)(

@@ -43,6 +43,8 @@ it('lets requests that are under way send and queue mail, and then exits by itse
   const answer = fetch(`${url}/slow`, { headers: { connection: 'close' } });
   await server.line(/^request/);
   const stopped = server.kill('SIGTERM');
+  await server.line(/^stopping/);
+  server.write('go on');
   expect(await (await answer).json()).toEqual(['sent', 'queued']);
   await stopped;
   expect(smtp.received.map(({ to }) => to[0])).toContain('late@readers.test');

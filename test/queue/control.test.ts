@@ -1,4 +1,6 @@
-import { beforeAll, beforeEach, expect, it } from 'vitest';
+import { getQueueToken } from '@nestjs/bullmq';
+import type { Queue } from 'bullmq';
+import { beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import type { MailStatus } from '../../src/queue/status.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
@@ -8,6 +10,7 @@ import { onEveryStore } from '../support/stores.js';
 onEveryStore((store) => {
   let smtp: TestSmtpServer;
   let app: MailApp;
+  let queue: Queue;
   /** Messages wait here, so that a campaign can be looked at half done. */
   let gate: Promise<void>;
   let open: () => void;
@@ -23,12 +26,19 @@ onEveryStore((store) => {
       transports: [{ name: 'main', url: smtp.url, maxConnections: 2 }],
       queue: { connection: await store.create(), worker: { batches: 1 }, batch: { size: 10 } },
     });
+    queue = app.context.get<Queue>(getQueueToken('mail'));
   });
   beforeEach(() => {
     smtp.clear();
     gate = new Promise((resolve) => (open = resolve));
   });
 
+  /** Until the worker has looked up what was decided about its batch, in a look that began after this call. */
+  const workerLooks = async (): Promise<void> => {
+    const looks = vi.spyOn(queue, 'isPaused');
+    await eventually(() => looks.mock.calls.length >= 2);
+    looks.mockRestore();
+  };
   const people = (prefix: string, count: number): { to: string }[] =>
     Array.from({ length: count }, (_, n) => ({ to: `${prefix}${n}@readers.test` }));
   const bulk = (to: string, more = {}): Promise<{ id: string }> =>
@@ -113,10 +123,13 @@ onEveryStore((store) => {
       recipients: [...people('held', 2), ...people('c', 8)],
     });
     await eventually(async () => expect(await stateOf(`${id}-0.0`)).toBe('sending'));
+    const asked = vi.spyOn(queue, 'getJob');
     const cancelled = app.mail.cancel(`${id}-0.7`);
-    // The worker looks for such marks while the batch runs; the gate opens when it has had the time.
-    await eventually(async () => expect((await app.mail.queue()).batches.active).toBe(1));
-    setTimeout(open, 1_500);
+    // It reads the batch, marks the message, and then asks again and again what became of it.
+    await eventually(() => asked.mock.calls.length >= 2);
+    asked.mockRestore();
+    await workerLooks();
+    open();
     expect(await cancelled).toBe(true);
     await campaignIs(id, { state: 'completed', sent: 9, cancelled: 1 });
     expect(smtp.received.map(({ to }) => to[0])).not.toContain('c5@readers.test');
@@ -131,7 +144,8 @@ onEveryStore((store) => {
     await eventually(async () => expect((await app.mail.queue()).batches.active).toBe(1));
     expect(await app.mail.cancel(id)).toBe(true);
     await campaignIs(id, { state: 'cancelled', cancelled: 40 });
-    setTimeout(open, 1_000);
+    await workerLooks();
+    open();
     await eventually(async () =>
       expect(await app.mail.queue()).toMatchObject({ batches: { active: 0, waiting: 0, delayed: 1 } }),
     );
