@@ -8,6 +8,7 @@ import { eventually } from '../support/eventually.js';
 import { parse } from '../support/parse.js';
 import { startScriptedSmtp } from '../support/scripted-smtp.js';
 import { startSmtpServer } from '../support/smtp-server.js';
+import { plainMessage } from '../support/message.js';
 import { smtpTransport } from '../transport/smtp.js';
 
 afterEach(() => {
@@ -17,16 +18,7 @@ afterEach(() => {
 const at = (address: string) => ({ name: '', address });
 
 function message(extra: Partial<Message & Travel> = {}): Message & Travel {
-  const plain = {
-    from: at('shop@shop.test'),
-    cc: [],
-    bcc: [],
-    replyTo: [],
-    subject: 'Hello',
-    headers: [],
-    attachments: [],
-  };
-  return { ...plain, to: [at('ann@mail.test')], ...extra };
+  return plainMessage(extra);
 }
 
 function send(url: string, extra: Partial<Message & Travel> = {}, timeout = 10_000) {

@@ -2,22 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Attachment, Message } from '../../src/message/message.js';
 import { compose, envelopeAddress } from '../../src/mime/compose.js';
+import { plainMessage } from '../support/message.js';
 import { parse } from '../support/parse.js';
 
 const stamp = { messageId: '<p_1@shop.test>', date: new Date('2025-01-02T03:04:05Z') };
 
 function write(message: Partial<Message>): Promise<Buffer> {
-  const plain: Message = {
-    from: { name: '', address: 'shop@shop.test' },
-    to: [{ name: '', address: 'ann@mail.test' }],
-    cc: [],
-    bcc: [],
-    replyTo: [],
-    subject: 'Hello',
-    headers: [],
-    attachments: [],
-  };
-  return compose({ ...plain, ...message }, stamp);
+  return compose(plainMessage(message), stamp);
 }
 
 const readBack = async (message: Partial<Message>) => parse(await write(message));
