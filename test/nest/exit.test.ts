@@ -6,6 +6,7 @@ import { MailService } from '../../src/nest/mail.service.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
 import { spawnTs, type ChildExit } from '../support/child.js';
 import { eventually } from '../support/eventually.js';
+import { freePort } from '../support/free-port.js';
 import { pgliteFolder } from '../support/pglite.js';
 import { startRedis } from '../support/redis.js';
 import { startSmtpServer } from '../support/smtp-server.js';
@@ -35,6 +36,15 @@ describe('after app.close()', () => {
     expect(child.lines).toEqual(['sent', 'closed']);
     expect(smtp.received).toHaveLength(Number(steps.includes('priority')) + 20 * Number(steps.includes('bulk')));
   });
+});
+
+it('the process ends by itself after app.close() though Redis was never there', { timeout: 60_000 }, async () => {
+  const smtp = await startSmtpServer();
+  const child = spawn(smtp.url, { connection: `redis://127.0.0.1:${await freePort()}` }, 'priority');
+  await child.line(/^closed$/, 50_000);
+  let exit: ChildExit | undefined;
+  void child.exit.then((ended) => (exit = ended));
+  expect(await eventually(() => exit ?? false, { within: 10_000 })).toEqual({ code: 0, signal: null });
 });
 
 describe('the embedded queue', () => {
