@@ -84,17 +84,20 @@ export class MailDeliveryError extends MailError {
   readonly id: string;
   readonly attempts: readonly DeliveryAttempt[];
 
-  /** @param options.permanent default: whether the last attempt's answer was */
+  /**
+   * @param options.permanent default: whether the last attempt's answer was
+   * @param options.outcome default: `unknown` if an attempt's was
+   */
   constructor(
     id: string,
     attempts: readonly DeliveryAttempt[],
-    options: { message?: string; permanent?: boolean; cause?: unknown } = {},
+    options: { message?: string; permanent?: boolean; outcome?: Outcome; code?: string; cause?: unknown } = {},
   ) {
     const last = attempts.at(-1);
     super(options.message ?? `Message ${id} was not delivered. ${attempts.map(describeAttempt).join(' ')}`.trim(), {
       permanent: options.permanent ?? last?.permanent ?? false,
-      outcome: attempts.some((a) => a.outcome === 'unknown') ? 'unknown' : 'not-sent',
-      code: 'DELIVERY',
+      outcome: options.outcome ?? (attempts.some((a) => a.outcome === 'unknown') ? 'unknown' : 'not-sent'),
+      code: options.code ?? 'DELIVERY',
       cause: options.cause,
     });
     this.id = id;

@@ -1,12 +1,23 @@
 export { MailModule, type MailModuleAsyncOptions, type MailModuleRootOptions } from './nest/mail.module.js';
 export { MailService, type MailReceipt, type TransportCheck } from './nest/mail.service.js';
 export { InjectMail, getMailToken } from './nest/inject-mail.js';
+export {
+  getMailHealthToken,
+  InjectMailHealth,
+  MailHealthIndicator,
+  type MailHealth,
+  type TransportHealth,
+} from './nest/mail-health.js';
+export { OnMail, type OnMailOptions } from './nest/on-mail.js';
+export type { MailEventName, MailEvents } from './events/events.js';
 export type {
   MailModuleExtras,
   MailModuleOptions,
   MailOptionsFactory,
   QueueConfig,
+  RateLimitConfig,
   SmtpTransportConfig,
+  TenantTransportConfig,
   TransportConfig,
 } from './nest/options/types.js';
 
@@ -51,4 +62,6 @@ export {
   type Rejection,
   type SendOptions,
   type Transport,
+  type TransportMonitor,
 } from './transport/transport.js';
+export type { SmtpLogin } from './transport/smtp/login.js';

@@ -63,8 +63,12 @@ export async function deliverBatch(
 
 class BatchRun {
   private next = 0;
+  /** Nothing more is begun. */
+  private stopped = false;
   private trouble = false;
   private interrupted = false;
+  /** Before this time no transport takes anything. */
+  private heldUntil = 0;
 
   constructor(
     private readonly work: BatchWork,
@@ -89,7 +93,7 @@ class BatchRun {
   /** One message. False when the run ends. Asked after the wait for a turn, which may have been long. */
   private async step(): Promise<boolean> {
     if (this.next >= this.work.size) return false;
-    if (this.trouble || !this.control.mayContinue()) {
+    if (this.stopped || !this.control.mayContinue()) {
       this.interrupted = true;
       return false;
     }
@@ -109,7 +113,7 @@ class BatchRun {
       }
     }
     if (nextAt === Infinity) return { state: 'done' };
-    return { state: 'pending', nextAt: this.interrupted ? 0 : nextAt, trouble: this.trouble };
+    return { state: 'pending', nextAt: this.interrupted ? this.heldUntil : nextAt, trouble: this.trouble };
   }
 
   private async one(index: number, pending: readonly number[]): Promise<void> {
@@ -118,7 +122,7 @@ class BatchRun {
     if (this.work.expiresAt !== undefined && this.work.expiresAt <= at) {
       return this.all(index, pending, { kind: 'expired', at });
     }
-    if (this.work.blocked !== undefined) return this.stopped(index, pending, this.work.blocked);
+    if (this.work.blocked !== undefined) return this.blocked(index, pending, this.work.blocked);
     try {
       const delivery = await this.send(index, pending);
       this.accepted(index, pending, delivery);
@@ -139,7 +143,12 @@ class BatchRun {
       from: envelopeAddress(message.from.address),
       to: pending.map((recipient) => envelopeAddress(recipients[recipient]!)),
     };
-    return deliver({ envelope, raw }, work.route, { id, lane: 'bulk', signal: this.control.signal });
+    return deliver({ envelope, raw }, work.route, {
+      id,
+      lane: 'bulk',
+      signal: this.control.signal,
+      stillWanted: () => this.control.mayContinue(),
+    });
   }
 
   private accepted(index: number, pending: readonly number[], delivery: Delivery): void {
@@ -158,9 +167,14 @@ class BatchRun {
 
   private refused(index: number, pending: readonly number[], error: MailDeliveryError): void {
     // Cut by us, not refused by anybody: it stays pending, and may be sent again.
-    if (this.control.signal.aborted) return void (this.interrupted = true);
-    const failure = error.cause as TransportError;
+    if (this.control.signal.aborted || (failureOf(error)?.phase === 'queue' && !this.control.mayContinue())) {
+      this.interrupted = true;
+      return;
+    }
+    const failure = failureOf(error);
+    if (!failure) return this.troubled(error.message, undefined);
     const { transport } = failure;
+    if (failure.retryAt !== undefined) return this.held(failure.retryAt);
     if (failure.scope === 'transport') return this.troubled(failure.reply, transport);
     const rejections = new Map(failure.rejections.map((rejection) => [rejection.address, rejection]));
     for (const recipient of pending) {
@@ -170,11 +184,18 @@ class BatchRun {
   }
 
   /** Waits for what is missing as for a transport, but not for ever. */
-  private stopped(index: number, pending: readonly number[], reply: string): void {
+  private blocked(index: number, pending: readonly number[], reply: string): void {
     const { troubledSince } = this.ledger.view;
     const at = Date.now();
     if (at - (troubledSince ?? at) < this.policy.maxAge) this.troubled(reply, undefined);
     else this.all(index, pending, { kind: 'failed', at, reply });
+  }
+
+  /** The transports said when they take mail again: a rate limit, or a circuit that is open. Nobody is to blame. */
+  private held(until: number): void {
+    this.heldUntil = Math.max(this.heldUntil, until);
+    this.interrupted = true;
+    this.stopped = true;
   }
 
   /** The transport's trouble: this message and those not yet tried stay pending, and no attempt is spent. */
@@ -184,6 +205,7 @@ class BatchRun {
     }
     this.trouble = true;
     this.interrupted = true;
+    this.stopped = true;
   }
 
   private rejected(index: number, recipient: number, transport: string, rejection: Omit<Rejection, 'message'>): void {
@@ -226,6 +248,11 @@ class BatchRun {
 }
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+/** What ended the delivery; undefined when there was no transport to try. */
+function failureOf(error: MailDeliveryError): TransportError | undefined {
+  return error.cause as TransportError | undefined;
+}
 
 function describeFault(error: unknown): string {
   return error instanceof MailError ? error.message : `It could not be encoded: ${reasonOf(error)}`;

@@ -1,7 +1,13 @@
 import { MailDeliveryError, type DeliveryAttempt } from '../errors.js';
 import type { Lane } from '../message/message.js';
 import { oneLine } from '../message/text.js';
-import { TransportError, type Acceptance, type Outgoing, type Transport } from '../transport/transport.js';
+import {
+  TransportError,
+  type Acceptance,
+  type Outgoing,
+  type SendOptions,
+  type Transport,
+} from '../transport/transport.js';
 
 export interface Delivery extends Acceptance {
   transport: string;
@@ -11,13 +17,20 @@ export interface DeliverOptions {
   id: string;
   lane: Lane;
   signal: AbortSignal;
+  /** When all must be over (`performance.now()`): each transport then gets its share of the time. Default: no limit. */
+  deadline?: number;
+  /** Asked again after a wait for a rate limit. */
+  stillWanted?: () => boolean;
+  /** Goes on to the next transport also when the message may have been accepted. Default false. */
+  retryUnknown?: boolean;
 }
 
 /**
  * Hands one message to the first of `route` that takes it. The step in which both lanes end.
  *
  * The next transport is tried only while the outcome is `not-sent` and the answer was not a permanent one about the
- * message; an attempt whose answer never came may have been accepted, so it ends the delivery.
+ * message; an attempt whose answer never came may have been accepted, so it ends the delivery. A server that hangs before
+ * the message is handed over uses up its share of the time and no more; afterwards the answer is waited for to the end.
  *
  * @throws MailDeliveryError with every attempt; its cause is the last TransportError that says something about the
  *   message, if there is one
@@ -29,21 +42,46 @@ export async function deliver(
 ): Promise<Delivery> {
   const attempts: DeliveryAttempt[] = [];
   const failures: TransportError[] = [];
-  for (const transport of route) {
+  for (const [index, transport] of route.entries()) {
     const started = performance.now();
+    const attempt = attemptWithin(options, route.length - index);
     try {
-      const acceptance = await transport.send(outgoing, { lane: options.lane, signal: options.signal });
+      const acceptance = await transport.send(outgoing, attempt.options);
       return { ...acceptance, transport: transport.name, response: oneLine(acceptance.response) };
     } catch (error) {
       const failure = asTransportError(transport.name, error);
       failures.push(failure);
-      attempts.push(attemptOf(transport.name, failure, performance.now() - started));
-      if (failure.outcome === 'unknown' || failure.permanent || options.signal.aborted) break;
+      attempts.push(attemptOf(failure, performance.now() - started));
+      const unknown = failure.outcome === 'unknown' && !options.retryUnknown;
+      if (unknown || failure.permanent || options.signal.aborted) break;
+    } finally {
+      attempt.end();
     }
   }
   // An answer about the message tells more than the trouble of a transport that was tried after it.
   const cause = failures.findLast(({ scope }) => scope !== 'transport') ?? failures.at(-1);
   throw new MailDeliveryError(options.id, attempts, { cause });
+}
+
+/** What one attempt may take while so many transports are left, this one included. */
+function attemptWithin(
+  { lane, signal, deadline, stillWanted, retryUnknown }: DeliverOptions,
+  left: number,
+): { options: SendOptions; end: () => void } {
+  if (deadline === undefined) {
+    return { options: { lane, signal, ...(stillWanted ? { stillWanted } : {}) }, end: () => undefined };
+  }
+  const share = Math.max(0, (deadline - performance.now()) / left);
+  // The last one's time ends with the signal, which knows why.
+  if (left === 1) return { options: { lane, signal, handoverWithin: share + 1_000 }, end: () => undefined };
+  if (!retryUnknown) return { options: { lane, signal, handoverWithin: share }, end: () => undefined };
+  // Whoever would rather send twice than not at all needs time for the second.
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error(`No answer within ${Math.round(share)} ms`)), share);
+  return {
+    options: { lane, signal: AbortSignal.any([signal, late.signal]), handoverWithin: share },
+    end: () => clearTimeout(timer),
+  };
 }
 
 /** A transport that throws anything else has a bug; whether the message left is then unknown. */
@@ -59,9 +97,10 @@ function asTransportError(name: string, error: unknown): TransportError {
   });
 }
 
-function attemptOf(transport: string, failure: TransportError, duration: number): DeliveryAttempt {
+/** @param duration milliseconds */
+export function attemptOf(failure: TransportError, duration: number): DeliveryAttempt {
   return {
-    transport,
+    transport: failure.transport,
     phase: failure.phase,
     outcome: failure.outcome,
     permanent: failure.permanent,

@@ -1,10 +1,10 @@
 import { MailDeliveryError } from '../errors.js';
-import { messageIdHeader, newId } from '../message/ids.js';
+import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import { compose, envelopeAddress } from '../mime/compose.js';
 import type { Routes } from '../transport/route.js';
-import type { Rejection } from '../transport/transport.js';
-import { deliver } from './deliver.js';
+import { TransportError, type Rejection, type Transport } from '../transport/transport.js';
+import { attemptOf, deliver } from './deliver.js';
 
 /** The provider accepted the message for `accepted`. */
 export interface SentReceipt {
@@ -22,35 +22,71 @@ export interface SentReceipt {
   response: string;
 }
 
+export interface SendNowOptions {
+  /** The message's. */
+  id: string;
+  /** Milliseconds left for all of it: encoding, connecting and every transport. */
+  timeout: number;
+  retryUnknown?: boolean;
+}
+
 /**
  * Sends one message while the caller waits.
  *
- * @param timeout milliseconds left for all of it: encoding, connecting and every transport
  * @throws MailDeliveryError
  */
-export async function sendNow(message: Message & Travel, routes: Routes, timeout: number): Promise<SentReceipt> {
-  const id = newId('p');
-  const route = routes.for('priority', message.transport);
+export async function sendNow(
+  message: Message & Travel,
+  routes: Routes,
+  { id, timeout, retryUnknown = false }: SendNowOptions,
+): Promise<SentReceipt> {
   const expiry = message.expiresAt === undefined ? Infinity : message.expiresAt - Date.now();
-  if (expiry <= 0) {
-    throw new MailDeliveryError(id, [], { message: `Message ${id} expired before it could be sent`, permanent: true });
-  }
+  if (expiry <= 0) throw expired(id);
+  const left = Math.max(0, Math.min(timeout, expiry));
   const late = expiry < timeout ? 'The message expired before an answer came' : 'No answer within priority.timeout';
-  const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(new Error(late)), Math.max(0, Math.min(timeout, expiry)));
+  const deadline = performance.now() + left;
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(new Error(late)), left);
   try {
     const messageId = messageIdHeader(id, message.from.address);
-    const raw = await compose(message, { messageId, date: new Date() });
+    const [route, raw] = await Promise.all([
+      routeOf(id, message.transport, routes),
+      compose(message, { messageId, date: new Date() }),
+    ]);
     const recipients = new Map(envelopeRecipients(message).map((address) => [envelopeAddress(address), address]));
     const envelope = { from: envelopeAddress(message.from.address), to: [...recipients.keys()] };
-    const delivery = await deliver({ envelope, raw }, route, { id, lane: 'priority', signal: deadline.signal });
+    const options = { id, lane: 'priority', signal: over.signal, deadline, retryUnknown } as const;
+    const delivery = await deliver({ envelope, raw }, route, options);
     const asGiven = (address: string): string => recipients.get(address) ?? address;
     const { transport, response } = delivery;
     const accepted = delivery.accepted.map(asGiven);
     const rejections = delivery.rejections.map((rejection) => ({ ...rejection, address: asGiven(rejection.address) }));
     const rejected = rejections.map((rejection) => rejection.address);
     return { status: 'sent', id, messageId, lane: 'priority', transport, accepted, rejected, rejections, response };
+  } catch (error) {
+    const isLate = message.expiresAt !== undefined && message.expiresAt <= Date.now();
+    if (isLate && error instanceof MailDeliveryError && error.outcome === 'not-sent') throw expired(id, error);
+    throw error;
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function routeOf(id: string, forced: string | undefined, routes: Routes): Promise<readonly Transport[]> {
+  const started = performance.now();
+  try {
+    return await routes.for('priority', forced);
+  } catch (error) {
+    if (!(error instanceof TransportError)) throw error;
+    throw new MailDeliveryError(id, [attemptOf(error, performance.now() - started)], { cause: error });
+  }
+}
+
+function expired(id: string, failure?: MailDeliveryError): MailDeliveryError {
+  return new MailDeliveryError(id, failure?.attempts ?? [], {
+    message: `Message ${id} expired before it could be sent`,
+    code: 'EXPIRED',
+    permanent: true,
+    cause: failure?.cause,
+  });
 }

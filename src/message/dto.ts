@@ -1,5 +1,15 @@
 import { Type } from 'class-transformer';
-import { IsArray, IsIn, IsObject, IsOptional, IsString, Matches, MaxLength, ValidateNested } from 'class-validator';
+import {
+  IsArray,
+  IsIn,
+  IsObject,
+  IsOptional,
+  IsString,
+  Matches,
+  MaxLength,
+  MinLength,
+  ValidateNested,
+} from 'class-validator';
 import type { AddressInput, AddressesInput } from './address.js';
 import {
   AreAddresses,
@@ -69,6 +79,7 @@ export class MailMessageDto extends MailContentDto implements MailMessageInput {
   @IsOptional() @AreAddresses() cc?: AddressesInput;
   @IsOptional() @AreAddresses() bcc?: AddressesInput;
   @IsOptional() @IsIn(LANES) lane?: Lane;
+  @IsOptional() @IsKey() @MinLength(1) idempotencyKey?: string;
 }
 
 /** One recipient of a campaign, for class-validator and `ValidationPipe`. */

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { domainToASCII } from 'node:url';
 import { domainOf } from './address.js';
 
@@ -17,8 +17,22 @@ export function newId(prefix: 'p' | 'm' | 'c'): string {
   return id;
 }
 
-/** Ids that callers choose end up in job ids and Message-IDs. */
-export const CAMPAIGN_ID = /^[A-Za-z0-9_-]{1,64}$/;
+/** The id behind an `idempotencyKey`: the same for the same key, and telling nothing of it. */
+export function keyedId(key: string): string {
+  const hash = createHash('sha256').update(key).digest();
+  let number = BigInt(`0x${hash.toString('hex')}`);
+  let id = 'k_';
+  for (; id.length < 22; number /= 62n) id += ALPHABET[Number(number % 62n)];
+  return id;
+}
+
+/** An id that a message has to itself. If it is queued, so does the batch that it is alone in. */
+export function isOwnId(id: string): boolean {
+  return /^[pk]_[0-9A-Za-z]{20}$/.test(id);
+}
+
+/** Ids that callers choose end up in job ids and Message-IDs; none is taken for a message's own. */
+export const CAMPAIGN_ID = /^(?![pk]_[0-9A-Za-z]{20}$)[A-Za-z0-9_-]{1,64}$/;
 
 /**
  * A campaign's batch. Batches of a later pass, which continues an interrupted campaign, have ids of their own, so that two
@@ -30,10 +44,11 @@ export function batchId(campaignId: string, pass: number, number: number): strin
 
 /** A queued message's id: its batch, and its place in it. */
 export function messageId(batch: string, index: number): string {
-  return `${batch}.${index}`;
+  return isOwnId(batch) ? batch : `${batch}.${index}`;
 }
 
 export function splitMessageId(id: string): { batch: string; index: number } | undefined {
+  if (isOwnId(id)) return { batch: id, index: 0 };
   const match = /^([A-Za-z0-9_~-]{1,90})\.(\d{1,7})$/.exec(id);
   return match ? { batch: match[1]!, index: Number(match[2]) } : undefined;
 }

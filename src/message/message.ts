@@ -54,6 +54,11 @@ export interface MailMessageInput extends MailContentInput {
   bcc?: AddressesInput;
   /** Default: the module's `defaultLane`. */
   lane?: Lane;
+  /**
+   * The same key is the same mail: within `idempotencyTtl` a second `send()` with it, in either lane and from any process on
+   * the same store, returns the first one's receipt and sends nothing. At most 200 characters.
+   */
+  idempotencyKey?: string;
 }
 
 /** One recipient of a campaign. */
@@ -120,6 +125,7 @@ export interface Travel {
   sendAt?: number;
   expiresAt?: number;
   urgency?: Urgency;
+  idempotencyKey?: string;
 }
 
 /** A checked recipient of a campaign. */

@@ -55,7 +55,14 @@ export async function parseMessage(input: MailMessageInput, rules: MessageRules)
     );
   }
   const content = await parseContent(dto, rules, faults);
-  return { ...content, to, cc, bcc, ...(dto.lane ? { lane: dto.lane } : {}) };
+  return {
+    ...content,
+    to,
+    cc,
+    bcc,
+    ...(dto.lane ? { lane: dto.lane } : {}),
+    ...(dto.idempotencyKey === undefined ? {} : { idempotencyKey: dto.idempotencyKey }),
+  };
 }
 
 /**

@@ -4,9 +4,13 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MailEmitter } from '../events/emitter.js';
 import { MailQueue } from '../queue/mail-queue.js';
+import { Once } from '../queue/once.js';
 import { Routes } from '../transport/route.js';
 import type { MailSettings } from './options/parse.js';
+import { TransportFactory } from './transports.js';
 
 /** For closing the store, also when the worker has used up all of `shutdownTimeout`. Milliseconds. */
 const CLOSE_AT_LEAST = 1_000;
@@ -19,29 +23,32 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
 
   private constructor(
     readonly settings: MailSettings,
+    readonly events: MailEmitter,
     readonly routes: Routes,
     readonly queue: MailQueue | undefined,
+    readonly once: Once,
   ) {}
 
-  static async create(settings: MailSettings, logger: Logger): Promise<MailEngine> {
-    const routes = new Routes(settings.transports, settings.region);
-    const queue = settings.queue
-      ? await MailQueue.create(
-          settings.queue,
-          routes,
-          seldom((message) => logger.error(message)),
-        )
-      : undefined;
-    if (settings.queue && settings.queue.target.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
+  /** @param mailer the queue's name, which tells several mailers of an application apart */
+  static async create(settings: MailSettings, mailer: string, logger: Logger): Promise<MailEngine> {
+    const onError = seldom((message) => logger.error(message));
+    const events = new MailEmitter(mailer, onError);
+    tellWhatFails(events, logger);
+    const store = settings.queue ? await MailQueue.openStore(settings.queue, onError) : undefined;
+    const factory = new TransportFactory(mailer, store, events, onError);
+    const transports = settings.transports.map((transport) => factory.create(transport));
+    const routes = new Routes(transports, settings.region, factory.tenants(settings.resolveTransport));
+    const queue = settings.queue && store ? MailQueue.create(settings.queue, store, routes, onError) : undefined;
+    if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
       logger.warn(
         'The mail queue is embedded in this process. That serves one machine; for several, set queue.connection to Redis or PostgreSQL.',
       );
     }
-    return new MailEngine(settings, routes, queue);
+    return new MailEngine(settings, events, routes, queue, new Once(store, settings.idempotencyTtl, onError));
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    await this.queue?.start();
+    await Promise.all([this.routes.start(), this.queue?.start()]);
   }
 
   /** Before the HTTP server drains: requests under way may still send and queue mail. */
@@ -53,8 +60,20 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
   /** After the HTTP server has drained. */
   async onApplicationShutdown(): Promise<void> {
     await this.routes.close(Math.max(0, this.stopBy - Date.now()));
-    await this.queue?.close(Math.max(CLOSE_AT_LEAST, this.stopBy - Date.now()));
+    const within = Math.max(CLOSE_AT_LEAST, this.stopBy - Date.now());
+    await Promise.race([this.once.settled(), sleep(within, undefined, { ref: false })]);
+    await this.queue?.close(within);
   }
+}
+
+/** Failover hides a dead provider; whoever reads the log should know. */
+function tellWhatFails(events: MailEmitter, logger: Logger): void {
+  events.on('transport-down', ({ transport, reason }) => {
+    logger.warn(`The mail transport ${transport} is down, and others go before it: ${reason}`);
+  });
+  events.on('transport-up', ({ transport, downFor }) => {
+    logger.log(`The mail transport ${transport} works again, after ${Math.round(downFor / 1_000)} s`);
+  });
 }
 
 /** Passes on a message unless the same was passed on a moment ago: a store that is away fails many times a second. */

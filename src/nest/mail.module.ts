@@ -7,11 +7,13 @@ import {
   type InjectionToken,
   type Provider,
 } from '@nestjs/common';
-import { ModuleRef } from '@nestjs/core';
+import { DiscoveryModule, DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core';
 import { MailConfigError } from '../errors.js';
 import { getMailToken } from './inject-mail.js';
 import { MailEngine } from './mail-engine.js';
+import { getMailHealthToken, MailHealthIndicator } from './mail-health.js';
 import { MailService } from './mail.service.js';
+import { MailListeners } from './on-mail.js';
 import { parseOptions, type HostQueueConfig } from './options/parse.js';
 import type { MailModuleExtras, MailModuleOptions } from './options/types.js';
 import { queueProvider } from './queue.provider.js';
@@ -55,6 +57,7 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
   const queueName = name === undefined ? 'mail' : `mail-${name}`;
   const engine: InjectionToken = `MailEngine(${name ?? 'default'})`;
   const service = getMailToken(name);
+  const health = getMailHealthToken(name);
   const queue = queueProvider(queueName, engine);
   const providers: Provider[] = [
     {
@@ -62,21 +65,33 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
       inject: [MODULE_OPTIONS_TOKEN, ModuleRef, { token: getSharedConfigToken(), optional: true }],
       useFactory: async (options: MailModuleOptions, moduleRef: ModuleRef, shared?: HostQueueConfig) => {
         const host = await hostConfig(options, moduleRef, shared);
-        return MailEngine.create(parseOptions(options, queueName, host), new Logger(MailModule.name));
+        return MailEngine.create(parseOptions(options, queueName, host), queueName, new Logger(MailModule.name));
       },
     },
     {
       provide: service,
       inject: [engine],
-      useFactory: ({ settings, routes, queue }: MailEngine) => new MailService(settings, routes, queue),
+      useFactory: ({ settings, routes, queue, once }: MailEngine) => new MailService(settings, routes, queue, once),
+    },
+    {
+      provide: health,
+      inject: [engine],
+      useFactory: ({ routes }: MailEngine) => new MailHealthIndicator(routes),
+    },
+    {
+      provide: `MailListeners(${name ?? 'default'})`,
+      inject: [engine, DiscoveryService, MetadataScanner],
+      useFactory: ({ events }: MailEngine, discovery: DiscoveryService, scanner: MetadataScanner) =>
+        new MailListeners(events, name, discovery, scanner),
     },
     queue,
   ];
   return {
     ...definition,
     global: isGlobal,
+    imports: [...(definition.imports ?? []), DiscoveryModule],
     providers: [...(definition.providers ?? []), ...providers],
-    exports: [service, queue.provide],
+    exports: [service, health, queue.provide],
   };
 }
 

@@ -1,26 +1,30 @@
-import { sendNow, type SentReceipt } from '../delivery/priority.js';
-import { MailConfigError, MailDeliveryError, MailValidationError } from '../errors.js';
+import type { SentReceipt } from '../delivery/priority.js';
+import { MailConfigError } from '../errors.js';
 import type { Duration } from '../message/duration.js';
 import { parseDuration } from '../message/duration.js';
-import { messageIdHeader } from '../message/ids.js';
+import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
-import { parseBulk, parseMessage, type ParsedMessage } from '../message/parse.js';
+import { parseBulk, parseMessage } from '../message/parse.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
 import type { CleanOptions } from '../queue/control.js';
 import type { MailQueue } from '../queue/mail-queue.js';
+import type { Once } from '../queue/once.js';
 import type { QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReport, QueueReport } from '../queue/reader.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
+import { transportHealth, type TransportHealth } from './mail-health.js';
 import type { MailSettings } from './options/parse.js';
+import { PriorityLane } from './priority-lane.js';
 
-/** What became of a `send()`: `sent`, the provider has it; or `queued`, it is durably in the queue and not sent yet. */
+/**
+ * What became of a `send()`: `sent`, the provider has it; or `queued`, it is durably in the queue and not sent yet, also of a
+ * priority mail with `priority.overflow: 'queue'`.
+ */
 export type MailReceipt = SentReceipt | QueuedReceipt;
 
-/** Whether a transport can be reached and logged in to. */
-export interface TransportCheck {
-  name: string;
-  region?: string;
+/** Whether a transport can be reached and logged in to, and where it stands among the others. */
+export interface TransportCheck extends TransportHealth {
   ok: boolean;
   /** Milliseconds to connect, upgrade to TLS and log in. */
   duration: number;
@@ -43,26 +47,43 @@ const EMPTY_QUEUE: QueueReport = {
  * ```
  */
 export class MailService {
+  private readonly priorityLane: PriorityLane;
+
   /** @internal */
   constructor(
     private readonly settings: MailSettings,
     private readonly routes: Routes,
     private readonly mailQueue: MailQueue | undefined,
-  ) {}
+    private readonly once: Once,
+  ) {
+    this.priorityLane = new PriorityLane(settings.priority, routes, mailQueue);
+  }
 
   /**
    * Sends one message to all of its to, cc and bcc. On the priority lane it resolves when the provider has accepted it for
    * at least one of them; those it refused are in the receipt. On the bulk lane it resolves when the message is durable.
    *
    * @throws MailValidationError every fault of the message; nothing was sent
-   * @throws MailDeliveryError (priority) no transport took it; it carries every attempt
+   * With an `idempotencyKey` that was used before, the first one's receipt is returned and nothing is sent.
+   *
+   * @throws MailDeliveryError (priority) no transport took it; it carries every attempt. With outcome `unknown` it may have
+   *   been sent, by this call or an earlier one with the same `idempotencyKey`
    * @throws MailQueueUnavailableError (bulk) the store cannot be reached
    */
   async send(message: MailMessageInput): Promise<MailReceipt> {
-    const deadline = performance.now() + this.settings.priorityTimeout;
+    const { timeout, retryUnknown } = this.settings.priority;
+    const deadline = performance.now() + timeout;
     const parsed = await parseMessage(message, this.settings.rules);
     const lane = parsed.lane ?? this.settings.defaultLane;
-    return lane === 'bulk' ? this.queueOrThrow().send(this.checkRoute(parsed)) : this.sendPriority(parsed, deadline);
+    const queue = lane === 'bulk' ? this.queueOrThrow() : undefined;
+    this.routes.check(parsed.transport);
+    const send = (own?: string): Promise<MailReceipt> =>
+      queue
+        ? queue.send(parsed, own === undefined ? undefined : { id: own })
+        : this.priorityLane.send(parsed, own ?? newId('p'), deadline - performance.now());
+    if (parsed.idempotencyKey === undefined) return send();
+    const id = keyedId(parsed.idempotencyKey);
+    return this.once.run(id, { lane, timeout, retryUnknown }, () => send(id));
   }
 
   /**
@@ -76,7 +97,8 @@ export class MailService {
   async sendBulk(bulk: BulkMailInput): Promise<CampaignReceipt> {
     const queue = this.queueOrThrow();
     const parsed = await parseBulk(bulk, this.settings.rules);
-    return queue.sendBulk(this.checkRoute(parsed), bulk);
+    this.routes.check(parsed.transport);
+    return queue.sendBulk(parsed, bulk);
   }
 
   /** Where a message is. Undefined: unknown, or past retention. */
@@ -144,45 +166,24 @@ export class MailService {
     return queue.ask(() => queue.control.clean({ state, olderThan: age }), 0);
   }
 
-  /** Connects and logs in to every transport. Never throws for one that cannot be used. */
+  /**
+   * Connects and logs in to every configured transport, and tells the order in which they are taken and why. Never throws
+   * for one that cannot be used.
+   */
   async verify(): Promise<TransportCheck[]> {
-    return Promise.all(
-      this.routes.transports.map(async (transport): Promise<TransportCheck> => {
-        const { name, region } = transport;
-        const base = { name, ...(region === undefined ? {} : { region }) };
+    const checks = await Promise.all(
+      this.routes.transports.map(async (transport) => {
         const started = performance.now();
         const elapsed = (): number => Math.round(performance.now() - started);
         try {
-          await transport.verify(AbortSignal.timeout(this.settings.priorityTimeout));
-          return { ...base, ok: true, duration: elapsed() };
+          await transport.verify(AbortSignal.timeout(this.settings.priority.timeout));
+          return { ok: true, duration: elapsed() };
         } catch (error) {
-          return { ...base, ok: false, duration: elapsed(), error: (error as Error).message };
+          return { ok: false, duration: elapsed(), error: (error as Error).message };
         }
       }),
     );
-  }
-
-  private async sendPriority(message: ParsedMessage, deadline: number): Promise<SentReceipt> {
-    if (message.sendAt !== undefined) {
-      const fault = "needs the queue: the priority lane sends at once. Add lane: 'bulk'";
-      throw new MailValidationError([{ path: 'sendAt', message: fault }]);
-    }
-    try {
-      const receipt = await sendNow(message, this.routes, deadline - performance.now());
-      this.mailQueue?.recordPriority(receipt, receipt.messageId);
-      return receipt;
-    } catch (error) {
-      if (error instanceof MailDeliveryError) {
-        this.mailQueue?.recordPriority(error, messageIdHeader(error.id, message.from.address));
-      }
-      throw error;
-    }
-  }
-
-  /** A transport that does not exist is told now, not by the worker. */
-  private checkRoute<T extends { transport?: string }>(message: T): T {
-    this.routes.for('bulk', message.transport);
-    return message;
+    return transportHealth(this.routes).map((health, index) => ({ ...health, ...checks[index]! }));
   }
 
   private queueOrThrow(): MailQueue {

@@ -1,8 +1,9 @@
 import type { BatchWork } from '../delivery/batch.js';
 import type { Address } from '../message/address.js';
-import { envelopeRecipients, type Attachment, type Content, type Message, type Urgency } from '../message/message.js';
+import { envelopeRecipients, type Attachment, type Content, type Message } from '../message/message.js';
 import { compileContent, compileText, type MergeData } from '../mime/merge.js';
 import type { Transport } from '../transport/transport.js';
+import type { BatchUrgency } from './urgency.js';
 
 /** Raised when a worker of an older release could not read what a newer producer wrote. */
 export const BATCH_VERSION = 1;
@@ -36,7 +37,7 @@ export interface Batch {
   v: typeof BATCH_VERSION;
   id: string;
   createdAt: number;
-  urgency: Urgency;
+  urgency: BatchUrgency;
   campaign?: { id: string; number: number };
   /** Set for campaigns: merge fields are filled in, and what a missing one becomes. */
   merge?: 'error' | 'empty';

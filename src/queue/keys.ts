@@ -12,6 +12,8 @@ export const keys = {
   /** Held by the process that is queueing a campaign. */
   producer: (id: string) => `producer/${id}`,
   blob: (hash: string) => `blob/${hash}`,
+  /** Who sends the mail of an idempotency key, or has sent it. */
+  once: (id: string) => `once/${id}`,
   /** The outcome of a priority message. */
   mail: (id: string) => `mail/${id}`,
 };

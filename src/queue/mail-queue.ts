@@ -19,7 +19,7 @@ import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
 import { priorityFields } from './priority-record.js';
-import { Producer, type QueuedReceipt } from './producer.js';
+import { Producer, type OwnBatch, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
 import { Checkpoints } from './store-ledger.js';
 import { Retention, type Keep } from './retention.js';
@@ -84,14 +84,13 @@ export class MailQueue {
   }
 
   /** Connects nothing yet. @throws MailConfigError when the store's package is not installed */
-  static async create(
-    settings: MailQueueSettings,
-    routes: Routes,
-    onError: (error: Error) => void,
-  ): Promise<MailQueue> {
-    const { name, target, lockTimeout } = settings;
-    const store = await openStore(target, { name, migrate: migrateQueue, lockTimeout, onError });
-    return new MailQueue(settings, store, createBackend(name, store, onError), routes, onError);
+  static openStore({ name, target, lockTimeout }: MailQueueSettings, onError: (error: Error) => void): Promise<Store> {
+    return openStore(target, { name, migrate: migrateQueue, lockTimeout, onError });
+  }
+
+  /** @param store opened by `openStore`; closed with the queue */
+  static create(settings: MailQueueSettings, store: Store, routes: Routes, onError: (error: Error) => void): MailQueue {
+    return new MailQueue(settings, store, createBackend(settings.name, store, onError), routes, onError);
   }
 
   /** BullMQ's own queue, for `@InjectQueue` and dashboards. */
@@ -111,8 +110,9 @@ export class MailQueue {
     else this.store.ready().catch(this.onError);
   }
 
-  send(message: Message & Travel): Promise<QueuedReceipt> {
-    return this.producer.send(message);
+  /** @param own for a message that has an id of its own */
+  send(message: Message & Travel, own?: OwnBatch): Promise<QueuedReceipt> {
+    return this.producer.send(message, own);
   }
 
   sendBulk(
@@ -152,9 +152,15 @@ export class MailQueue {
     const at = Date.now();
     const kept = result instanceof MailDeliveryError ? this.settings.keep.failed : this.settings.keep.sent;
     const fields = priorityFields(result, messageId, at);
-    void this.ask(() => this.store.records.putIfAbsent(keys.mail(result.id), fields, at + kept), false).catch(
-      this.onError,
-    );
+    const { records } = this.store;
+    const key = keys.mail(result.id);
+    const record = async (): Promise<void> => {
+      if (await records.putIfAbsent(key, fields, at + kept)) return;
+      // A second try of the same mail.
+      await records.merge([{ key, fields }]);
+      await records.expire([key], at + kept);
+    };
+    void this.ask(record, undefined).catch(this.onError);
   }
 
   /** Takes no more work, and finishes or records what is in flight. */

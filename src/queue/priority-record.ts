@@ -13,7 +13,7 @@ export function priorityFields(result: SentReceipt | MailDeliveryError, messageI
 }
 
 interface Stored {
-  state: 'sent' | 'failed';
+  state: 'sent' | 'failed' | 'expired';
   recipients: Omit<RecipientStatus, 'at'>[];
   transport?: string;
   reply?: string;
@@ -35,11 +35,11 @@ function sent({ transport, accepted, rejections, response }: SentReceipt): Store
   };
 }
 
-function failed({ attempts }: MailDeliveryError): Stored {
+function failed({ attempts, code }: MailDeliveryError): Stored {
   const last: Partial<DeliveryAttempt> = attempts.at(-1) ?? {};
   const { transport, reply, replyCode, enhancedCode } = last;
   return {
-    state: 'failed',
+    state: code === 'EXPIRED' ? 'expired' : 'failed',
     recipients: [],
     attempts: attempts.length,
     ...(transport === undefined ? {} : { transport }),

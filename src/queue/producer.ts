@@ -1,11 +1,12 @@
 import { MailQueueUnavailableError } from '../errors.js';
 import { messageId, messageIdHeader, newId } from '../message/ids.js';
-import type { Message, Travel, Urgency } from '../message/message.js';
+import type { Message, Travel } from '../message/message.js';
 import type { Batch, BatchItem, StoredAttachment } from './batch.js';
 import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
 import { GroupCommit } from './group-commit.js';
 import type { BatchLimits } from './packer.js';
+import type { BatchUrgency } from './urgency.js';
 
 /** The message is durably in the queue. It has not been sent yet. */
 export interface QueuedReceipt {
@@ -15,8 +16,15 @@ export interface QueuedReceipt {
   lane: 'bulk';
 }
 
+/** How a message that has an id of its own is queued. */
+export interface OwnBatch {
+  id: string;
+  urgency?: BatchUrgency;
+}
+
 interface Pending {
   message: Message & Travel;
+  own?: OwnBatch;
   attachments: StoredAttachment[];
   bytes: number;
   receipt?: QueuedReceipt;
@@ -40,11 +48,15 @@ export class Producer {
     );
   }
 
-  /** @throws MailQueueUnavailableError */
-  async send(message: Message & Travel): Promise<QueuedReceipt> {
+  /**
+   * @param own for a message that has an id of its own and travels in a batch of its own; the same id again is the same batch
+   * @throws MailQueueUnavailableError
+   */
+  async send(message: Message & Travel, own?: OwnBatch): Promise<QueuedReceipt> {
     if (message.attachments.length > 0) await this.flusher.reach();
     const pending: Pending = {
       message,
+      ...(own ? { own } : {}),
       attachments: await this.blobs.put(message.attachments, message.sendAt),
       bytes: 500 + 2 * ((message.text?.length ?? 0) + (message.html?.length ?? 0)),
     };
@@ -75,10 +87,10 @@ function groupByMeta(group: readonly Pending[], { size, maxBytes }: BatchLimits)
   const batches: Batch[] = [];
   for (const pending of group) {
     const meta = metaOf(pending);
-    const key = JSON.stringify(meta);
+    const key = pending.own?.id ?? JSON.stringify(meta);
     let last = open.get(key);
     if (!last || last.batch.items.length >= size || last.bytes + pending.bytes > maxBytes) {
-      const batch: Batch = { v: 1, id: newId('m'), createdAt: Date.now(), ...meta, items: [] };
+      const batch: Batch = { v: 1, id: pending.own?.id ?? newId('m'), createdAt: Date.now(), ...meta, items: [] };
       last = { batch, bytes: key.length };
       open.set(key, last);
       batches.push(batch);
@@ -92,12 +104,14 @@ function groupByMeta(group: readonly Pending[], { size, maxBytes }: BatchLimits)
   return batches;
 }
 
-function metaOf({ message, attachments }: Pending): Pick<Batch, 'shared' | 'transport' | 'sendAt' | 'expiresAt'> & {
-  urgency: Urgency;
-} {
+function metaOf({
+  message,
+  attachments,
+  own,
+}: Pending): Pick<Batch, 'shared' | 'transport' | 'sendAt' | 'expiresAt' | 'urgency'> {
   const { from, replyTo, headers, cc, bcc, transport, sendAt, expiresAt, urgency = 'normal' } = message;
   return {
-    urgency,
+    urgency: own?.urgency ?? urgency,
     shared: { from, replyTo, headers, cc, bcc, attachments },
     ...(transport === undefined ? {} : { transport }),
     ...(sendAt === undefined ? {} : { sendAt }),

@@ -1,5 +1,5 @@
 import { LedgerView } from '../delivery/ledger.js';
-import { splitMessageId } from '../message/ids.js';
+import { isOwnId, splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
 import type { MailJobQueue } from './backend.js';
 import { readBatch, type Batch } from './batch.js';
@@ -71,11 +71,13 @@ export class Reader {
 
   async status(id: string): Promise<MailStatus | undefined> {
     const place = splitMessageId(id);
-    if (!place) {
+    if (!place) return undefined;
+    const known = await this.batch(place.batch);
+    // A priority mail is in a batch only if it came over to the queue.
+    if (!known && isOwnId(id)) {
       const [fields] = await this.records.get([keys.mail(id)]);
       return fields && readPriorityStatus(id, fields);
     }
-    const known = await this.batch(place.batch);
     if (!known || place.index >= known.batch.items.length) return undefined;
     return statusOf(known.batch, place.index, known.view, known.waiting(place.index));
   }

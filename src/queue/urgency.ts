@@ -7,6 +7,11 @@ import type { Urgency } from '../message/message.js';
 const BAND = 690_000;
 const BANDS: Record<Urgency, number> = { high: 0, normal: 1, low: 2 };
 
-export function jobPriority(urgency: Urgency, batchNumber: number): number {
+/** `overflow` is priority mail that no provider took at once: ahead of everything. */
+export type BatchUrgency = Urgency | 'overflow';
+
+export function jobPriority(urgency: BatchUrgency, batchNumber: number): number {
+  // Jobs without a priority go before all that have one.
+  if (urgency === 'overflow') return 0;
   return 1 + BANDS[urgency] * BAND + Math.min(batchNumber, BAND - 1);
 }

@@ -174,13 +174,14 @@ export class MailWorker {
     }
   }
 
-  private async supplies({ shared, transport }: Batch): Promise<Supplies> {
+  private async supplies({ shared, transport, urgency }: Batch): Promise<Supplies> {
     const { blobs, missing } = await this.blobs.get(shared.attachments);
     if (missing !== undefined) {
       return { blobs, route: [], blocked: `The attachment ${missing} is not in the store any more` };
     }
     try {
-      return { blobs, route: this.routes.for('bulk', transport) };
+      // What came over from the priority lane goes by that lane's transports.
+      return { blobs, route: await this.routes.for(urgency === 'overflow' ? 'priority' : 'bulk', transport) };
     } catch (error) {
       // Another release of the application may know that transport.
       return { blobs, route: [], blocked: reasonOf(error) };

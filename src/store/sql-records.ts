@@ -1,7 +1,7 @@
 import type { Change, Fields, Records } from './records.js';
 import type { SqlQueryable } from './store.js';
 
-/** The records' table, made by whoever opens the store. */
+/** The records' table, and that of rate limits, made by whoever opens the store. */
 export const RECORDS_SCHEMA = `
 CREATE SCHEMA IF NOT EXISTS priority_mail;
 CREATE TABLE IF NOT EXISTS priority_mail.record (
@@ -12,6 +12,11 @@ CREATE TABLE IF NOT EXISTS priority_mail.record (
   PRIMARY KEY (key, field)
 );
 CREATE INDEX IF NOT EXISTS record_expiry ON priority_mail.record (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS priority_mail.rate (
+  key varchar(255) PRIMARY KEY,
+  points integer NOT NULL DEFAULT 0,
+  expire bigint
+);
 `;
 
 // A row of this field marks a record that was put, so that two who put it at once meet on the same primary key.

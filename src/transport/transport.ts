@@ -40,6 +40,21 @@ export interface SendOptions {
   lane: Lane;
   /** Ends the attempt; the error then tells whether the body had been handed over. */
   signal: AbortSignal;
+  /**
+   * Milliseconds within which the body must have been handed over, or the attempt ends as `not-sent`. What cannot tell that
+   * moment leaves it aside. Default: no limit but the signal.
+   */
+  handoverWithin?: number;
+  /** Asked again after a wait for leave to send; false ends the attempt as `not-sent`. */
+  stillWanted?: () => boolean;
+}
+
+/** Told by a transport what it sees, also between sends. */
+export interface TransportMonitor {
+  /** A round trip to the server took this many milliseconds. */
+  roundTrip(milliseconds: number): void;
+  /** A connection that was to be kept ready could not be opened. */
+  connectFailed(error: TransportError): void;
 }
 
 /** One configured way out. Safe to use for many messages at once. */
@@ -49,6 +64,11 @@ export interface Transport {
   readonly lanes: readonly Lane[];
   /** Messages of the bulk lane it takes at once, per process. */
   readonly maxConnections: number;
+  /**
+   * Called once, at boot: opens the connections that are kept ready, and keeps them from then on. Resolves when they are
+   * open or could not be opened; never rejects. What has no such connections leaves it out.
+   */
+  start?(monitor: TransportMonitor): Promise<void>;
   /** @throws TransportError */
   send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance>;
   /** Connects and authenticates. @throws TransportError */
@@ -70,6 +90,8 @@ export interface TransportErrorOptions {
   enhancedCode?: string;
   /** Set when every recipient was refused. */
   rejections?: Rejection[];
+  /** When it makes sense to try again, where that is known; milliseconds since the epoch. */
+  retryAt?: number;
   cause?: unknown;
 }
 
@@ -83,6 +105,7 @@ export class TransportError extends MailError {
   declare readonly replyCode?: number;
   declare readonly enhancedCode?: string;
   readonly rejections: readonly Rejection[];
+  declare readonly retryAt?: number;
 
   constructor(transport: string, options: TransportErrorOptions) {
     super(`${transport} at ${options.phase}: ${options.reply}`, { ...options, code: 'TRANSPORT' });
@@ -93,5 +116,22 @@ export class TransportError extends MailError {
     if (options.replyCode !== undefined) this.replyCode = options.replyCode;
     if (options.enhancedCode !== undefined) this.enhancedCode = options.enhancedCode;
     this.rejections = options.rejections ?? [];
+    if (options.retryAt !== undefined) this.retryAt = options.retryAt;
   }
+}
+
+/** The transport was not even asked: it is taken up, held back or away. */
+export function notAsked(
+  transport: string,
+  reply: string,
+  extra: { retryAt?: number; cause?: unknown } = {},
+): TransportError {
+  return new TransportError(transport, {
+    phase: 'queue',
+    outcome: 'not-sent',
+    permanent: false,
+    scope: 'transport',
+    reply,
+    ...extra,
+  });
 }

@@ -1,23 +1,22 @@
 import 'reflect-metadata';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { MailConfigError } from '../../src/errors.js';
 import { parseOptions, type HostQueueConfig } from '../../src/nest/options/parse.js';
 import type { MailModuleOptions } from '../../src/nest/options/types.js';
+import type { SmtpSettings } from '../../src/nest/options/smtp.js';
 import type { SmtpTransportOptions } from '../../src/transport/smtp/options.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
 
 const main = { name: 'main', url: 'smtp://smtp.shop.test' };
 
 function parse(options: object, host?: HostQueueConfig) {
-  const settings = parseOptions({ transports: [main], ...options }, 'mail', host);
-  onTestFinished(async () => void (await Promise.all(settings.transports.map((transport) => transport.close(0)))));
-  return settings;
+  return parseOptions({ transports: [main], ...options }, 'mail', host);
 }
 
 /** What an SMTP transport was made with. */
 function smtp(transport: object): SmtpTransportOptions {
   const [made] = parse({ transports: [{ ...main, ...transport }], queue: false }).transports;
-  return (made as unknown as { options: SmtpTransportOptions }).options;
+  return (made as SmtpSettings).smtp;
 }
 
 function refusal(options: unknown, host?: HostQueueConfig): string {
@@ -37,7 +36,8 @@ const withTransport = (transport: object) => ({ transports: [{ ...main, ...trans
 describe('the defaults', () => {
   it('are those the documentation tells', () => {
     expect(parse({})).toMatchObject({
-      priorityTimeout: 10_000,
+      priority: { timeout: 10_000, overflow: 'throw', retryUnknown: false },
+      idempotencyTtl: 86_400_000,
       defaultLane: 'priority',
       shutdownTimeout: 15_000,
       rules: { limits: { recipients: 100, attachmentBytes: 25 * 1024 * 1024 } },
@@ -57,10 +57,15 @@ describe('the defaults', () => {
       secure: false,
       lanes: ['priority', 'bulk'],
       maxConnections: 5,
-      maxMessages: 1_000,
+      minWarm: 1,
+      keepAlive: 20_000,
       idleTimeout: 60_000,
+      maxAge: 900_000,
+      maxMessages: 1_000,
       connectTimeout: 10_000,
-      socketTimeout: 60_000,
+      greetingTimeout: 10_000,
+      commandTimeout: 30_000,
+      bodyTimeout: 300_000,
     });
   });
 });
@@ -85,7 +90,7 @@ describe('what is given', () => {
     });
     expect(settings).toMatchObject({
       region: 'eu',
-      priorityTimeout: 3_000,
+      priority: { timeout: 3_000 },
       defaultLane: 'bulk',
       shutdownTimeout: 60_000,
       rules: { from: { name: 'Shop', address: 'no-reply@shop.test' }, attachments: { allowedDir: '/srv/files' } },
@@ -116,7 +121,7 @@ describe('what is given', () => {
 
   it('may be a transport of the application’s own', () => {
     const mailbox = new Mailbox();
-    expect(parse({ transports: [mailbox, main] }).transports[0]).toBe(mailbox);
+    expect(parse({ transports: [mailbox, main] }).transports[0]).toEqual({ custom: mailbox });
   });
 
   it('goes before the application’s own connection, and that before the default', () => {
@@ -205,14 +210,14 @@ describe('what is wrong', () => {
     ['one of nothing', withTransport({ connectTimeout: 0 }), 'transports[0].connectTimeout is 0. Give at least 1 ms'],
     [
       'one that no timer can wait',
-      withTransport({ socketTimeout: '25d' }),
-      'transports[0].socketTimeout is "25d". Give at most 2147483647 ms',
+      withTransport({ bodyTimeout: '25d' }),
+      'transports[0].bodyTimeout is "25d". Give at most 2147483647 ms',
     ],
     ['TLS that is no options', withTransport({ tls: true }), "transports[0].tls is true. Give Node's TLS options"],
     [
       'a typo in a transport',
       withTransport({ maxConnection: 5 }),
-      'transports[0].maxConnection is not known. Known here: connectTimeout, idleTimeout, lanes, maxConnections',
+      'transports[0].maxConnection is not known. Known here: auth, bodyTimeout, commandTimeout, connectTimeout,',
     ],
     [
       'a typo',

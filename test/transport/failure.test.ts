@@ -248,9 +248,9 @@ describe('a server that falls silent', () => {
     expect(error).toMatchObject({ phase: 'queue', ...notSent, scope: 'transport', permanent: false });
   });
 
-  it('is hung up on after socketTimeout', async () => {
+  it('is hung up on after bodyTimeout once it has the message', async () => {
     const server = await startScriptedSmtp({ message: always('hang') });
-    const error = await failure(send(smtpTransport(server.url, { socketTimeout: 50 })));
+    const error = await failure(send(smtpTransport(server.url, { bodyTimeout: 50 })));
     expect(error).toMatchObject({ phase: 'body', outcome: 'unknown' });
   });
 
@@ -258,9 +258,12 @@ describe('a server that falls silent', () => {
     ['the greeting', { connect: always('hang') }, 'connect'],
     ['EHLO', { ehlo: always('hang') }, 'connect'],
     ['the login', { auth: always('hang'), capabilities: ['AUTH PLAIN'] }, 'auth'],
-  ])('is hung up on after connectTimeout at %s', async (_, script, phase) => {
+  ])('is hung up on at %s', async (_, script, phase) => {
     const server = await startScriptedSmtp(script);
-    const transport = smtpTransport(server.url.replace('//', '//user:s3cret@'), { connectTimeout: 50 });
+    const transport = smtpTransport(server.url.replace('//', '//user:s3cret@'), {
+      connectTimeout: 50,
+      commandTimeout: 50,
+    });
     expect(await failure(send(transport))).toMatchObject({ phase, ...notSent, scope: 'transport', permanent: false });
   });
 

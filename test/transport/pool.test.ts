@@ -33,7 +33,7 @@ describe('a connection', () => {
 
   it('is closed when it has been unused for idleTimeout', async () => {
     const server = await startSmtpServer();
-    const transport = smtpTransport(server.url, { idleTimeout: 60_000 });
+    const transport = smtpTransport(server.url, { idleTimeout: 60_000, keepAlive: 0 });
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     await send(transport);
     await vi.advanceTimersByTimeAsync(59_999);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { MailValidationError } from '../../src/errors.js';
 import { LANES, type Lane } from '../../src/message/message.js';
-import { Routes } from '../../src/transport/route.js';
 import type { Transport } from '../../src/transport/transport.js';
+import { routesOf } from './routes.js';
 
 function transport(name: string, region?: string, lanes: readonly Lane[] = LANES, maxConnections = 5) {
   const closed: number[] = [];
@@ -24,35 +24,37 @@ const names = (transports: readonly Transport[]) => transports.map(({ name }) =>
 describe('the route of a message', () => {
   const transports = [transport('a', 'us'), transport('b', 'eu'), transport('c'), transport('d', 'eu')];
 
-  it('begins in this process’s region, and else keeps the configured order', () => {
-    expect(names(new Routes(transports, 'eu').for('priority'))).toEqual(['b', 'd', 'a', 'c']);
-    expect(names(new Routes(transports, 'asia').for('priority'))).toEqual(['a', 'b', 'c', 'd']);
+  it('begins in this process’s region, and else keeps the configured order', async () => {
+    expect(names(await routesOf(transports, 'eu').for('priority'))).toEqual(['b', 'd', 'a', 'c']);
+    expect(names(await routesOf(transports, 'asia').for('priority'))).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('does not take transports without a region for near ones when this process has none', () => {
-    expect(names(new Routes(transports, undefined).for('bulk'))).toEqual(['a', 'b', 'c', 'd']);
+  it('does not take transports without a region for near ones when this process has none', async () => {
+    expect(names(await routesOf(transports).for('bulk'))).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('takes only transports of its lane', () => {
-    const routes = new Routes(
+  it('takes only transports of its lane', async () => {
+    const routes = routesOf(
       [transport('p', 'eu', ['priority']), transport('b', 'eu', ['bulk']), transport('pb')],
       'eu',
     );
-    expect(names(routes.for('priority'))).toEqual(['p', 'pb']);
-    expect(names(routes.for('bulk'))).toEqual(['b', 'pb']);
+    expect(names(await routes.for('priority'))).toEqual(['p', 'pb']);
+    expect(names(await routes.for('bulk'))).toEqual(['b', 'pb']);
   });
 
-  it('is a single transport where the message names it, whatever its lane and region', () => {
-    const routes = new Routes([...transports, transport('bulk-only', 'us', ['bulk'])], 'eu');
-    expect(names(routes.for('priority', 'c'))).toEqual(['c']);
-    expect(names(routes.for('priority', 'bulk-only'))).toEqual(['bulk-only']);
+  it('is a single transport where the message names it, whatever its lane and region', async () => {
+    const routes = routesOf([...transports, transport('bulk-only', 'us', ['bulk'])], 'eu');
+    expect(names(await routes.for('priority', 'c'))).toEqual(['c']);
+    expect(names(await routes.for('priority', 'bulk-only'))).toEqual(['bulk-only']);
   });
 
-  it('does not exist for a transport that is not configured', () => {
-    const routes = new Routes(transports, 'eu');
+  it('does not exist for a transport that is not configured', async () => {
+    const routes = routesOf(transports, 'eu');
     for (const name of ['e', '', 'toString', '__proto__']) {
-      expect(() => routes.for('bulk', name)).toThrow(MailValidationError);
-      expect(() => routes.for('bulk', name)).toThrow(`transport: "${name}" is not configured; known are a, b, c, d`);
+      expect(() => routes.check(name)).toThrow(MailValidationError);
+      await expect(routes.for('bulk', name)).rejects.toThrow(
+        `transport: "${name}" is not configured; known are a, b, c, d`,
+      );
     }
   });
 });
@@ -64,12 +66,12 @@ describe('Routes', () => {
       transport('b', 'eu', ['bulk'], 2),
       transport('pb', 'eu', LANES, 3),
     ];
-    expect(new Routes(transports, 'eu').bulkConnections).toBe(5);
+    expect(routesOf(transports, 'eu').bulkConnections).toBe(5);
   });
 
   it('closes every transport within the time given', async () => {
     const transports = [transport('a'), transport('b', 'eu', ['bulk'])];
-    await new Routes(transports, undefined).close(500);
+    await routesOf(transports).close(500);
     expect(transports.map(({ closed }) => closed)).toEqual([[500], [500]]);
   });
 });

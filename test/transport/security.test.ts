@@ -104,7 +104,7 @@ describe('verify', () => {
     const server = await startScriptedSmtp({ capabilities: ['AUTH PLAIN'] });
     await verify(server.url.replace('//', '//user:pass@'));
     await eventually(() => {
-      expect(server.commands.map((command) => command.split(' ')[0])).toEqual(['EHLO', 'AUTH', 'QUIT']);
+      expect(server.commands.map((command) => command.split(' ')[0])).toEqual(['EHLO', 'AUTH', 'NOOP', 'QUIT']);
     });
   });
 

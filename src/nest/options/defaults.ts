@@ -2,13 +2,20 @@
 export const DEFAULTS = {
   defaultLane: 'priority',
   shutdownTimeout: 15_000,
-  priority: { timeout: 10_000 },
+  idempotencyTtl: 24 * 3_600_000,
+  priority: { timeout: 10_000, overflow: 'throw', retryUnknown: false },
   transport: {
     maxConnections: 5,
-    maxMessages: 1_000,
+    minWarm: 1,
+    keepAlive: 20_000,
     idleTimeout: 60_000,
+    // Postfix hangs up on clients after some hundred commands that are none of a message's.
+    maxAge: 15 * 60_000,
+    maxMessages: 1_000,
     connectTimeout: 10_000,
-    socketTimeout: 60_000,
+    greetingTimeout: 10_000,
+    commandTimeout: 30_000,
+    bodyTimeout: 5 * 60_000,
   },
   batch: { size: 250, maxBytes: 256 * 1024, maxDuration: 10_000 },
   worker: { batches: 4, lockDuration: 10_000 },

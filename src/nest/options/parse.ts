@@ -5,20 +5,32 @@ import { LANES, type Lane } from '../../message/message.js';
 import type { MessageRules } from '../../message/parse.js';
 import type { MailQueueSettings } from '../../queue/mail-queue.js';
 import { defaultConnection, parseTarget } from '../../store/target.js';
-import { SmtpTransport } from '../../transport/smtp/transport.js';
 import type { Transport } from '../../transport/transport.js';
 import { fail, OptionReader } from './reader.js';
 import { DEFAULTS } from './defaults.js';
-import { parseSmtp } from './smtp.js';
+import { parseSmtp, type SmtpSettings } from './smtp.js';
 import type { MailModuleOptions } from './types.js';
+
+/** A transport to be made: of a provider, or the application's own. */
+export type TransportSettings = SmtpSettings | { custom: Transport };
+
+/** The priority lane's settings, checked. Times are milliseconds. */
+export interface PrioritySettings {
+  timeout: number;
+  overflow: 'throw' | 'queue';
+  retryUnknown: boolean;
+}
 
 /** The module's options, checked and complete. */
 export interface MailSettings {
   region?: string;
-  transports: Transport[];
+  transports: TransportSettings[];
+  resolveTransport?: NonNullable<MailModuleOptions['resolveTransport']>;
   queue: MailQueueSettings | false;
   rules: MessageRules;
-  priorityTimeout: number;
+  priority: PrioritySettings;
+  /** Milliseconds. */
+  idempotencyTtl: number;
   defaultLane: Lane;
   shutdownTimeout: number;
 }
@@ -38,9 +50,12 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const attachments = reader.section('attachments');
   const allowedDir = attachments.string('allowedDir');
   attachments.end();
-  const priority = reader.section('priority');
-  const priorityTimeout = priority.duration('timeout', DEFAULTS.priority.timeout, 1);
-  priority.end();
+  const priority = parsePriority(reader.section('priority'), reader.raw('queue') !== false);
+  const idempotencyTtl = reader.duration('idempotencyTtl', DEFAULTS.idempotencyTtl, 1_000, Infinity);
+  const resolveTransport = reader.raw('resolveTransport');
+  if (resolveTransport !== undefined && typeof resolveTransport !== 'function') {
+    fail('resolveTransport', resolveTransport, 'Give a function that takes a name and returns a transport.');
+  }
   const transports = parseTransports(reader.raw('transports'));
   const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
@@ -49,16 +64,34 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   return {
     transports,
     queue,
-    priorityTimeout,
+    priority,
+    idempotencyTtl,
     defaultLane,
     shutdownTimeout,
     rules: {
       limits,
-      attachments: { readTimeout: priorityTimeout, ...(allowedDir === undefined ? {} : { allowedDir }) },
+      attachments: { readTimeout: priority.timeout, ...(allowedDir === undefined ? {} : { allowedDir }) },
       ...(from ? { from } : {}),
     },
     ...(region === undefined ? {} : { region }),
+    ...(resolveTransport === undefined
+      ? {}
+      : { resolveTransport: resolveTransport as NonNullable<MailSettings['resolveTransport']> }),
   };
+}
+
+function parsePriority(reader: OptionReader, hasQueue: boolean): PrioritySettings {
+  const { priority: defaults } = DEFAULTS;
+  const settings: PrioritySettings = {
+    timeout: reader.duration('timeout', defaults.timeout, 1),
+    overflow: reader.oneOf('overflow', ['throw', 'queue'], defaults.overflow),
+    retryUnknown: reader.boolean('retryUnknown', defaults.retryUnknown),
+  };
+  if (settings.overflow === 'queue' && !hasQueue) {
+    fail(reader.pathOf('overflow'), 'queue', "There is no queue with queue: false; give 'throw'.");
+  }
+  reader.end();
+  return settings;
 }
 
 function parseFrom(value: unknown): Address | undefined {
@@ -78,21 +111,30 @@ function parseLimits(reader: OptionReader): Limits {
   return limits;
 }
 
-function parseTransports(value: unknown): Transport[] {
+function parseTransports(value: unknown): TransportSettings[] {
   if (!Array.isArray(value) || value.length === 0) {
     fail('transports', value, "Give at least one, such as { name: 'main', url: 'smtp://localhost:1025' }.");
   }
-  const transports = value.map((entry: unknown, index): Transport => {
-    const path = `transports[${index}]`;
-    return isTransport(entry)
-      ? checkTransport(entry, path)
-      : new SmtpTransport(parseSmtp(new OptionReader(entry, path)));
-  });
-  const names = transports.map(({ name }) => name);
+  const transports = value.map((entry: unknown, index) => parseTransport(entry, `transports[${index}]`));
+  const names = transports.map((transport) => partsOf(transport).name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined)
     fail(`transports[${names.lastIndexOf(twice)}].name`, twice, 'Give each transport a name of its own.');
   return transports;
+}
+
+function parseTransport(entry: unknown, path: string): TransportSettings {
+  return isTransport(entry) ? { custom: checkTransport(entry, path) } : parseSmtp(new OptionReader(entry, path));
+}
+
+/** What `resolveTransport` gave for a name. @throws MailConfigError */
+export function parseTenant(name: string, entry: unknown): TransportSettings {
+  const path = `resolveTransport(${JSON.stringify(name)})`;
+  return isTransport(entry) ? { custom: checkTransport(entry, path) } : parseSmtp(new OptionReader(entry, path), name);
+}
+
+function partsOf(transport: TransportSettings): { name: string; lanes: readonly Lane[] } {
+  return 'custom' in transport ? transport.custom : transport.smtp;
 }
 
 function isTransport(entry: unknown): entry is Transport {
@@ -176,11 +218,11 @@ function parseWorker(parent: OptionReader): MailQueueSettings['worker'] {
 }
 
 /** A lane without a way out would fail at the first mail; better now. */
-function checkLanes(transports: readonly Transport[], bulk: boolean, defaultLane: Lane): void {
+function checkLanes(transports: readonly TransportSettings[], bulk: boolean, defaultLane: Lane): void {
   if (!bulk && defaultLane === 'bulk')
     fail('defaultLane', defaultLane, "There is no bulk lane with queue: false; give 'priority'.");
   for (const lane of bulk ? LANES : (['priority'] as const)) {
-    if (transports.some((transport) => transport.lanes.includes(lane))) continue;
+    if (transports.some((transport) => partsOf(transport).lanes.includes(lane))) continue;
     throw new MailConfigError(
       `No mail transport serves the ${lane} lane. Add '${lane}' to the \`lanes\` of one of transports` +
         (lane === 'bulk' ? ', or set queue: false.' : '.'),

@@ -61,6 +61,12 @@ export class OptionReader {
     return fail(this.pathOf(name), value, `Give one of ${choices.map((choice) => `'${choice}'`).join(', ')}.`);
   }
 
+  boolean(name: string, otherwise: boolean): boolean {
+    const value = this.raw(name);
+    if (value === undefined || typeof value === 'boolean') return value ?? otherwise;
+    return fail(this.pathOf(name), value, 'Give true or false.');
+  }
+
   /** Call when everything has been read: a misspelt option must not be passed over. */
   end(): void {
     for (const name of Object.keys(this.values)) {

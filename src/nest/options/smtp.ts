@@ -1,13 +1,70 @@
+import { parseDuration } from '../../message/duration.js';
 import { LANES, type Lane } from '../../message/message.js';
+import type { RateLimitSettings } from '../../transport/rate-limit.js';
 import type { SmtpTransportOptions } from '../../transport/smtp/options.js';
-import { fail, type OptionReader } from './reader.js';
 import { DEFAULTS } from './defaults.js';
+import { parseLogin } from './login.js';
+import { fail, type OptionReader } from './reader.js';
 
 const PORTS: Record<string, number> = { 'smtp:': 587, 'smtps:': 465 };
 
-/** One entry of `transports`. @throws MailConfigError */
-export function parseSmtp(reader: OptionReader): SmtpTransportOptions {
-  const name = reader.string('name') ?? fail(reader.pathOf('name'), undefined, 'Give it a name.');
+/** An SMTP provider with its limits, checked. */
+export interface SmtpSettings {
+  smtp: SmtpTransportOptions;
+  rateLimit?: RateLimitSettings;
+  maxTotalConnections?: number;
+}
+
+/**
+ * One entry of `transports`, or what `resolveTransport` gave.
+ *
+ * @param tenant the name that was looked up
+ * @throws MailConfigError
+ */
+export function parseSmtp(reader: OptionReader, tenant?: string): SmtpSettings {
+  const name = tenant ?? reader.string('name') ?? fail(reader.pathOf('name'), undefined, 'Give it a name.');
+  const { url, port } = parseUrl(reader);
+  const { transport: defaults } = DEFAULTS;
+  const region = reader.string('region');
+  const lanes = tenant === undefined ? parseLanes(reader) : LANES;
+  const tls = reader.raw('tls');
+  if (tls !== undefined && (typeof tls !== 'object' || tls === null)) {
+    fail(reader.pathOf('tls'), tls, "Give Node's TLS options, such as { ca }.");
+  }
+  const auth = parseLogin(reader, url);
+  const maxConnections = reader.integer('maxConnections', defaults.maxConnections, 1, 1_000);
+  const warm = lanes.includes('priority') && tenant === undefined ? defaults.minWarm : 0;
+  const smtp: SmtpTransportOptions = {
+    name,
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port,
+    secure: url.protocol === 'smtps:',
+    lanes,
+    maxConnections,
+    minWarm: reader.integer('minWarm', warm, 0, maxConnections),
+    keepAlive: reader.duration('keepAlive', defaults.keepAlive),
+    idleTimeout: reader.duration('idleTimeout', defaults.idleTimeout),
+    maxAge: reader.duration('maxAge', defaults.maxAge, 1_000),
+    maxMessages: reader.integer('maxMessages', defaults.maxMessages, 1, 1_000_000),
+    connectTimeout: reader.duration('connectTimeout', defaults.connectTimeout, 1),
+    greetingTimeout: reader.duration('greetingTimeout', defaults.greetingTimeout, 1),
+    commandTimeout: reader.duration('commandTimeout', defaults.commandTimeout, 1),
+    bodyTimeout: reader.duration('bodyTimeout', defaults.bodyTimeout, 1),
+    ...(region === undefined ? {} : { region }),
+    ...(auth === undefined ? {} : { auth }),
+    ...(tls === undefined ? {} : { tls }),
+  };
+  const rateLimit = parseRateLimit(reader);
+  const maxTotalConnections = reader.integer('maxTotalConnections', 0, 1, 10_000);
+  reader.end();
+  return {
+    smtp,
+    ...(rateLimit ? { rateLimit } : {}),
+    ...(maxTotalConnections > 0 ? { maxTotalConnections } : {}),
+  };
+}
+
+function parseUrl(reader: OptionReader): { url: URL; port: number } {
   const given = reader.string('url');
   const url = given !== undefined && URL.canParse(given) ? new URL(given) : undefined;
   const port = url && PORTS[url.protocol];
@@ -21,30 +78,7 @@ export function parseSmtp(reader: OptionReader): SmtpTransportOptions {
       'Give no path or query; in a user or password write / as %2F, ? as %3F and # as %23.',
     );
   }
-  if (url.username !== '' && url.password === '') fail(reader.pathOf('url'), given, 'Give a password with the user.');
-  const { transport: defaults } = DEFAULTS;
-  const region = reader.string('region');
-  const tls = reader.raw('tls');
-  if (tls !== undefined && (typeof tls !== 'object' || tls === null)) {
-    fail(reader.pathOf('tls'), tls, "Give Node's TLS options, such as { ca }.");
-  }
-  const options: SmtpTransportOptions = {
-    name,
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? port : Number(url.port),
-    secure: url.protocol === 'smtps:',
-    lanes: parseLanes(reader),
-    maxConnections: reader.integer('maxConnections', defaults.maxConnections, 1, 1_000),
-    maxMessages: reader.integer('maxMessages', defaults.maxMessages, 1, 1_000_000),
-    idleTimeout: reader.duration('idleTimeout', defaults.idleTimeout),
-    connectTimeout: reader.duration('connectTimeout', defaults.connectTimeout, 1),
-    socketTimeout: reader.duration('socketTimeout', defaults.socketTimeout, 1),
-    ...(region === undefined ? {} : { region }),
-    ...(url.username === '' ? {} : { auth: { user: decode(url.username), pass: decode(url.password) } }),
-    ...(tls === undefined ? {} : { tls }),
-  };
-  reader.end();
-  return options;
+  return { url, port: url.port === '' ? port : Number(url.port) };
 }
 
 function parseLanes(reader: OptionReader): readonly Lane[] {
@@ -56,11 +90,17 @@ function parseLanes(reader: OptionReader): readonly Lane[] {
   return fail(reader.pathOf('lanes'), value, "Give a list of 'priority' and 'bulk'.");
 }
 
-/** Credentials are percent-encoded in a URL; one that is not stays as it is. */
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
+function parseRateLimit(parent: OptionReader): RateLimitSettings | undefined {
+  if (parent.raw('rateLimit') === undefined) return undefined;
+  const reader = parent.section('rateLimit');
+  const messages = reader.integer('messages', 0, 1, 1_000_000);
+  if (messages === 0) fail(reader.pathOf('messages'), undefined, 'Give a whole number from 1 to 1000000.');
+  if (parseDuration(reader.raw('per')) === undefined) {
+    fail(reader.pathOf('per'), reader.raw('per'), "Give milliseconds or a string such as '1s', '1m' or '24h'.");
   }
+  // Counters on Redis and PostgreSQL know no shorter span.
+  const per = reader.duration('per', 1_000, 1_000);
+  const reserve = reader.integer('reserve', 0, 0, messages - 1);
+  reader.end();
+  return { messages, per, reserve };
 }

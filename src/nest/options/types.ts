@@ -4,6 +4,7 @@ import type { Duration } from '../../message/duration.js';
 import type { Limits } from '../../message/limits.js';
 import type { Lane } from '../../message/message.js';
 import type { StoreConnection } from '../../store/target.js';
+import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
 
 /** One SMTP provider. */
@@ -16,22 +17,52 @@ export interface SmtpTransportConfig {
   region?: string;
   /** The lanes that may use it. Default: both. */
   lanes?: readonly Lane[];
+  /**
+   * The login, where the URL has none: a password, or OAuth 2.0 in nodemailer's shape (`accessToken`, or `clientId`,
+   * `clientSecret` and `refreshToken`, or `serviceClient` and `privateKey`).
+   */
+  auth?: SmtpLogin;
   /** Connections per lane and process. Default 5. */
   maxConnections?: number;
+  /** Connections of all processes on the same queue together, both lanes. Default: no limit. */
+  maxTotalConnections?: number;
+  /** Connections of the priority lane that are opened at boot and kept. Default 1; 0 for transports of the bulk lane alone. */
+  minWarm?: number;
+  /** A NOOP goes over each unused connection this often, so that the server does not close it; 0 for never. Default `'20s'`. */
+  keepAlive?: Duration;
+  /** An unused connection beyond `minWarm` is closed after this long. Default `'1m'`. */
+  idleTimeout?: Duration;
+  /** A connection is replaced after this long. Default `'15m'`. */
+  maxAge?: Duration;
   /** Messages before a connection is replaced. Default 1,000. */
   maxMessages?: number;
-  /** An unused connection is closed after this long. Default `'1m'`. */
-  idleTimeout?: Duration;
-  /** DNS, TCP, TLS, greeting and login together. Default `'10s'`. */
+  /** DNS, TCP, greeting and TLS together. Default `'10s'`. */
   connectTimeout?: Duration;
-  /** Silence of the server while a message is being sent. Default `'1m'`. */
-  socketTimeout?: Duration;
+  /** Of that, the server's greeting. Default `'10s'`. */
+  greetingTimeout?: Duration;
+  /** Silence of the server after a command. Default `'30s'`. */
+  commandTimeout?: Duration;
+  /** Silence of the server from the first byte of a message to its answer. Default `'5m'`. */
+  bodyTimeout?: Duration;
+  /** At most so many messages in any span of this length, over both lanes and all processes on the same queue. */
+  rateLimit?: RateLimitConfig;
   /** Node's TLS options, such as `ca`. Certificates are verified. */
   tls?: TlsOptions;
 }
 
+/** A transport's limit. */
+export interface RateLimitConfig {
+  messages: number;
+  per: Duration;
+  /** How many of them are left to the priority lane. Default 0. */
+  reserve?: number;
+}
+
 /** A provider, or an object that is a transport itself, such as a test's. */
 export type TransportConfig = SmtpTransportConfig | Transport;
+
+/** What `resolveTransport` gives: the same without a name. `minWarm` is 0 unless it says otherwise. */
+export type TenantTransportConfig = Omit<SmtpTransportConfig, 'name' | 'lanes'> | Transport;
 
 /** The bulk lane. */
 export interface QueueConfig {
@@ -91,7 +122,22 @@ export interface MailModuleOptions {
   priority?: {
     /** For one `send()`: encoding, connecting and every transport. Default `'10s'`. */
     timeout?: Duration;
+    /**
+     * What becomes of a mail that surely no transport has taken, for reasons that may pass: an error (`'throw'`), or ahead of
+     * everything into the bulk lane (`'queue'`), with a receipt that says `queued`. Default `'throw'`.
+     */
+    overflow?: 'throw' | 'queue';
+    /** Tries the next transport also when the answer never came. The mail may arrive twice. Default false. */
+    retryUnknown?: boolean;
   };
+  /** How long an `idempotencyKey` of `send()` is remembered. Default `'24h'`. */
+  idempotencyTtl?: Duration;
+  /**
+   * Finds the transport of a message whose `transport` names none of `transports`, such as a tenant's, when it is sent; in the
+   * worker for queued mail, so that the queue holds names and no credentials. Undefined: there is none. Its connections
+   * are closed when it is not used for a while; it is asked again after a minute, or when a login was refused.
+   */
+  resolveTransport?: (name: string) => TenantTransportConfig | undefined | Promise<TenantTransportConfig | undefined>;
   attachments?: {
     /** The only folder that attachments are read from by `path`. Default: none, paths are refused. */
     allowedDir?: string;

@@ -1,6 +1,6 @@
+import type { SMTPConnectionAuth } from 'nodemailer/lib/smtp-connection';
 import { setMaxListeners } from 'node:events';
-import type { Acceptance, Outgoing } from '../transport.js';
-import { TransportError } from '../transport.js';
+import { notAsked, TransportError, type Acceptance, type Outgoing, type TransportMonitor } from '../transport.js';
 import type { SmtpTransportOptions } from './options.js';
 import { SmtpSession } from './session.js';
 
@@ -9,53 +9,99 @@ interface Waiter {
   reject: (error: Error) => void;
 }
 
+interface Idle {
+  session: SmtpSession;
+  /** Milliseconds since it carried its last message, as of the last look at it. */
+  unused: number;
+  timer: NodeJS.Timeout;
+}
+
+export interface PoolSettings {
+  /** Connections that are kept open once the pool has been started. */
+  minWarm: number;
+  login: (() => SMTPConnectionAuth) | undefined;
+  /** Waits for leave to open one more connection where all processes share a limit; returns what gives it back. */
+  lease?: (signal: AbortSignal) => Promise<() => void>;
+}
+
 /** No new connection is tried for this long after one failed while others still work. */
 const CONNECT_PAUSE = 1_000;
+/** A kept connection gets a successor when it has used up this much of its age or messages. */
+const WORN = 0.9;
 
 /**
  * Kept-open connections of one transport and lane. A message takes whichever connection is free first, an idle one or
  * one that has just been opened; it never waits for a cold one when a warm one frees.
  */
 export class SmtpPool {
-  private readonly idle: { session: SmtpSession; timer: NodeJS.Timeout }[] = [];
+  private readonly idle: Idle[] = [];
   private readonly busy = new Set<SmtpSession>();
+  /** With a NOOP under way. */
+  private readonly checking = new Set<SmtpSession>();
+  /** A successor is being opened, or is there. */
+  private readonly succeeded = new WeakSet<SmtpSession>();
   private readonly waiters: Waiter[] = [];
   private readonly closing = new AbortController();
   private connecting = 0;
   private pausedUntil = 0;
+  private minWarm = 0;
+  private monitor: TransportMonitor | undefined;
   private drained: (() => void) | undefined;
 
-  constructor(private readonly options: SmtpTransportOptions) {
+  constructor(
+    private readonly options: SmtpTransportOptions,
+    private readonly settings: PoolSettings,
+  ) {
     setMaxListeners(0, this.closing.signal);
   }
 
+  /** Opens the connections that are kept, and keeps them. Resolves when they are open or have failed. */
+  async start(monitor: TransportMonitor): Promise<void> {
+    this.monitor = monitor;
+    this.minWarm = this.settings.minWarm;
+    await this.fill();
+  }
+
   /** @throws TransportError */
-  async send(outgoing: Outgoing, signal: AbortSignal): Promise<Acceptance> {
+  async send(outgoing: Outgoing, signal: AbortSignal, handoverWithin?: number): Promise<Acceptance> {
     // Many messages may share one; Node would take their listeners for a leak.
     setMaxListeners(0, signal);
+    const handoverBy = handoverWithin === undefined ? undefined : performance.now() + handoverWithin;
+    const left = (): number | undefined => handoverBy && Math.max(0, handoverBy - performance.now());
     for (;;) {
-      const session = await this.acquire(signal);
-      const fresh = session.sent === 0;
+      const { session, kept } = await this.acquire(signal, left());
       try {
-        return await session.send(outgoing, signal);
+        const within = left();
+        // A kept connection may be dead without a sign of it: half of the time is left for a fresh one.
+        const acceptance = await session.send(outgoing, signal, kept && within !== undefined ? within / 2 : within);
+        if (session.roundTrip !== undefined) this.monitor?.roundTrip(session.roundTrip);
+        return acceptance;
       } catch (error) {
         // The server ends connections that it finds idle or used up. It took nothing, so a connection that has carried no
         // message yet gets the same message once.
-        if (fresh || signal.aborted || !isStale(error, session)) throw error;
+        if (!kept || signal.aborted || !isStale(error, session)) throw error;
+        if ((error as TransportError).replyCode === undefined) this.distrust();
       } finally {
         this.release(session);
       }
     }
   }
 
+  /** Takes over a connection that was opened for something else, or says goodbye to it when none is missing. */
+  adopt(session: SmtpSession): void {
+    if (this.closing.signal.aborted || this.alive >= this.minWarm) return session.quit();
+    session.whenClosed(() => this.forget(session));
+    this.settle(session);
+    void this.fill();
+  }
+
   /** Lets messages in flight finish for at most `within` milliseconds, then hangs up. */
   async close(within: number): Promise<void> {
+    this.minWarm = 0;
     this.closing.abort(new Error(`The mail transport ${this.options.name} is closing`));
     for (const waiter of this.waiters.splice(0)) waiter.reject(this.closing.signal.reason as Error);
-    for (const { session, timer } of this.idle.splice(0)) {
-      clearTimeout(timer);
-      session.quit();
-    }
+    for (const { session } of [...this.idle]) session.quit();
+    for (const session of [...this.checking]) session.hangUp();
     if (this.busy.size === 0) return;
     await new Promise<void>((resolve) => {
       this.drained = resolve;
@@ -64,17 +110,27 @@ export class SmtpPool {
     for (const session of this.busy) session.hangUp();
   }
 
-  private acquire(signal: AbortSignal): Promise<SmtpSession> {
-    if (this.closing.signal.aborted) return Promise.reject(this.failure(this.closing.signal.reason));
-    if (signal.aborted) return Promise.reject(this.failure(signal.reason));
+  private get alive(): number {
+    return this.connecting + this.busy.size + this.checking.size + this.idle.length;
+  }
+
+  private async acquire(signal: AbortSignal, within?: number): Promise<{ session: SmtpSession; kept: boolean }> {
+    if (this.closing.signal.aborted) throw this.failure(this.closing.signal.reason);
+    if (signal.aborted) throw this.failure(signal.reason);
     const free = this.idle.pop();
     if (free) {
       clearTimeout(free.timer);
       this.busy.add(free.session);
-      return Promise.resolve(free.session);
+      return { session: free.session, kept: true };
     }
+    const session = await this.wait(signal, within);
+    return { session, kept: session.sent > 0 };
+  }
+
+  private wait(signal: AbortSignal, within?: number): Promise<SmtpSession> {
     return new Promise((resolve, reject) => {
       const give = (action: () => void): void => {
+        clearTimeout(timer);
         signal.removeEventListener('abort', abort);
         action();
       };
@@ -82,10 +138,13 @@ export class SmtpPool {
         resolve: (session) => give(() => resolve(session)),
         reject: (error) => give(() => reject(this.failure(error))),
       };
-      const abort = (): void => {
+      const leave = (reason: Error): void => {
         this.waiters.splice(this.waiters.indexOf(waiter), 1);
-        waiter.reject(signal.reason as Error);
+        waiter.reject(reason);
       };
+      const abort = (): void => leave(signal.reason as Error);
+      const late = (): void => leave(new Error(`No connection was ready within ${Math.round(within!)} ms`));
+      const timer = within === undefined ? undefined : setTimeout(late, within);
       signal.addEventListener('abort', abort, { once: true });
       this.waiters.push(waiter);
       this.grow();
@@ -96,66 +155,135 @@ export class SmtpPool {
   private grow(): void {
     while (
       this.waiters.length > this.connecting &&
-      this.connecting + this.busy.size + this.idle.length < this.options.maxConnections &&
+      this.alive < this.options.maxConnections &&
       (Date.now() >= this.pausedUntil || this.connecting + this.busy.size === 0)
     ) {
       void this.connect();
     }
   }
 
+  /** Opens what is missing of the connections that are kept. */
+  private async fill(): Promise<void> {
+    const missing = this.closing.signal.aborted ? 0 : Math.max(0, this.minWarm - this.alive);
+    await Promise.all(Array.from({ length: missing }, () => this.connect()));
+  }
+
   private async connect(): Promise<void> {
     this.connecting++;
+    let session: SmtpSession;
     try {
-      const session = await SmtpSession.open(this.options, this.closing.signal);
-      session.whenClosed(() => this.forget(session));
-      this.connecting--;
-      this.busy.add(session);
-      this.release(session);
+      session = await this.open();
     } catch (error) {
       this.connecting--;
-      this.pausedUntil = Date.now() + CONNECT_PAUSE;
-      // A provider that limits connections refuses one more: the messages then wait for those that are open.
-      if (this.busy.size + this.connecting === 0) {
-        for (const waiter of this.waiters.splice(0)) waiter.reject(error as Error);
-      }
+      this.connectFailed(error as Error);
+      return;
     }
+    this.connecting--;
+    // Nobody waits for it: its round trip can be measured before somebody does.
+    if (this.waiters.length === 0) await this.check(session);
+    else this.settle(session);
+  }
+
+  private async open(): Promise<SmtpSession> {
+    const giveBack = await this.settings.lease?.(this.closing.signal);
+    try {
+      const session = await SmtpSession.open(this.options, this.settings.login, this.closing.signal);
+      session.whenClosed(() => {
+        giveBack?.();
+        this.forget(session);
+      });
+      return session;
+    } catch (error) {
+      giveBack?.();
+      throw error;
+    }
+  }
+
+  private connectFailed(error: Error): void {
+    this.pausedUntil = Date.now() + CONNECT_PAUSE;
+    if (this.closing.signal.aborted) return;
+    const others = this.busy.size + this.checking.size + this.connecting;
+    if (this.waiters.length === 0) this.monitor?.connectFailed(this.failure(error));
+    // A provider that limits connections refuses one more: the messages then wait for those that are open.
+    if (others === 0) for (const waiter of this.waiters.splice(0)) waiter.reject(error);
+  }
+
+  private async check(session: SmtpSession, unused = 0): Promise<void> {
+    this.checking.add(session);
+    await session.check();
+    if (!this.checking.delete(session)) return;
+    if (session.roundTrip !== undefined) this.monitor?.roundTrip(session.roundTrip);
+    this.settle(session, unused);
   }
 
   private release(session: SmtpSession): void {
     if (!this.busy.has(session)) return;
     if (session.usable && session.dirty) return void session.reset().then(() => this.release(session));
-    if (session.usable && !this.closing.signal.aborted && session.sent < this.options.maxMessages) {
-      const waiter = this.waiters.shift();
-      if (waiter) return waiter.resolve(session);
-      this.busy.delete(session);
-      this.rest(session);
-    } else {
-      this.busy.delete(session);
-      session.quit();
-      this.grow();
-    }
+    this.busy.delete(session);
+    this.settle(session);
     if (this.busy.size === 0) this.drained?.();
   }
 
-  private rest(session: SmtpSession): void {
-    const timer = setTimeout(() => session.quit(), this.options.idleTimeout);
+  /** A connection that has nothing to do: the next message's, or kept, or at its end. */
+  private settle(session: SmtpSession, unused = 0): void {
+    const { maxMessages, maxAge } = this.options;
+    const wear = Math.max(session.sent / maxMessages, session.age / maxAge);
+    const outdated = wear >= 1 || (this.succeeded.has(session) && this.alive > this.minWarm);
+    if (!session.usable || this.closing.signal.aborted || outdated) return session.quit();
+    if (wear >= WORN) this.succeed(session);
+    const waiter = this.waiters.shift();
+    if (!waiter) return this.rest(session, unused);
+    this.busy.add(session);
+    waiter.resolve(session);
+  }
+
+  /** Opens the successor of a kept connection before it has to go, so that no message waits for a cold one. */
+  private succeed(session: SmtpSession): void {
+    if (this.succeeded.has(session) || this.alive > this.minWarm || this.alive >= this.options.maxConnections) return;
+    this.succeeded.add(session);
+    void this.connect();
+  }
+
+  private rest(session: SmtpSession, unused: number): void {
+    const { keepAlive, idleTimeout } = this.options;
+    const wait = keepAlive > 0 ? Math.min(keepAlive, idleTimeout) : idleTimeout;
+    const timer = setTimeout(() => this.tick(entry), wait);
     timer.unref();
-    this.idle.push({ session, timer });
+    const entry: Idle = { session, unused: unused + wait, timer };
+    this.idle.push(entry);
+  }
+
+  private tick(entry: Idle): void {
+    const { session, unused } = entry;
+    this.idle.splice(this.idle.indexOf(entry), 1);
+    const surplus = this.alive >= this.minWarm;
+    if (surplus && unused >= this.options.idleTimeout) return session.quit();
+    if (this.options.keepAlive > 0) void this.check(session, unused);
+    else this.settle(session, unused);
   }
 
   private forget(session: SmtpSession): void {
     this.busy.delete(session);
+    this.checking.delete(session);
     const index = this.idle.findIndex((entry) => entry.session === session);
     if (index >= 0) clearTimeout(this.idle.splice(index, 1)[0]!.timer);
     if (this.busy.size === 0) this.drained?.();
-    if (!this.closing.signal.aborted) this.grow();
+    if (this.closing.signal.aborted) return;
+    this.grow();
+    void this.fill();
+  }
+
+  /** One kept connection was found dead without a word; the others have rested on the same line. */
+  private distrust(): void {
+    for (const { session } of [...this.idle]) session.hangUp();
   }
 
   private failure(reason: unknown): TransportError {
     if (reason instanceof TransportError) return reason;
     const reply = reason instanceof Error ? reason.message : 'The send was aborted';
+    if (this.connecting === 0) return notAsked(this.options.name, reply, { cause: reason });
     return new TransportError(this.options.name, {
-      phase: this.connecting > 0 ? 'connect' : 'queue',
+      phase: 'connect',
       outcome: 'not-sent',
       permanent: false,
       scope: 'transport',

@@ -1,25 +1,30 @@
-import SMTPConnection, { type SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
+import type { SMTPConnectionAuth, SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
 import type { Readable } from 'node:stream';
 import { oneLine } from '../../message/text.js';
 import type { Acceptance, Outgoing, TransportError } from '../transport.js';
+import { Connection } from './connection.js';
 import { rejectionOf, transportError, type Progress } from './failure.js';
 import { connectionOptions, type SmtpTransportOptions } from './options.js';
 
-const RESET_TIMEOUT = 5_000;
+/** For an answer to NOOP or RSET. */
+const CHECK_TIMEOUT = 5_000;
 const QUIT_TIMEOUT = 1_000;
 
 /** One authenticated SMTP connection, for one message at a time. */
 export class SmtpSession {
-  /** Messages handed to it so far; a session that has sent none cannot be stale. */
+  /** Messages handed to it so far. */
   sent = 0;
   /** A transaction was refused half-way: `reset()` before the next message. */
   dirty = false;
+  /** Milliseconds of the round trip that was measured last; undefined before the first. */
+  roundTrip: number | undefined;
+  private readonly openedAt = performance.now();
   private closed = false;
   private onClose: () => void = () => undefined;
 
   private constructor(
-    private readonly connection: SMTPConnection,
-    private readonly transport: string,
+    private readonly connection: Connection,
+    private readonly options: SmtpTransportOptions,
   ) {
     // nodemailer reports what happened to a message through its callback; here it is enough to know that it is over.
     connection.on('error', () => this.markClosed());
@@ -27,29 +32,25 @@ export class SmtpSession {
   }
 
   /** Connects, upgrades to TLS and logs in. @throws TransportError */
-  static async open(options: SmtpTransportOptions, signal: AbortSignal): Promise<SmtpSession> {
-    const connection = new SMTPConnection(connectionOptions(options));
+  static async open(
+    options: SmtpTransportOptions,
+    login: (() => SMTPConnectionAuth) | undefined,
+    signal: AbortSignal,
+  ): Promise<SmtpSession> {
+    const connection = new Connection(connectionOptions(options));
     const progress: Progress = { phase: 'connect' };
-    const session = new SmtpSession(connection, options.name);
-    // nodemailer's time-outs are of the connection and the greeting; a server may fall silent after them as well.
-    const late = new AbortController();
-    const timer = setTimeout(
-      () => late.abort(new Error(`Not connected and logged in within ${options.connectTimeout} ms`)),
-      options.connectTimeout,
-    );
-    const either = AbortSignal.any([signal, late.signal]);
+    const session = new SmtpSession(connection, options);
     try {
-      await session.step(either, (done) => connection.connect((error) => done(error ?? null)));
-      if (options.auth) {
+      await session.step(signal, (done) => connection.connect((error) => done(error ?? null)));
+      if (login) {
         progress.phase = 'auth';
-        await session.step(either, (done) => connection.login({ credentials: options.auth! }, done));
+        await session.step(signal, (done) => connection.login(login(), done));
       }
+      connection.patience(0);
       return session;
     } catch (error) {
       session.hangUp();
       throw transportError(options.name, error, progress);
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -63,18 +64,39 @@ export class SmtpSession {
     if (this.closed) listener();
   }
 
-  /** @throws TransportError; the session is closed when it could be out of step with the server afterwards */
-  async send(outgoing: Outgoing, signal: AbortSignal): Promise<Acceptance> {
+  /** Milliseconds since it was opened. */
+  get age(): number {
+    return performance.now() - this.openedAt;
+  }
+
+  /**
+   * @param handoverWithin milliseconds for the server to ask for the body
+   * @throws TransportError; the session is closed when it could be out of step with the server afterwards
+   */
+  async send(outgoing: Outgoing, signal: AbortSignal, handoverWithin?: number): Promise<Acceptance> {
+    const { to } = outgoing.envelope;
     const progress: Progress = { phase: 'mail' };
+    const limit = handoverWithin === undefined ? undefined : new AbortController();
+    const timer = limit && setTimeout(() => limit.abort(new SilentServer(handoverWithin!)), handoverWithin);
+    const begun = performance.now();
     this.sent++;
+    this.connection.patience(this.options.commandTimeout);
     try {
-      const info = await this.step<SMTPConnectionSendInfo>(signal, (done) =>
-        this.connection.send(
-          { ...outgoing.envelope, to: [...outgoing.envelope.to], size: outgoing.raw.length },
-          noticingHandover(outgoing.raw, progress),
-          done,
-        ),
+      const info = await this.step<SMTPConnectionSendInfo>(
+        limit ? AbortSignal.any([signal, limit.signal]) : signal,
+        (done) =>
+          this.connection.send(
+            { ...outgoing.envelope, to: [...to], size: outgoing.raw.length },
+            atHandover(outgoing.raw, () => {
+              clearTimeout(timer);
+              progress.phase = 'body';
+              this.roundTrip = (performance.now() - begun) / (this.connection.pipelining ? 1 : 2 + to.length);
+              this.connection.patience(this.options.bodyTimeout);
+            }),
+            done,
+          ),
       );
+      this.connection.patience(0);
       return {
         accepted: [...info.accepted],
         rejections: (info.rejectedErrors ?? []).map(rejectionOf),
@@ -82,21 +104,26 @@ export class SmtpSession {
         ...(info.serverMessageId === undefined ? {} : { providerId: info.serverMessageId }),
       };
     } catch (error) {
-      const failure = transportError(this.transport, error, progress);
+      const failure = transportError(this.options.name, error, progress);
       this.dirty = true;
       if (failure.replyCode === 421 || isOpenEnded(failure)) this.hangUp();
       throw failure;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
   /** Ends a refused transaction (RFC 5321 §4.1.1.5), so that the next message finds the session clean. */
   async reset(): Promise<void> {
-    try {
-      await this.step(AbortSignal.timeout(RESET_TIMEOUT), (done) => this.connection.reset(done));
-      this.dirty = false;
-    } catch {
-      this.hangUp();
-    }
+    await this.ask((done) => this.connection.reset(done));
+    this.dirty = false;
+  }
+
+  /** Keeps the connection from falling idle, measures the round trip, and closes it if the server does not answer. */
+  async check(): Promise<void> {
+    const begun = performance.now();
+    await this.ask((done) => this.connection.noop(done));
+    if (this.usable) this.roundTrip = performance.now() - begun;
   }
 
   /** Says goodbye, and hangs up if the server has not answered within a second. */
@@ -110,6 +137,19 @@ export class SmtpSession {
   hangUp(): void {
     this.connection.close();
     this.markClosed();
+  }
+
+  private async ask(run: (done: (error: Error | null) => void) => void): Promise<void> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new SilentServer(CHECK_TIMEOUT)), CHECK_TIMEOUT);
+    timer.unref();
+    try {
+      await this.step(late.signal, run);
+    } catch {
+      this.hangUp();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** One step of the conversation as a promise that the signal and the end of the connection can also settle. */
@@ -147,14 +187,20 @@ function isOpenEnded(failure: TransportError): boolean {
   return failure.replyCode === undefined && !failure.permanent;
 }
 
+class SilentServer extends Error {
+  constructor(milliseconds: number) {
+    super(`The server did not answer within ${Math.round(milliseconds)} ms`);
+  }
+}
+
 /**
  * nodemailer pipes a stream only after DATA was accepted, which is the one moment that tells "nothing left" from "it may
  * have been accepted". An object with a `pipe` costs no more than a Buffer.
  */
-function noticingHandover(raw: Buffer, progress: Progress): Readable {
+function atHandover(raw: Buffer, handover: () => void): Readable {
   const source = {
     pipe(destination: NodeJS.WritableStream): NodeJS.WritableStream {
-      progress.phase = 'body';
+      handover();
       destination.end(raw);
       return destination;
     },

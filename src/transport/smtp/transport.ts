@@ -1,7 +1,9 @@
 import type { Lane } from '../../message/message.js';
-import type { Acceptance, Outgoing, SendOptions, Transport } from '../transport.js';
+import type { ConnectionLeases } from '../connection-leases.js';
+import type { Acceptance, Outgoing, SendOptions, Transport, TransportMonitor } from '../transport.js';
+import { loginData } from './login.js';
 import type { SmtpTransportOptions } from './options.js';
-import { SmtpPool } from './pool.js';
+import { SmtpPool, type PoolSettings } from './pool.js';
 import { SmtpSession } from './session.js';
 
 /** An SMTP provider. Each lane has connections of its own, so that bulk cannot stand in front of priority. */
@@ -11,25 +13,50 @@ export class SmtpTransport implements Transport {
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
   private readonly pools: Record<Lane, SmtpPool>;
+  private readonly login: PoolSettings['login'];
+  private monitor: TransportMonitor | undefined;
 
-  constructor(private readonly options: SmtpTransportOptions) {
+  /** @param leases where processes share a limit of connections */
+  constructor(
+    private readonly options: SmtpTransportOptions,
+    private readonly leases?: ConnectionLeases,
+  ) {
     this.name = options.name;
     if (options.region !== undefined) this.region = options.region;
     this.lanes = options.lanes;
     this.maxConnections = options.maxConnections;
-    this.pools = { priority: new SmtpPool(options), bulk: new SmtpPool(options) };
+    this.login = loginData(options.auth);
+    const minWarm = options.lanes.includes('priority') ? options.minWarm : 0;
+    this.pools = { priority: this.pool('priority', minWarm), bulk: this.pool('bulk', 0) };
   }
 
-  send(outgoing: Outgoing, { lane, signal }: SendOptions): Promise<Acceptance> {
-    return this.pools[lane].send(outgoing, signal);
+  async start(monitor: TransportMonitor): Promise<void> {
+    this.monitor = monitor;
+    await Promise.all([this.pools.priority.start(monitor), this.pools.bulk.start(monitor)]);
+  }
+
+  send(outgoing: Outgoing, { lane, signal, handoverWithin }: SendOptions): Promise<Acceptance> {
+    return this.pools[lane].send(outgoing, signal, handoverWithin);
   }
 
   async verify(signal: AbortSignal): Promise<void> {
-    const session = await SmtpSession.open(this.options, signal);
-    session.quit();
+    const session = await SmtpSession.open(this.options, this.login, signal);
+    await session.check();
+    if (session.roundTrip !== undefined) this.monitor?.roundTrip(session.roundTrip);
+    this.pools.priority.adopt(session);
   }
 
   async close(within: number): Promise<void> {
     await Promise.all([this.pools.priority.close(within), this.pools.bulk.close(within)]);
+    await this.leases?.settled();
+  }
+
+  private pool(lane: Lane, minWarm: number): SmtpPool {
+    const { leases, login } = this;
+    return new SmtpPool(this.options, {
+      minWarm,
+      login,
+      ...(leases ? { lease: (signal: AbortSignal) => leases.take(lane, signal) } : {}),
+    });
   }
 }

@@ -1,0 +1,63 @@
+import { sendNow, type SentReceipt } from '../delivery/priority.js';
+import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../errors.js';
+import { messageIdHeader } from '../message/ids.js';
+import type { Message, Travel } from '../message/message.js';
+import type { MailQueue } from '../queue/mail-queue.js';
+import type { QueuedReceipt } from '../queue/producer.js';
+import type { Routes } from '../transport/route.js';
+import type { PrioritySettings } from './options/parse.js';
+
+/** Sends while the caller waits; what no provider takes at once goes over to the queue where the application wants that. */
+export class PriorityLane {
+  constructor(
+    private readonly settings: PrioritySettings,
+    private readonly routes: Routes,
+    private readonly queue: MailQueue | undefined,
+  ) {}
+
+  /**
+   * @param timeout milliseconds left for it
+   * @throws MailDeliveryError
+   */
+  async send(message: Message & Travel, id: string, timeout: number): Promise<SentReceipt | QueuedReceipt> {
+    if (message.sendAt !== undefined) {
+      const fault = "needs the queue: the priority lane sends at once. Add lane: 'bulk'";
+      throw new MailValidationError([{ path: 'sendAt', message: fault }]);
+    }
+    const messageId = messageIdHeader(id, message.from.address);
+    try {
+      const receipt = await sendNow(message, this.routes, { id, timeout, retryUnknown: this.settings.retryUnknown });
+      this.queue?.recordPriority(receipt, messageId);
+      return receipt;
+    } catch (error) {
+      if (!(error instanceof MailDeliveryError)) throw error;
+      const outcome = mayFlowOver(error) ? await this.flowOver(message, error) : error;
+      if (!(outcome instanceof MailDeliveryError)) return outcome;
+      this.queue?.recordPriority(outcome, messageId);
+      throw outcome;
+    }
+  }
+
+  /** Into the queue, ahead of everything, with the same id and Message-ID; the error when that fails too. */
+  private async flowOver(
+    message: Message & Travel,
+    error: MailDeliveryError,
+  ): Promise<QueuedReceipt | MailDeliveryError> {
+    if (this.settings.overflow !== 'queue' || !this.queue) return error;
+    try {
+      return await this.queue.send(message, { id: error.id, urgency: 'overflow' });
+    } catch (reason) {
+      return new MailDeliveryError(error.id, error.attempts, {
+        message: `${error.message} Nor could it be queued: ${reasonOf(reason)}`,
+        permanent: false,
+        outcome: reason instanceof MailError ? reason.outcome : 'unknown',
+        cause: error.cause,
+      });
+    }
+  }
+}
+
+/** Surely nobody has it, and a later try may succeed. */
+function mayFlowOver({ outcome, permanent, attempts }: MailDeliveryError): boolean {
+  return outcome === 'not-sent' && !permanent && attempts.every((attempt) => !attempt.permanent);
+}

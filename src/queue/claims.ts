@@ -1,0 +1,76 @@
+import type { DeliveryAttempt } from '../errors.js';
+import type { Lane } from '../message/message.js';
+import type { Fields, Records } from '../store/records.js';
+import { keys } from './keys.js';
+
+/** What is known of an idempotency key. */
+export type Claim =
+  // Somebody is sending it, and will be until this time (milliseconds since the epoch) at the latest.
+  | { state: 'claimed'; lane: Lane; owner: string; until: number }
+  | { state: 'settled'; receipt: unknown }
+  // It may have been sent.
+  | { state: 'unknown'; lane: Lane; message: string; attempts: readonly DeliveryAttempt[] };
+
+/** Claims on the queue's store, for all processes that share it. */
+export class StoreClaims {
+  constructor(
+    private readonly records: Records,
+    private readonly ttl: number,
+  ) {}
+
+  /** Undefined when the claim was free and now holds; else what is there. */
+  async claim(id: string, claim: Claim): Promise<Claim | undefined> {
+    for (;;) {
+      if (await this.records.putIfAbsent(keys.once(id), write(claim), Date.now() + this.ttl)) return undefined;
+      const [fields] = await this.records.get([keys.once(id)]);
+      if (fields) return read(fields);
+    }
+  }
+
+  async set(id: string, claim: Claim): Promise<void> {
+    await this.records.merge([{ key: keys.once(id), fields: write(claim) }]);
+    await this.records.expire([keys.once(id)], Date.now() + this.ttl);
+  }
+
+  async release(id: string): Promise<void> {
+    await this.records.delete([keys.once(id)]);
+  }
+}
+
+const MAX_REMEMBERED = 10_000;
+
+/** Claims of this process alone: what it has settled itself, and all there is while the store is away. */
+export class LocalClaims {
+  private readonly claims = new Map<string, { claim: Claim; expiresAt: number }>();
+
+  constructor(private readonly ttl: number) {}
+
+  get(id: string): Claim | undefined {
+    const known = this.claims.get(id);
+    if (known && known.expiresAt <= Date.now()) this.claims.delete(id);
+    else return known?.claim;
+    return undefined;
+  }
+
+  set(id: string, claim: Claim): void {
+    this.claims.delete(id);
+    this.claims.set(id, { claim, expiresAt: Date.now() + this.ttl });
+    // The oldest come first in a Map.
+    for (const [oldest] of this.claims) {
+      if (this.claims.size <= MAX_REMEMBERED) return;
+      this.claims.delete(oldest);
+    }
+  }
+
+  release(id: string): void {
+    this.claims.delete(id);
+  }
+}
+
+function write(claim: Claim): Fields {
+  return { claim: JSON.stringify(claim) };
+}
+
+function read(fields: Fields): Claim {
+  return JSON.parse(fields['claim'] ?? '{}') as Claim;
+}

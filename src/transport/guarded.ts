@@ -1,0 +1,221 @@
+import type { MailEmitter } from '../events/emitter.js';
+import type { Lane } from '../message/message.js';
+import { BREAKER, CircuitBreaker, type Circuit } from './breaker.js';
+import { MovingAverage } from './moving-average.js';
+import type { RateLimit } from './rate-limit.js';
+import {
+  notAsked,
+  TransportError,
+  type Acceptance,
+  type Outgoing,
+  type SendOptions,
+  type Transport,
+} from './transport.js';
+
+/** How a transport is doing, as seen from this process. */
+export interface Standing {
+  circuit: Circuit;
+  /** Moving average of its round trips in milliseconds; undefined before the first. */
+  latency?: number;
+  lastError?: { at: Date; error: string };
+}
+
+/** A check that has taken longer has failed. */
+const CHECK_WITHIN = 15_000;
+/** After a failure that did not open the circuit, the transport is checked this soon. */
+const CHECK_AFTER = 1_000;
+
+/**
+ * A transport with its circuit breaker, its measured latency and its rate limit, which all sends of the process share.
+ *
+ * After a failure it is checked in the background until it works again, so that no message has to find that out. While
+ * the circuit is open bulk mail is refused at once; a priority mail, which comes here only when nothing else is left, is
+ * the probe, or waits for the one under way.
+ */
+export class GuardedTransport implements Transport {
+  readonly name: string;
+  readonly region?: string;
+  readonly lanes: readonly Lane[];
+  readonly maxConnections: number;
+  private readonly breaker: CircuitBreaker;
+  private readonly latency = new MovingAverage();
+  private lastError: Standing['lastError'];
+  private timer: NodeJS.Timeout | undefined;
+  private probing: Promise<void> | undefined;
+  private readonly closing = new AbortController();
+  private downSince = 0;
+  /** The login was refused at last: the credentials may have changed. */
+  loginRefused = false;
+
+  constructor(
+    private readonly inner: Transport,
+    private readonly events: Pick<MailEmitter, 'emit'>,
+    private readonly limit?: RateLimit,
+  ) {
+    this.name = inner.name;
+    if (inner.region !== undefined) this.region = inner.region;
+    this.lanes = inner.lanes;
+    this.maxConnections = inner.maxConnections;
+    this.breaker = new CircuitBreaker(BREAKER, (change) => this.changed(change));
+  }
+
+  get standing(): Standing {
+    const { value } = this.latency;
+    return {
+      circuit: this.breaker.circuit,
+      ...(value === undefined ? {} : { latency: value }),
+      ...(this.lastError ? { lastError: this.lastError } : {}),
+    };
+  }
+
+  async start(): Promise<void> {
+    await this.inner.start?.({
+      roundTrip: (milliseconds) => this.latency.add(milliseconds),
+      connectFailed: (error) => this.learn(error, 'priority'),
+    });
+  }
+
+  async send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
+    const until = options.handoverWithin === undefined ? undefined : performance.now() + options.handoverWithin;
+    const left = (): SendOptions =>
+      until === undefined ? options : { ...options, handoverWithin: Math.max(0, until - performance.now()) };
+    if (this.breaker.circuit.state !== 'closed') {
+      if (await this.passes(options)) return this.probe(() => this.attempt(outgoing, left()));
+    }
+    if (this.limit) {
+      await this.limit.take(left());
+      if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
+    }
+    return this.attempt(outgoing, left());
+  }
+
+  async verify(signal: AbortSignal): Promise<void> {
+    try {
+      await this.inner.verify(signal);
+      this.breaker.succeeded();
+    } catch (error) {
+      this.learn(error, 'priority');
+      throw error;
+    }
+  }
+
+  async close(within: number): Promise<void> {
+    clearTimeout(this.timer);
+    this.closing.abort(new Error(`The mail transport ${this.name} is closing`));
+    await this.inner.close(within);
+  }
+
+  private async attempt(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
+    const begun = performance.now();
+    try {
+      const acceptance = await this.inner.send(outgoing, options);
+      if (!this.inner.start) this.latency.add(performance.now() - begun);
+      this.loginRefused = false;
+      this.breaker.succeeded();
+      return acceptance;
+    } catch (error) {
+      this.learn(error, options.lane);
+      throw error;
+    }
+  }
+
+  /** With the circuit not closed: true makes the message the probe; false lets it pass. @throws TransportError */
+  private async passes({ lane, signal, handoverWithin }: SendOptions): Promise<boolean> {
+    if (lane === 'priority') {
+      if (this.breaker.probe()) return true;
+      await settled(this.probing, signal, handoverWithin);
+    }
+    const { circuit } = this.breaker;
+    if (circuit.state === 'closed') return false;
+    const retryAt = circuit.state === 'open' ? circuit.until : Date.now() + CHECK_AFTER;
+    throw notAsked(this.name, `It is down and not asked for now. Its last failure: ${circuit.reason}`, { retryAt });
+  }
+
+  private async probe<T>(work: () => Promise<T>): Promise<T> {
+    clearTimeout(this.timer);
+    const probe = work();
+    this.probing = probe.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await probe;
+    } finally {
+      // Neither an answer nor a broken connection came of it, such as a deadline: nothing has been learnt.
+      const { circuit } = this.breaker;
+      if (circuit.state === 'half-open') {
+        this.breaker.failed(circuit.reason);
+        this.checkLater();
+      }
+    }
+  }
+
+  private learn(error: unknown, lane: Lane): void {
+    if (this.closing.signal.aborted || !(error instanceof TransportError)) return;
+    const verdict = verdictOf(error, lane);
+    if (verdict === 'works') return this.breaker.succeeded();
+    if (error.phase === 'auth') this.loginRefused = true;
+    if (error.phase !== 'queue') this.lastError = { at: new Date(), error: error.message };
+    if (verdict === 'unclear') return;
+    this.breaker.failed(error.message);
+    this.checkLater();
+  }
+
+  private checkLater(): void {
+    clearTimeout(this.timer);
+    const { circuit } = this.breaker;
+    if (circuit.state === 'half-open' || this.closing.signal.aborted) return;
+    const wait = circuit.state === 'open' ? Math.max(0, circuit.until - Date.now()) : CHECK_AFTER;
+    this.timer = setTimeout(() => void this.check().catch(() => undefined), wait);
+    this.timer.unref();
+  }
+
+  private async check(): Promise<void> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error(`No answer within ${CHECK_WITHIN} ms`)), CHECK_WITHIN);
+    timer.unref();
+    const verify = (): Promise<void> => this.verify(AbortSignal.any([late.signal, this.closing.signal]));
+    try {
+      await (this.breaker.probe() ? this.probe(verify) : verify());
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private changed(change: 'down' | 'up'): void {
+    const { name: transport, region } = this;
+    const base = { transport, ...(region === undefined ? {} : { region }) };
+    const { circuit } = this.breaker;
+    if (circuit.state === 'open') {
+      this.downSince = circuit.since;
+      this.events.emit('transport-down', { ...base, reason: circuit.reason, retryAt: new Date(circuit.until) });
+    } else if (change === 'up') {
+      clearTimeout(this.timer);
+      this.events.emit('transport-up', { ...base, downFor: Date.now() - this.downSince });
+    }
+  }
+}
+
+/** What an error says about the transport: nothing (`unclear`), that it answers, or that it cannot be reached. */
+function verdictOf(error: TransportError, lane: Lane): 'works' | 'unclear' | 'down' {
+  const { phase, replyCode, permanent } = error;
+  if (phase === 'queue') return 'unclear';
+  // "Too many connections" or "come back later" to bulk mail says nothing about a single priority mail.
+  if (replyCode === 421) return lane === 'bulk' ? 'unclear' : 'down';
+  if (phase === 'connect' || phase === 'greeting' || phase === 'tls' || phase === 'auth') return 'down';
+  return replyCode === undefined && !permanent ? 'down' : 'works';
+}
+
+/** Resolves when the probe has ended, whatever it found, or the caller's time is up. */
+async function settled(probing: Promise<void> | undefined, signal: AbortSignal, within?: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  let stop: (() => void) | undefined;
+  const over = new Promise<void>((resolve) => {
+    stop = resolve;
+    if (within !== undefined) timer = setTimeout(resolve, within);
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  await Promise.race([probing, over]);
+  clearTimeout(timer);
+  signal.removeEventListener('abort', stop!);
+}

@@ -1,0 +1,172 @@
+import type { Lane } from '../message/message.js';
+import type { Counter } from '../store/counter.js';
+import { notAsked, type SendOptions } from './transport.js';
+
+/** At most so many messages in any span of this length. */
+export interface RateLimitSettings {
+  messages: number;
+  /** Milliseconds. */
+  per: number;
+  /** Of these messages, how many are left to the priority lane. */
+  reserve: number;
+}
+
+/** Of a span, added to it: messages do not travel equally fast, and the provider counts where they arrive. */
+export const JITTER = 1.02;
+/** Bulk mail that would have to wait longer is handed back to the queue. */
+const BULK_PATIENCE = 10_000;
+
+interface Waiter {
+  lane: Lane;
+  /** When it gives up; `performance.now()`. */
+  until: number;
+  resolve: () => void;
+  reject: (error: Error) => void;
+}
+
+/**
+ * Holds messages of one transport to its limit. This process keeps to it exactly, over any span; where there is a shared
+ * counter, all processes together do as exactly as that counts. Bulk mail is spread evenly and leaves the reserve alone;
+ * priority mail goes before it.
+ */
+export class RateLimit {
+  private readonly waiters: Record<Lane, Waiter[]> = { priority: [], bulk: [] };
+  private readonly all: SlidingWindow;
+  private readonly bulk: SlidingWindow;
+  private serving = false;
+  private nextBulk = 0;
+  private wake: (() => void) | undefined;
+
+  /** @param onError the shared counter cannot be asked; until it can, this process keeps to the limit on its own */
+  constructor(
+    private readonly transport: string,
+    private readonly settings: RateLimitSettings,
+    private readonly counters: Partial<Record<'all' | 'bulk', Counter>> = {},
+    private readonly onError: (error: Error) => void = () => undefined,
+  ) {
+    const per = settings.per * JITTER;
+    this.all = new SlidingWindow(settings.messages, per);
+    this.bulk = new SlidingWindow(settings.messages - settings.reserve, per);
+  }
+
+  /** Resolves when the message may go. @throws TransportError when its time does not suffice */
+  take({ lane, signal, handoverWithin }: SendOptions): Promise<void> {
+    const patience = lane === 'bulk' ? BULK_PATIENCE : (handoverWithin ?? Infinity);
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        const line = this.waiters[lane];
+        const index = line.indexOf(waiter);
+        if (index >= 0) line.splice(index, 1);
+        waiter.reject(notAsked(this.transport, (signal.reason as Error).message, { cause: signal.reason }));
+      };
+      const give = (action: () => void): void => {
+        signal.removeEventListener('abort', leave);
+        action();
+      };
+      const waiter: Waiter = {
+        lane,
+        until: performance.now() + patience,
+        resolve: () => give(resolve),
+        reject: (error) => give(() => reject(error)),
+      };
+      if (signal.aborted) return leave();
+      signal.addEventListener('abort', leave, { once: true });
+      this.waiters[lane].push(waiter);
+      // Who sleeps for bulk mail's sake is woken for a priority mail.
+      if (lane === 'priority') this.wake?.();
+      if (!this.serving) void this.serve();
+    });
+  }
+
+  private async serve(): Promise<void> {
+    this.serving = true;
+    try {
+      for (let lane = this.next(); lane; lane = this.next()) {
+        const wait = await this.ask(lane);
+        if (wait > 0) {
+          this.refuse(lane, wait);
+          await this.sleep(wait);
+          continue;
+        }
+        // It may have left meanwhile; then its turn is another's.
+        (this.waiters[lane].shift() ?? this.waiters.bulk.shift() ?? this.waiters.priority.shift())?.resolve();
+      }
+    } finally {
+      this.serving = false;
+    }
+  }
+
+  private next(): Lane | undefined {
+    if (this.waiters.priority.length > 0) return 'priority';
+    return this.waiters.bulk.length > 0 ? 'bulk' : undefined;
+  }
+
+  /** Counts one message; the milliseconds to wait when there is no room. */
+  private async ask(lane: Lane): Promise<number> {
+    const now = performance.now();
+    const own = Math.max(this.all.wait(now), lane === 'bulk' ? Math.max(this.bulk.wait(now), this.nextBulk - now) : 0);
+    if (own > 0) return own;
+    const shared = (lane === 'bulk' ? await this.count('bulk') : 0) || (await this.count('all'));
+    if (shared > 0) return shared;
+    this.all.add(performance.now());
+    if (lane === 'bulk') {
+      this.bulk.add(performance.now());
+      this.nextBulk =
+        Math.max(this.nextBulk, now) + this.settings.per / (this.settings.messages - this.settings.reserve);
+    }
+    return 0;
+  }
+
+  private async count(which: 'all' | 'bulk'): Promise<number> {
+    try {
+      return (await this.counters[which]?.take()) ?? 0;
+    } catch (error) {
+      this.onError(error as Error);
+      return 0;
+    }
+  }
+
+  /** Those whose time is up before there is room need not wait for it. */
+  private refuse(lane: Lane, wait: number): void {
+    const roomAt = performance.now() + wait;
+    const refused = this.waiters[lane].filter(({ until }) => until < roomAt);
+    this.waiters[lane] = this.waiters[lane].filter(({ until }) => until >= roomAt);
+    const { messages, per } = this.settings;
+    const reply = `Its rateLimit of ${messages} messages per ${per} ms is used up`;
+    for (const waiter of refused) waiter.reject(notAsked(this.transport, reply, { retryAt: Date.now() + wait }));
+  }
+
+  private async sleep(milliseconds: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.min(milliseconds, 1_000));
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.wake = undefined;
+  }
+}
+
+/** The times of the latest messages: no span of the window's length ever holds more than it may. */
+class SlidingWindow {
+  private readonly times: number[];
+  private next = 0;
+
+  constructor(
+    size: number,
+    private readonly per: number,
+  ) {
+    this.times = new Array<number>(size).fill(-Infinity);
+  }
+
+  /** Milliseconds until there is room for one more. */
+  wait(now: number): number {
+    return this.times[this.next]! + this.per - now;
+  }
+
+  add(now: number): void {
+    this.times[this.next] = now;
+    this.next = (this.next + 1) % this.times.length;
+  }
+}

@@ -1,0 +1,92 @@
+import { isDeepStrictEqual } from 'node:util';
+import { reasonOf } from '../errors.js';
+import type { GuardedTransport } from './guarded.js';
+import { notAsked } from './transport.js';
+
+/** Where transports come from that are not in the configuration. */
+export interface TenantSource {
+  /** The configuration behind a name; undefined when there is none. */
+  resolve(name: string): Promise<unknown>;
+  /** @throws MailConfigError */
+  create(name: string, config: unknown): GuardedTransport;
+}
+
+interface Tenant {
+  config: unknown;
+  transport: GuardedTransport;
+  resolvedAt: number;
+  usedAt: number;
+}
+
+/** One that was not used for this long is closed. */
+const IDLE_AFTER = 5 * 60_000;
+/** The source is asked again after this long, so that a new password or server is taken up. */
+const TRUST_FOR = 60_000;
+
+/** Transports that are found where a mail is sent, made on demand and closed when nobody uses them. */
+export class Tenants {
+  private readonly known = new Map<string, Tenant>();
+  private readonly pending = new Map<string, Promise<GuardedTransport | undefined>>();
+  /** Replaced, and finishing what they have begun. */
+  private readonly replaced = new Set<GuardedTransport>();
+  private readonly sweeper: NodeJS.Timeout;
+
+  constructor(private readonly source: TenantSource) {
+    this.sweeper = setInterval(() => this.sweep(), IDLE_AFTER / 5);
+    this.sweeper.unref();
+  }
+
+  /** @throws TransportError the source failed */
+  async get(name: string): Promise<GuardedTransport | undefined> {
+    const tenant = this.known.get(name);
+    if (tenant && Date.now() - tenant.resolvedAt < TRUST_FOR && !tenant.transport.loginRefused) {
+      tenant.usedAt = Date.now();
+      return tenant.transport;
+    }
+    const pending = this.pending.get(name) ?? this.resolve(name).finally(() => this.pending.delete(name));
+    this.pending.set(name, pending);
+    return pending;
+  }
+
+  get transports(): GuardedTransport[] {
+    return [...this.known.values()].map(({ transport }) => transport);
+  }
+
+  async close(within: number): Promise<void> {
+    clearInterval(this.sweeper);
+    await Promise.all([...this.transports, ...this.replaced].map((transport) => transport.close(within)));
+  }
+
+  private async resolve(name: string): Promise<GuardedTransport | undefined> {
+    const now = Date.now();
+    const old = this.known.get(name);
+    try {
+      const config = await this.source.resolve(name);
+      if (old && isDeepStrictEqual(config, old.config)) {
+        this.known.set(name, { ...old, resolvedAt: now, usedAt: now });
+        return old.transport;
+      }
+      this.forget(name);
+      if (config === undefined || config === null) return undefined;
+      const transport = this.source.create(name, config);
+      this.known.set(name, { config, transport, resolvedAt: now, usedAt: now });
+      await transport.start();
+      return transport;
+    } catch (error) {
+      throw notAsked(name, `resolveTransport failed: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+
+  private forget(name: string): void {
+    const tenant = this.known.get(name);
+    this.known.delete(name);
+    if (tenant) this.replaced.add(tenant.transport);
+  }
+
+  private sweep(): void {
+    const now = Date.now();
+    for (const transport of this.replaced) void transport.close(0);
+    this.replaced.clear();
+    for (const [name, { usedAt }] of this.known) if (now - usedAt >= IDLE_AFTER) this.forget(name);
+  }
+}
