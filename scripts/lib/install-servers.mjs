@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { run } from './run.mjs';
-import { findProgram } from './servers.mjs';
+import { findTool } from './servers.mjs';
 
 /** @typedef {import('./servers.mjs').ServerProgram} ServerProgram */
 
@@ -15,27 +15,25 @@ export async function installServers(missing) {
   if (missing.length === 0) return;
   const names = missing.map(({ name }) => name).join(', ');
   const asRoot = await rootPrefix();
-  if (findProgram({ ...anywhere, program: 'apt-get' }) && asRoot) {
+  if (findTool('apt-get') && asRoot) {
     console.log(`Installing ${names} with apt-get…`);
     await aptInstall(
       missing.map(({ apt }) => apt),
       asRoot,
     );
-  } else if (findProgram({ ...anywhere, program: 'brew' })) {
+  } else if (findTool('brew')) {
     console.log(`Installing ${names} with Homebrew…`);
     const env = { NONINTERACTIVE: '1', HOMEBREW_NO_AUTO_UPDATE: '1' };
     await run('brew', ['install', '--quiet', ...missing.map(({ brew }) => brew)], { env });
   }
 }
 
-const anywhere = { name: '', folders: ['/usr/bin', '/opt/homebrew/bin', '/usr/local/bin'], apt: '', brew: '' };
-
 /**
  * What to put before a command to run it as root without being asked for a password.
  *
  * @returns {Promise<string[] | undefined>} undefined when that is not possible
  */
-async function rootPrefix() {
+export async function rootPrefix() {
   if (process.getuid?.() === 0) return [];
   const { code } = await run('sudo', ['-n', 'true']);
   return code === 0 ? ['sudo', '-n'] : undefined;

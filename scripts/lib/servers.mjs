@@ -12,6 +12,7 @@ import { delimiter, dirname, join } from 'node:path';
  */
 
 const homebrew = ['/opt/homebrew', '/usr/local', '/home/linuxbrew/.linuxbrew'];
+const toolFolders = ['/usr/bin', '/opt/homebrew/bin', '/usr/local/bin'];
 const systemFolders = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'];
 
 /** @type {Record<'redis' | 'postgres' | 'smtpSink', ServerProgram>} */
@@ -55,6 +56,15 @@ export const servers = {
 export function findProgram({ program, folders }) {
   const onPath = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
   return [...onPath, ...folders.flatMap(expand)].map((folder) => join(folder, program)).find(isExecutable);
+}
+
+/**
+ * Finds a tool of the system, such as its package manager.
+ *
+ * @param {string} program
+ */
+export function findTool(program) {
+  return findProgram({ name: program, program, folders: toolFolders, apt: '', brew: '' });
 }
 
 /**

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { findProgram, servers } from '../../scripts/lib/servers.mjs';
 import { freePort } from './free-port.js';
 import { ServerProcess } from './server-process.js';
+import { unprivilegedUser } from './system-user.js';
 import { temporaryFolder } from './temp.js';
 
 const run = promisify(execFile);
@@ -25,7 +26,7 @@ export class PostgresCluster {
     if (!initdb) throw new Error('This test stops PostgreSQL, so it needs initdb on this machine');
 
     const folder = temporaryFolder('postgres');
-    const user = await unprivilegedUser();
+    const user = await unprivilegedUser('postgres', 'nobody');
     if (user) await chown(folder, user.uid, user.gid);
     const data = join(folder, 'data');
     await run(
@@ -86,18 +87,4 @@ export class PostgresCluster {
   async kill(): Promise<void> {
     await this.#server.end('SIGKILL');
   }
-}
-
-/** PostgreSQL refuses to run as root; as anybody else it runs as that user. */
-async function unprivilegedUser(): Promise<{ uid: number; gid: number } | undefined> {
-  if (process.getuid?.() !== 0) return undefined;
-  const id = async (flag: '-u' | '-g', user: string) => Number((await run('id', [flag, user])).stdout);
-  for (const user of ['postgres', 'nobody']) {
-    try {
-      return { uid: await id('-u', user), gid: await id('-g', user) };
-    } catch {
-      continue;
-    }
-  }
-  throw new Error('PostgreSQL refuses to run as root, and there is neither a user "postgres" nor "nobody"');
 }

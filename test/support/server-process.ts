@@ -13,6 +13,8 @@ export interface ServerCommand {
   /** The user to run as; the current one when absent. */
   uid?: number;
   gid?: number;
+  /** Signals reach its child processes too, for servers whose children live on without it; default false. */
+  group?: boolean;
 }
 
 const maxOutput = 65_536;
@@ -40,9 +42,9 @@ export class ServerProcess {
   /** @throws when the program ends before it is ready, with what it printed */
   async start({ within = 20_000 } = {}): Promise<void> {
     if (this.#child) throw new Error(`${this.#server.command} is running already`);
-    const { command, args, ready, ...options } = this.#server;
-    const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
-    const forget = lastResort(() => child.kill('SIGKILL'));
+    const { command, args, ready, group = false, ...options } = this.#server;
+    const child = spawn(command, args, { ...options, detached: group, stdio: ['ignore', 'pipe', 'pipe'] });
+    const forget = lastResort(() => this.#signal(child, 'SIGKILL'));
     this.#child = child;
     this.#output = '';
     const collect = (text: string) => (this.#output = (this.#output + text).slice(-maxOutput));
@@ -69,7 +71,16 @@ export class ServerProcess {
     const child = this.#child;
     if (!child) return;
     const closed = once(child, 'close');
-    child.kill(signal);
+    this.#signal(child, signal);
     await closed;
+  }
+
+  #signal(child: ChildProcess, signal: NodeJS.Signals): void {
+    if (!this.#server.group || child.pid === undefined) return void child.kill(signal);
+    try {
+      process.kill(-child.pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 }

@@ -1,7 +1,6 @@
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { findProgram, servers } from '../../scripts/lib/servers.mjs';
 import { freePort } from './free-port.js';
+import { greets } from './mail-server.js';
 import { ServerProcess } from './server-process.js';
 
 export interface SmtpSink {
@@ -33,7 +32,7 @@ export async function startSmtpSink({ args = [] }: { args?: string[] } = {}): Pr
   const server = new ServerProcess({
     command,
     args: ['-c', '-m', '1000', ...user, ...args, `127.0.0.1:${port}`, '1000'],
-    ready: () => answers(port),
+    ready: () => greets(port),
   });
   await server.start();
   return {
@@ -44,14 +43,4 @@ export async function startSmtpSink({ args = [] }: { args?: string[] } = {}): Pr
     },
     stop: () => server.end('SIGTERM'),
   };
-}
-
-async function answers(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'data');
-    return true;
-  } finally {
-    socket.destroy();
-  }
 }
