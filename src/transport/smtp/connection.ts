@@ -9,7 +9,7 @@ interface Inside {
   _socket?: Socket | false | null;
 }
 
-/** nodemailer's SMTP connection with the three things that a pool lacks in it. */
+/** nodemailer's SMTP connection with what a pool lacks in it. */
 export class Connection extends SMTPConnection {
   /** Whether the server takes MAIL, RCPT and DATA in one round trip (RFC 2920). */
   get pipelining(): boolean {
@@ -28,6 +28,14 @@ export class Connection extends SMTPConnection {
   patience(silence: number): void {
     const { _socket: socket } = this.inside;
     if (socket) socket.setTimeout(silence);
+  }
+
+  /** Whether the open connection keeps the process from ending. */
+  hold(held: boolean): void {
+    const { _socket: socket } = this.inside;
+    if (!socket) return;
+    if (held) socket.ref();
+    else socket.unref();
   }
 
   private get inside(): Inside {

@@ -1,5 +1,6 @@
 import type { SMTPConnectionAuth } from 'nodemailer/lib/smtp-connection';
 import { setMaxListeners } from 'node:events';
+import { reasonOf } from '../../errors.js';
 import { notAsked, TransportError, type Acceptance, type Outgoing, type TransportMonitor } from '../transport.js';
 import type { SmtpTransportOptions } from './options.js';
 import { SmtpSession } from './session.js';
@@ -42,7 +43,10 @@ export class SmtpPool {
   private readonly succeeded = new WeakSet<SmtpSession>();
   private readonly waiters: Waiter[] = [];
   private readonly closing = new AbortController();
+  /** Being opened, or waiting for leave to be. */
   private connecting = 0;
+  /** Of these, how many wait for leave. */
+  private leasing = 0;
   private pausedUntil = 0;
   private minWarm = 0;
   private monitor: TransportMonitor | undefined;
@@ -87,10 +91,17 @@ export class SmtpPool {
     }
   }
 
-  /** Takes over a connection that was opened for something else, or says goodbye to it when none is missing. */
-  adopt(session: SmtpSession): void {
-    if (this.closing.signal.aborted || this.alive >= this.minWarm) return session.quit();
-    session.whenClosed(() => this.forget(session));
+  /** Opens a connection, which is kept if one is missing. @throws TransportError */
+  async verify(signal: AbortSignal): Promise<void> {
+    let session: SmtpSession;
+    try {
+      session = await this.open(AbortSignal.any([signal, this.closing.signal]));
+    } catch (error) {
+      throw error instanceof TransportError ? error : notAsked(this.options.name, reasonOf(error), { cause: error });
+    }
+    await session.check();
+    if (session.roundTrip !== undefined) this.monitor?.roundTrip(session.roundTrip);
+    if (this.alive >= this.minWarm) return session.quit();
     this.settle(session);
     void this.fill();
   }
@@ -120,6 +131,7 @@ export class SmtpPool {
     const free = this.idle.pop();
     if (free) {
       clearTimeout(free.timer);
+      free.session.hold(true);
       this.busy.add(free.session);
       return { session: free.session, kept: true };
     }
@@ -172,7 +184,7 @@ export class SmtpPool {
     this.connecting++;
     let session: SmtpSession;
     try {
-      session = await this.open();
+      session = await this.open(this.closing.signal);
     } catch (error) {
       this.connecting--;
       this.connectFailed(error as Error);
@@ -184,10 +196,10 @@ export class SmtpPool {
     else this.settle(session);
   }
 
-  private async open(): Promise<SmtpSession> {
-    const giveBack = await this.settings.lease?.(this.closing.signal);
+  private async open(signal: AbortSignal): Promise<SmtpSession> {
+    const giveBack = await this.lease(signal);
     try {
-      const session = await SmtpSession.open(this.options, this.settings.login, this.closing.signal);
+      const session = await SmtpSession.open(this.options, this.settings.login, signal);
       session.whenClosed(() => {
         giveBack?.();
         this.forget(session);
@@ -196,6 +208,15 @@ export class SmtpPool {
     } catch (error) {
       giveBack?.();
       throw error;
+    }
+  }
+
+  private async lease(signal: AbortSignal): Promise<(() => void) | undefined> {
+    this.leasing++;
+    try {
+      return await this.settings.lease?.(signal);
+    } finally {
+      this.leasing--;
     }
   }
 
@@ -233,6 +254,7 @@ export class SmtpPool {
     if (wear >= WORN) this.succeed(session);
     const waiter = this.waiters.shift();
     if (!waiter) return this.rest(session, unused);
+    session.hold(true);
     this.busy.add(session);
     waiter.resolve(session);
   }
@@ -249,6 +271,7 @@ export class SmtpPool {
     const wait = keepAlive > 0 ? Math.min(keepAlive, idleTimeout) : idleTimeout;
     const timer = setTimeout(() => this.tick(entry), wait);
     timer.unref();
+    session.hold(false);
     const entry: Idle = { session, unused: unused + wait, timer };
     this.idle.push(entry);
   }
@@ -281,7 +304,7 @@ export class SmtpPool {
   private failure(reason: unknown): TransportError {
     if (reason instanceof TransportError) return reason;
     const reply = reason instanceof Error ? reason.message : 'The send was aborted';
-    if (this.connecting === 0) return notAsked(this.options.name, reply, { cause: reason });
+    if (this.connecting <= this.leasing) return notAsked(this.options.name, reply, { cause: reason });
     return new TransportError(this.options.name, {
       phase: 'connect',
       outcome: 'not-sent',

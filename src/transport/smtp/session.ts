@@ -119,6 +119,11 @@ export class SmtpSession {
     this.dirty = false;
   }
 
+  /** Whether it keeps the process from ending. */
+  hold(held: boolean): void {
+    this.connection.hold(held);
+  }
+
   /** Keeps the connection from falling idle, measures the round trip, and closes it if the server does not answer. */
   async check(): Promise<void> {
     const begun = performance.now();

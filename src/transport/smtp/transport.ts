@@ -4,7 +4,6 @@ import type { Acceptance, Outgoing, SendOptions, Transport, TransportMonitor } f
 import { loginData } from './login.js';
 import type { SmtpTransportOptions } from './options.js';
 import { SmtpPool, type PoolSettings } from './pool.js';
-import { SmtpSession } from './session.js';
 
 /** An SMTP provider. Each lane has connections of its own, so that bulk cannot stand in front of priority. */
 export class SmtpTransport implements Transport {
@@ -14,7 +13,6 @@ export class SmtpTransport implements Transport {
   readonly maxConnections: number;
   private readonly pools: Record<Lane, SmtpPool>;
   private readonly login: PoolSettings['login'];
-  private monitor: TransportMonitor | undefined;
 
   /** @param leases where processes share a limit of connections */
   constructor(
@@ -31,7 +29,6 @@ export class SmtpTransport implements Transport {
   }
 
   async start(monitor: TransportMonitor): Promise<void> {
-    this.monitor = monitor;
     await Promise.all([this.pools.priority.start(monitor), this.pools.bulk.start(monitor)]);
   }
 
@@ -39,11 +36,8 @@ export class SmtpTransport implements Transport {
     return this.pools[lane].send(outgoing, signal, handoverWithin);
   }
 
-  async verify(signal: AbortSignal): Promise<void> {
-    const session = await SmtpSession.open(this.options, this.login, signal);
-    await session.check();
-    if (session.roundTrip !== undefined) this.monitor?.roundTrip(session.roundTrip);
-    this.pools.priority.adopt(session);
+  verify(signal: AbortSignal): Promise<void> {
+    return this.pools.priority.verify(signal);
   }
 
   async close(within: number): Promise<void> {
