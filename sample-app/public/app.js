@@ -74,6 +74,11 @@ function onSubmit(name, send) {
 
 onSubmit('reset', async (fields) => {
   const { answer, took } = await call('/password-resets', fields);
+  if (answer.status === 'queued') {
+    const waits = element('p', 'No mail server is in reach. It leaves as soon as one is, ahead of everything else. ');
+    waits.append(element('a', 'Its record', { href: `/mails/${answer.id}` }));
+    return [waits];
+  }
   const said = element('p', `The mail server said “${answer.response}”. `, { class: 'said' });
   said.append(element('a', 'Its record', { href: `/mails/${answer.id}` }));
   return [

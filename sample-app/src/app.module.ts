@@ -2,6 +2,7 @@ import { Module, ValidationPipe } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { DashboardModule } from './dashboard/dashboard.module.js';
+import { HealthModule } from './health/health.module.js';
 import { MailErrorFilter } from './mailing/mail-error.filter.js';
 import { MailingModule } from './mailing/mailing.module.js';
 import { MailsModule } from './mails/mails.module.js';
@@ -18,6 +19,7 @@ import { SiteModule } from './site/site.module.js';
     CampaignsModule,
     MailsModule,
     SiteModule,
+    HealthModule,
     ...(new Settings().production ? [] : [DashboardModule]),
   ],
   providers: [

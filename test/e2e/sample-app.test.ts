@@ -117,6 +117,26 @@ test.each(['/campaigns/unknown', '/mails/unknown', '/mails/p_0000000000000000000
   },
 );
 
+test('a reset outlives its mail server, and health tells that there is none', async () => {
+  expect(await get('/health')).toMatchObject({ status: 200, body: { mail: { status: 'up' } } });
+  await smtp.stop();
+  try {
+    const { status, body } = await post('/password-resets', { email: 'late@example.com' });
+    expect({ status, body }).toMatchObject({ status: 201, body: { status: 'queued' } });
+    await eventually(async () => {
+      const { status: health, body: told } = await get('/health');
+      expect({ health, told }).toMatchObject({ health: 503, told: { mail: { status: 'down' } } });
+    });
+    await smtp.resume();
+    await eventually(async () => {
+      expect((await get(`/mails/${body.id}`)).body).toMatchObject({ state: 'sent' });
+    });
+    expect(smtp.received.filter(({ to }) => to.includes('late@example.com'))).toHaveLength(1);
+  } finally {
+    await smtp.resume();
+  }
+});
+
 test('the home page and the dashboard are served', async () => {
   const page = await fetch(`${site}/`);
   expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");

@@ -14,6 +14,7 @@ export class MailOptions implements MailOptionsFactory {
     return {
       from: 'Community <hello@community.test>',
       transports: [{ name: 'smtp', url: smtpUrl }],
+      priority: { overflow: 'queue' },
       queue: { connection: queueUrl, ...(worker ? {} : { worker: false }) },
       shutdownTimeout: '5s',
     };

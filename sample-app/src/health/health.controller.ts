@@ -1,0 +1,15 @@
+import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
+import { MailHealthIndicator, type MailHealth } from 'nestjs-priority-mail';
+
+/** For the load balancer, and for whoever wants to know which mail server is taken and why. */
+@Controller('health')
+export class HealthController {
+  constructor(private readonly mail: MailHealthIndicator) {}
+
+  @Get()
+  get(): MailHealth {
+    const health = this.mail.isHealthy('mail');
+    if (health['mail']?.status !== 'up') throw new ServiceUnavailableException(health);
+    return health;
+  }
+}
