@@ -15,6 +15,7 @@ import { Blobs } from './blobs.js';
 import { CampaignProducer } from './campaign-producer.js';
 import type { CampaignReceipt } from './queueing.js';
 import { Control } from './control.js';
+import { EventLoopShare } from './event-loop-share.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
@@ -67,7 +68,8 @@ export class MailQueue {
     const retention = new Retention(queue, records, this.reader, settings.keep);
     this.control = new Control(queue, records, this.reader, retention);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch);
-    const campaignOptions = { ...settings.batch, limits: settings.limits };
+    const loop = new EventLoopShare();
+    const campaignOptions = { ...settings.batch, limits: settings.limits, loop };
     this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, campaignOptions, onError);
     this.sweep = new Sweep(records, retention, settings.keep, onError);
     if (settings.worker) {
@@ -78,6 +80,7 @@ export class MailQueue {
         this.blobs,
         routes,
         { ...settings.worker, maxDuration: settings.batch.maxDuration, retry: settings.retry },
+        loop,
         onError,
       );
     }

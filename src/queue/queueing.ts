@@ -6,6 +6,7 @@ import { parseRecipient, recipientKey } from '../message/recipient.js';
 import { abortable } from './abortable.js';
 import type { Batch } from './batch.js';
 import type { Pass } from './campaign-record.js';
+import type { EventLoopShare } from './event-loop-share.js';
 import type { KeySet } from './key-set.js';
 import type { BatchLimits, Packer } from './packer.js';
 
@@ -36,6 +37,7 @@ const MAX_REJECTIONS = 100;
 
 export interface CampaignOptions extends BatchLimits {
   limits: Limits;
+  loop: EventLoopShare;
 }
 
 /** One pass over a source. */
@@ -70,6 +72,7 @@ export class Queueing {
   ): Promise<void> {
     for await (const input of abortable(source, signal)) {
       this.index++;
+      await this.options.loop.enter();
       const parsed = parseRecipient(input, `recipients[${this.index}]`, this.options.limits, bulk.groups);
       if ('faults' in parsed) this.reject(parsed.faults);
       else if (!this.seen.add(recipientKey(parsed.recipient))) this.duplicates++;

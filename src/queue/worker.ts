@@ -8,6 +8,7 @@ import type { Routes } from '../transport/route.js';
 import { promoteBatch, type Backend, type MailJob } from './backend.js';
 import { readBatch, workOf, type Batch, type Supplies } from './batch.js';
 import type { Blobs } from './blobs.js';
+import type { EventLoopShare } from './event-loop-share.js';
 import { keys } from './keys.js';
 import { Lease } from './lease.js';
 import { readOrders, watchOrders, type Orders } from './orders.js';
@@ -50,6 +51,7 @@ export class MailWorker {
     private readonly blobs: Blobs,
     private readonly routes: Routes,
     private readonly settings: WorkerSettings,
+    private readonly loop: EventLoopShare,
     private readonly onError: (error: Error) => void,
   ) {
     setMaxListeners(0, this.hangUp.signal);
@@ -163,7 +165,7 @@ export class MailWorker {
     try {
       return await deliverBatch(work, ledger, this.settings.retry, {
         concurrency: this.routes.bulkConnections,
-        enter: () => this.turns.enter(),
+        enter: () => this.enter(),
         mayContinue: () => !this.stopping && lease.held && performance.now() < endAt && !orders.paused,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
         signal: this.hangUp.signal,
@@ -172,6 +174,13 @@ export class MailWorker {
       done.abort();
       await watching;
     }
+  }
+
+  /** A turn among all messages of the process, then one of the event loop. */
+  private async enter(): Promise<() => void> {
+    const leave = await this.turns.enter();
+    await this.loop.enter();
+    return leave;
   }
 
   private async supplies({ shared, transport, urgency }: Batch): Promise<Supplies> {
