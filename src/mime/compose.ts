@@ -2,6 +2,7 @@ import { domainToASCII } from 'node:url';
 import MailComposer from 'nodemailer/lib/mail-composer';
 import { domainOf, type Address } from '../message/address.js';
 import type { Message } from '../message/message.js';
+import { serialise } from './serialise.js';
 
 export interface Stamp {
   /** The Message-ID header's value, angle brackets included. */
@@ -31,7 +32,8 @@ export async function compose(message: Message, stamp: Stamp): Promise<Buffer> {
     disableFileAccess: true,
     disableUrlAccess: true,
   });
-  return composer.compile().build();
+  const root = composer.compile();
+  return serialise(root) ?? root.build();
 }
 
 /** An address as SMTP carries it: the domain in ASCII (RFC 5891), the local part as it is (RFC 6531). */
