@@ -107,7 +107,7 @@ export class MailDeliveryError extends MailError {
 
 function describeAttempt(attempt: DeliveryAttempt): string {
   const outcome = attempt.outcome === 'unknown' ? ' (it may have been accepted)' : '';
-  return `${attempt.transport} at ${attempt.phase}: ${attempt.reply}${outcome}.`;
+  return `${attempt.transport} at ${attempt.phase}: ${attempt.reply.replace(/\.$/, '')}${outcome}.`;
 }
 
 /** The queue's store cannot be reached, or did not answer. The priority lane is not affected. */

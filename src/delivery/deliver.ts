@@ -72,8 +72,8 @@ function attemptWithin(
     return { options: { lane, signal, ...(stillWanted ? { stillWanted } : {}) }, end: () => undefined };
   }
   const share = Math.max(0, (deadline - performance.now()) / left);
-  // The last one's time ends with the signal, which knows why.
-  if (left === 1) return { options: { lane, signal, handoverWithin: share + 1_000 }, end: () => undefined };
+  // The last one's time ends with the signal, which comes first and knows why.
+  if (left === 1) return { options: { lane, signal, handoverWithin: share * 1.05 }, end: () => undefined };
   if (!retryUnknown) return { options: { lane, signal, handoverWithin: share }, end: () => undefined };
   // Whoever would rather send twice than not at all needs time for the second.
   const late = new AbortController();

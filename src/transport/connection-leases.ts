@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { reasonOf } from '../errors.js';
 import type { Lane } from '../message/message.js';
 import type { Records } from '../store/records.js';
 
@@ -7,12 +8,23 @@ import type { Records } from '../store/records.js';
 const LEASE = 30_000;
 /** How often one that waits for a free place looks again; spread, so that many do not look at once. */
 const LOOK_AGAIN = 250;
+/** A store that does not answer within this long is left alone for the pause. */
+const STORE_ANSWERS_WITHIN = 1_000;
+const STORE_PAUSE = 5_000;
 
 /** Where processes that share a provider keep count. */
 export interface LeaseStore {
   /** Connects if need be; rejects while the store is away. */
-  ready(): Promise<void>;
+  ready: () => Promise<void>;
   records: Records;
+}
+
+/** One question to the store. */
+interface Inquiry {
+  /** What is being asked for; held meanwhile. */
+  place?: number;
+  /** Nobody waits for the answer any more; `place` is held by whoever did. */
+  over: boolean;
 }
 
 /**
@@ -24,8 +36,10 @@ export interface LeaseStore {
 export class ConnectionLeases {
   private readonly owner = randomUUID();
   private readonly held = new Set<number>();
-  private readonly pending = new Set<Promise<void>>();
+  private readonly pending = new Set<Promise<unknown>>();
   private timer: NodeJS.Timeout | undefined;
+  private closed = false;
+  private storePausedUntil = 0;
 
   constructor(
     private readonly transport: string,
@@ -38,42 +52,95 @@ export class ConnectionLeases {
   /** Waits for a free place; returns what gives it back. */
   async take(lane: Lane, signal: AbortSignal): Promise<() => void> {
     for (;;) {
-      const place = await this.tryTake(lane);
+      const asked = this.tryTake(lane);
+      this.track(asked);
+      const place = await asked;
+      if (this.closed) {
+        if (place !== undefined) this.giveBack(place);
+        throw new Error(`The mail transport ${this.transport} is closing`);
+      }
       if (place !== undefined) {
         this.timer ??= setInterval(() => this.track(this.renew()), LEASE / 3).unref();
-        return () => this.giveBack(place);
+        let given = false;
+        return () => {
+          if (!given) this.giveBack(place);
+          given = true;
+        };
       }
-      await sleep(LOOK_AGAIN * (0.5 + Math.random()), undefined, { signal });
+      await sleep(LOOK_AGAIN * (0.5 + Math.random()), undefined, { signal }).catch(() => {
+        throw new Error(`All ${this.total} connections of maxTotalConnections are in use`, { cause: signal.reason });
+      });
     }
   }
 
-  /** Resolves when everything given back is recorded. */
-  async settled(): Promise<void> {
+  /** Gives back whatever is still held. Resolves when that is recorded, or when the store has not answered for long. */
+  async close(): Promise<void> {
+    this.closed = true;
     clearInterval(this.timer);
-    this.timer = undefined;
-    await Promise.all(this.pending);
+    for (const place of [...this.held]) this.giveBack(place);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, STORE_ANSWERS_WITHIN)));
+    await Promise.race([this.settled(), late]);
+    clearTimeout(timer);
+  }
+
+  private async settled(): Promise<void> {
+    // What is asked for as it closes is then given back.
+    while (this.pending.size > 0) await Promise.all(this.pending);
   }
 
   private async tryTake(lane: Lane): Promise<number | undefined> {
     const free = this.places(lane).filter((place) => !this.held.has(place));
     const [first] = free;
     if (first === undefined) return undefined;
-    if (!this.store) return this.hold(first);
+    if (!this.store || performance.now() < this.storePausedUntil) return this.hold(first);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const no = (): void => reject(new Error(`no answer within ${STORE_ANSWERS_WITHIN} ms`));
+      timer = setTimeout(no, STORE_ANSWERS_WITHIN);
+    });
+    const inquiry: Inquiry = { over: false };
     try {
-      await this.store.ready();
-      const known = await this.store.records.get(free.map((place) => this.key(place)));
-      for (const [index, place] of free.entries()) {
-        if (known[index] !== undefined || this.held.has(place)) continue;
-        // Held before it is asked for, so that two connections of this process do not ask for the same.
-        this.held.add(place);
-        if (await this.put(place)) return place;
-        this.held.delete(place);
-      }
-      return undefined;
+      return await Promise.race([this.lease(free, inquiry), late]);
     } catch (error) {
-      this.onError(error as Error);
-      return this.hold(first);
+      inquiry.over = true;
+      this.storePausedUntil = performance.now() + STORE_PAUSE;
+      this.trouble(error);
+      // Others of this process may have taken it meanwhile.
+      const left = inquiry.place ?? free.find((place) => !this.held.has(place));
+      return left === undefined ? undefined : this.hold(left);
+    } finally {
+      clearTimeout(timer);
     }
+  }
+
+  private async lease(free: readonly number[], inquiry: Inquiry): Promise<number | undefined> {
+    const { ready, records } = this.store!;
+    await ready();
+    const known = await records.get(free.map((place) => this.key(place)));
+    for (const [index, place] of free.entries()) {
+      if (inquiry.over) return undefined;
+      if (known[index] !== undefined || this.held.has(place)) continue;
+      // Held before it is asked for, so that two connections of this process do not ask for the same.
+      this.held.add(place);
+      inquiry.place = place;
+      let granted = false;
+      try {
+        granted = await this.put(place);
+        if (granted) return place;
+      } finally {
+        if (!granted && !inquiry.over) {
+          this.held.delete(place);
+          delete inquiry.place;
+        }
+      }
+    }
+    return undefined;
+  }
+
+  private trouble(error: unknown): void {
+    const message = `The connections of ${this.transport} are counted by each process alone for now: ${reasonOf(error)}`;
+    this.onError(new Error(message, { cause: error }));
   }
 
   private hold(place: number): number {
@@ -113,13 +180,13 @@ export class ConnectionLeases {
       );
     }
     // The store was away for longer than the lease: what nobody has taken meanwhile is taken again.
-    for (const [index, place] of places.entries()) if (known[index] === undefined) await this.put(place);
+    for (const [index, place] of places.entries()) {
+      if (known[index] === undefined && this.held.has(place)) await this.put(place);
+    }
   }
 
-  private track(work: Promise<void>): void {
-    const tracked = work
-      .catch((error: unknown) => this.onError(error as Error))
-      .finally(() => this.pending.delete(tracked));
+  private track(work: Promise<unknown>): void {
+    const tracked = work.catch((error: unknown) => this.trouble(error)).finally(() => this.pending.delete(tracked));
     this.pending.add(tracked);
   }
 

@@ -22,6 +22,8 @@ export interface Standing {
 
 /** A check that has taken longer has failed. */
 const CHECK_WITHIN = 15_000;
+/** An attempt that was given up sooner says nothing about the transport. */
+const PATIENCE = 1_000;
 /** After a failure that did not open the circuit, the transport is checked this soon. */
 const CHECK_AFTER = 1_000;
 
@@ -42,6 +44,8 @@ export class GuardedTransport implements Transport {
   private lastError: Standing['lastError'];
   private timer: NodeJS.Timeout | undefined;
   private probing: Promise<void> | undefined;
+  /** The probe under way is a check in the background. */
+  private checking = false;
   private readonly closing = new AbortController();
   private downSince = 0;
   /** The login was refused at last: the credentials may have changed. */
@@ -79,14 +83,17 @@ export class GuardedTransport implements Transport {
     const until = options.handoverWithin === undefined ? undefined : performance.now() + options.handoverWithin;
     const left = (): SendOptions =>
       until === undefined ? options : { ...options, handoverWithin: Math.max(0, until - performance.now()) };
-    if (this.breaker.circuit.state !== 'closed') {
-      if (await this.passes(options)) return this.probe(() => this.attempt(outgoing, left()));
-    }
-    if (this.limit) {
-      await this.limit.take(left());
-      if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
-    }
-    return this.attempt(outgoing, left());
+    const allowed = async (): Promise<Acceptance> => {
+      if (this.limit) {
+        await this.limit.take(left());
+        if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
+      }
+      return this.attempt(outgoing, left());
+    };
+    // Begun in the same turn, so that whoever comes next finds the probe to wait for.
+    if (options.lane === 'priority' && this.breaker.probe()) return this.probe(allowed);
+    if (this.breaker.circuit.state !== 'closed') await this.recovery(options);
+    return allowed();
   }
 
   async verify(signal: AbortSignal): Promise<void> {
@@ -114,19 +121,22 @@ export class GuardedTransport implements Transport {
       this.breaker.succeeded();
       return acceptance;
     } catch (error) {
-      this.learn(error, options.lane);
+      // Silence teaches nothing to who did not listen for long; but it is worth a look.
+      const took = performance.now() - begun;
+      const cutShort = took < PATIENCE && (options.signal.aborted || took >= (options.handoverWithin ?? Infinity));
+      if (cutShort && error instanceof TransportError && error.replyCode === undefined) this.checkLater();
+      else this.learn(error, options.lane);
       throw error;
     }
   }
 
-  /** With the circuit not closed: true makes the message the probe; false lets it pass. @throws TransportError */
-  private async passes({ lane, signal, handoverWithin }: SendOptions): Promise<boolean> {
-    if (lane === 'priority') {
-      if (this.breaker.probe()) return true;
-      await settled(this.probing, signal, handoverWithin);
-    }
+  /** With the circuit not closed: waits for the probe under way, unless it is bulk mail's. @throws TransportError */
+  private async recovery({ lane, signal, handoverWithin }: SendOptions): Promise<void> {
+    // The background check may hang for longer than this message can wait: the other half of the time is for trying it.
+    const within = this.checking && handoverWithin !== undefined ? handoverWithin / 2 : handoverWithin;
+    if (lane === 'priority') await settled(this.probing, signal, within);
     const { circuit } = this.breaker;
-    if (circuit.state === 'closed') return false;
+    if (circuit.state === 'closed' || (lane === 'priority' && this.checking && !signal.aborted)) return;
     const retryAt = circuit.state === 'open' ? circuit.until : Date.now() + CHECK_AFTER;
     throw notAsked(this.name, `It is down and not asked for now. Its last failure: ${circuit.reason}`, { retryAt });
   }
@@ -176,8 +186,10 @@ export class GuardedTransport implements Transport {
     timer.unref();
     const verify = (): Promise<void> => this.verify(AbortSignal.any([late.signal, this.closing.signal]));
     try {
-      await (this.breaker.probe() ? this.probe(verify) : verify());
+      this.checking = this.breaker.probe();
+      await (this.checking ? this.probe(verify) : verify());
     } finally {
+      this.checking = false;
       clearTimeout(timer);
     }
   }

@@ -13,6 +13,9 @@ export interface RateLimitSettings {
 
 /** Of a span, added to it: messages do not travel equally fast, and the provider counts where they arrive. */
 export const JITTER = 1.02;
+/** A counter that does not answer within this long is left alone for the pause: mail is not held up by what counts it. */
+const COUNTER_ANSWERS_WITHIN = 500;
+const COUNTER_PAUSE = 5_000;
 /** Bulk mail that would have to wait longer is handed back to the queue. */
 const BULK_PATIENCE = 10_000;
 
@@ -35,6 +38,9 @@ export class RateLimit {
   private readonly bulk: SlidingWindow;
   private serving = false;
   private nextBulk = 0;
+  private counterPausedUntil = 0;
+  /** The shared counter of bulk mail has granted a message that the one of both lanes has not yet. */
+  private bulkGranted = false;
   private wake: (() => void) | undefined;
 
   /** @param onError the shared counter cannot be asked; until it can, this process keeps to the limit on its own */
@@ -106,8 +112,14 @@ export class RateLimit {
     const now = performance.now();
     const own = Math.max(this.all.wait(now), lane === 'bulk' ? Math.max(this.bulk.wait(now), this.nextBulk - now) : 0);
     if (own > 0) return own;
-    const shared = (lane === 'bulk' ? await this.count('bulk') : 0) || (await this.count('all'));
+    if (lane === 'bulk' && !this.bulkGranted) {
+      const wait = await this.count('bulk');
+      if (wait > 0) return wait;
+      this.bulkGranted = true;
+    }
+    const shared = await this.count('all');
     if (shared > 0) return shared;
+    if (lane === 'bulk') this.bulkGranted = false;
     this.all.add(performance.now());
     if (lane === 'bulk') {
       this.bulk.add(performance.now());
@@ -118,9 +130,12 @@ export class RateLimit {
   }
 
   private async count(which: 'all' | 'bulk'): Promise<number> {
+    const counter = this.counters[which];
+    if (!counter || performance.now() < this.counterPausedUntil) return 0;
     try {
-      return (await this.counters[which]?.take()) ?? 0;
+      return await answerWithin(COUNTER_ANSWERS_WITHIN, counter.take());
     } catch (error) {
+      this.counterPausedUntil = performance.now() + COUNTER_PAUSE;
       this.onError(error as Error);
       return 0;
     }
@@ -132,7 +147,7 @@ export class RateLimit {
     const refused = this.waiters[lane].filter(({ until }) => until < roomAt);
     this.waiters[lane] = this.waiters[lane].filter(({ until }) => until >= roomAt);
     const { messages, per } = this.settings;
-    const reply = `Its rateLimit of ${messages} messages per ${per} ms is used up`;
+    const reply = `Its rateLimit { messages: ${messages}, per: ${per} } is used up`;
     for (const waiter of refused) waiter.reject(notAsked(this.transport, reply, { retryAt: Date.now() + wait }));
   }
 
@@ -145,6 +160,18 @@ export class RateLimit {
       };
     });
     this.wake = undefined;
+  }
+}
+
+async function answerWithin<T>(milliseconds: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -20,6 +20,8 @@ interface Tenant {
 
 /** One that was not used for this long is closed. */
 const IDLE_AFTER = 5 * 60_000;
+/** A transport that was replaced finishes within this long what was handed to it before. */
+const FINISH_WITHIN = 60_000;
 /** The source is asked again after this long, so that a new password or server is taken up. */
 const TRUST_FOR = 60_000;
 
@@ -28,7 +30,7 @@ export class Tenants {
   private readonly known = new Map<string, Tenant>();
   private readonly pending = new Map<string, Promise<GuardedTransport | undefined>>();
   /** Replaced, and finishing what they have begun. */
-  private readonly replaced = new Set<GuardedTransport>();
+  private readonly replaced = new Map<GuardedTransport, number>();
   private readonly sweeper: NodeJS.Timeout;
 
   constructor(private readonly source: TenantSource) {
@@ -54,7 +56,7 @@ export class Tenants {
 
   async close(within: number): Promise<void> {
     clearInterval(this.sweeper);
-    await Promise.all([...this.transports, ...this.replaced].map((transport) => transport.close(within)));
+    await Promise.all([...this.transports, ...this.replaced.keys()].map((transport) => transport.close(within)));
   }
 
   private async resolve(name: string): Promise<GuardedTransport | undefined> {
@@ -80,13 +82,16 @@ export class Tenants {
   private forget(name: string): void {
     const tenant = this.known.get(name);
     this.known.delete(name);
-    if (tenant) this.replaced.add(tenant.transport);
+    if (tenant) this.replaced.set(tenant.transport, Date.now());
   }
 
   private sweep(): void {
     const now = Date.now();
-    for (const transport of this.replaced) void transport.close(0);
-    this.replaced.clear();
+    for (const [transport, at] of this.replaced) {
+      if (now - at < FINISH_WITHIN) continue;
+      this.replaced.delete(transport);
+      void transport.close(FINISH_WITHIN);
+    }
     for (const [name, { usedAt }] of this.known) if (now - usedAt >= IDLE_AFTER) this.forget(name);
   }
 }

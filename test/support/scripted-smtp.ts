@@ -25,6 +25,8 @@ export interface SmtpScript {
   connect?: Respond;
   ehlo?: Respond;
   helo?: Respond;
+  /** Not announced by itself; behind a 220 there is silence instead of TLS. */
+  starttls?: Respond;
   auth?: Respond;
   mail?: Respond;
   rcpt?: Respond;
@@ -44,6 +46,8 @@ export class ScriptedSmtp {
   readonly commands: string[] = [];
   /** The messages that came in whole, accepted or not. */
   readonly messages: string[] = [];
+  /** Those of them that it did not refuse: it has them, whether or not it could say so. */
+  readonly taken: string[] = [];
   connections = 0;
   readonly url: string;
   readonly port: number;
@@ -55,6 +59,16 @@ export class ScriptedSmtp {
     this.url = `smtp://127.0.0.1:${listener.port}`;
     this.#listener = listener;
     this.#sockets = sockets;
+  }
+
+  /** Connections open now. */
+  get open(): number {
+    return this.#sockets.size;
+  }
+
+  /** Says something unasked on every open connection and closes it, as a server does that ends idle ones. */
+  dismiss(reply: `${number} ${string}`): void {
+    for (const socket of this.#sockets) socket.end(`${reply}\r\n`);
   }
 
   stop(): void {
@@ -70,7 +84,14 @@ export async function startScriptedSmtp(script: SmtpScript = {}): Promise<Script
     socket.once('close', () => sockets.delete(socket));
     // A client that goes away is seen by 'close'.
     socket.on('error', () => undefined);
-    void converse(socket, script, server);
+    // When it has no more to say it goes on reading, so that it sees the client go.
+    void converse(socket, script, server).then(
+      () => socket.resume(),
+      (error: unknown) => {
+        // Else it is the script's.
+        if (!socket.destroyed) throw error;
+      },
+    );
   });
   const server = new ScriptedSmtp(await Listener.open(tcp), sockets);
   atEnd(() => server.stop());
@@ -85,6 +106,7 @@ async function converse(socket: Socket, script: SmtpScript, server: ScriptedSmtp
     connect: '220 scripted.test ESMTP',
     ehlo: greeting.map((text, index) => `250${index + 1 < greeting.length ? '-' : ' '}${text}`).join('\n') as '250 ',
     helo: '250 scripted.test',
+    starttls: '502 5.5.1 Not here',
     auth: '235 2.7.0 Authentication successful',
     mail: '250 2.1.0 Ok',
     rcpt: '250 2.1.5 Ok',
@@ -118,11 +140,13 @@ async function converse(socket: Socket, script: SmtpScript, server: ScriptedSmtp
       const message = body.join('\r\n');
       body = undefined;
       server.messages.push(message);
-      if (!(await answer('message', message))) return;
+      const reply = await answer('message', message);
+      if (!reply || reply.startsWith('2')) server.taken.push(message);
+      if (!reply) return;
       continue;
     }
     server.commands.push(line);
-    const step = line.slice(0, 4).toLowerCase();
+    const step = /^\w*/.exec(line)![0].toLowerCase();
     if (!isStep(step, good)) {
       socket.write('500 5.5.2 Unknown command\r\n');
       continue;
@@ -131,6 +155,7 @@ async function converse(socket: Socket, script: SmtpScript, server: ScriptedSmtp
     if (!reply) return;
     if (step === 'data' && reply.startsWith('354')) body = [];
     if (step === 'quit') socket.end();
+    if (step === 'starttls' && reply.startsWith('220')) return;
   }
 }
 

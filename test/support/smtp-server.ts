@@ -37,6 +37,8 @@ export interface SmtpServerOptions {
   maxBytes?: number;
   /** Milliseconds to wait before a message is answered; default 0. */
   delay?: number;
+  /** Milliseconds of silence after which a connection is closed with a 421; default 60,000. */
+  idleTimeout?: number;
   onMail?: (address: string, session: SMTPServerSession) => Verdict;
   onRcpt?: (address: string, session: SMTPServerSession) => Verdict;
   /** Sees a complete message before it is answered; a refused one is not recorded. */
@@ -71,6 +73,11 @@ export class TestSmtpServer {
   /** Forgets what was received. */
   clear(): void {
     this.received.length = 0;
+  }
+
+  /** Shows this certificate to new connections. */
+  present({ key, cert }: Certificate): void {
+    this.#server.updateSecureContext({ key, cert });
   }
 
   /** Refuses new connections; those that are open go on. */
@@ -117,6 +124,7 @@ export async function startSmtpServer(options: SmtpServerOptions = {}): Promise<
     size: options.maxBytes,
     rejectOversized: true,
     disableReverseLookup: true,
+    socketTimeout: options.idleTimeout,
     logger: false,
 
     onConnect(session, callback) {

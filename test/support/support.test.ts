@@ -170,6 +170,15 @@ describe('startSmtpServer', () => {
     await eventually(() => expect(server.open).toBe(0));
   });
 
+  it('hangs up on silence', async () => {
+    const server = await startSmtpServer({ idleTimeout: 50 });
+    const socket = connect(server.port, '127.0.0.1');
+    const said: string[] = [];
+    socket.setEncoding('utf8').on('data', (text: string) => said.push(text));
+    await once(socket, 'close');
+    expect(said.join('')).toContain('421');
+  });
+
   it('waits before it answers, and hides PIPELINING', async () => {
     const server = await startSmtpServer({ delay: 100, hidePipelining: true, maxBytes: 1_000 });
     const started = performance.now();
@@ -180,6 +189,17 @@ describe('startSmtpServer', () => {
 });
 
 describe('startTcpProxy', () => {
+  it('lets a new connection wait as long as its handshake takes', async () => {
+    const server = await startSmtpServer();
+    const proxy = await startTcpProxy(server.url, { handshake: true });
+    proxy.delay = 20;
+    const started = performance.now();
+    const socket = connect(proxy.port, '127.0.0.1');
+    await once(socket, 'data');
+    expect(performance.now() - started).toBeGreaterThanOrEqual(79);
+    socket.destroy();
+  });
+
   it('delays each way', async () => {
     const server = await startSmtpServer();
     const proxy = await startTcpProxy(server.url);

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 
 // Taken now, so that a test's fake clock does not stop the traffic.
 const later = globalThis.setTimeout;
+const soon = globalThis.setImmediate;
 const now = performance.now.bind(performance);
 
 /** What holds for all connections through one proxy. */
@@ -10,7 +11,15 @@ export interface LineConditions {
   /** Milliseconds each way. */
   delay: number;
   frozen: boolean;
-  trap: { pattern: Buffer; sprung: () => void } | undefined;
+  trap: Trap | undefined;
+}
+
+/** Cuts the first connection whose client sends the pattern. */
+export interface Trap {
+  pattern: Buffer;
+  /** Whether the pattern still reaches the server. */
+  passes: boolean;
+  sprung: () => void;
 }
 
 /** One connection through a proxy: two sockets and what travels between them. */
@@ -19,7 +28,7 @@ export class TcpWire {
   readonly #server: Socket;
   readonly #conditions: LineConditions;
   /** The last bytes towards the server: a pattern may arrive in pieces. */
-  #tail = Buffer.alloc(0);
+  #tail: Buffer = Buffer.alloc(0);
 
   constructor(client: Socket, server: Socket, conditions: LineConditions) {
     this.#client = client;
@@ -58,7 +67,11 @@ export class TcpWire {
     const queue: { due: number; deliver: () => void }[] = [];
     const drain = () => {
       while (queue[0] && queue[0].due <= now()) queue.shift()?.deliver();
-      if (queue[0]) later(drain, Math.ceil(queue[0].due - now()));
+      if (!queue[0]) return;
+      // A timer is up to a millisecond late, which would make the line slower than it says.
+      const left = queue[0].due - now();
+      if (left > 1) later(drain, left - 1);
+      else soon(drain);
     };
     return (deliver) => {
       const due = now() + this.#conditions.delay;
@@ -68,12 +81,16 @@ export class TcpWire {
   }
 
   #towardsServer(bytes: Buffer): void {
-    this.#server.write(bytes);
     const { trap } = this.#conditions;
-    if (!trap) return;
-    const seen = Buffer.concat([this.#tail, bytes]);
-    this.#tail = seen.subarray(-trap.pattern.length);
-    if (!seen.includes(trap.pattern)) return;
+    const seen = trap ? Buffer.concat([this.#tail, bytes]) : bytes;
+    const at = trap ? seen.indexOf(trap.pattern) : -1;
+    if (!trap || at < 0) {
+      this.#tail = trap ? seen.subarray(-trap.pattern.length) : Buffer.alloc(0);
+      this.#server.write(bytes);
+      return;
+    }
+    const end = trap.passes ? at + trap.pattern.length : at;
+    this.#server.write(bytes.subarray(0, Math.max(0, end - this.#tail.length)));
     this.#conditions.trap = undefined;
     this.#client.resetAndDestroy();
     // An orderly end, so that the server still reads all that was written to it.

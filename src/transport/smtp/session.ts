@@ -16,11 +16,15 @@ export class SmtpSession {
   sent = 0;
   /** A transaction was refused half-way: `reset()` before the next message. */
   dirty = false;
+  /** The answer to a NOOP or RSET is awaited. */
+  asking = false;
   /** Milliseconds of the round trip that was measured last; undefined before the first. */
   roundTrip: number | undefined;
   private readonly openedAt = performance.now();
   private closed = false;
+  private gone = false;
   private onClose: () => void = () => undefined;
+  private onGone: () => void = () => undefined;
 
   private constructor(
     private readonly connection: Connection,
@@ -28,7 +32,11 @@ export class SmtpSession {
   ) {
     // nodemailer reports what happened to a message through its callback; here it is enough to know that it is over.
     connection.on('error', () => this.markClosed());
-    connection.on('end', () => this.markClosed());
+    connection.on('end', () => {
+      this.markClosed();
+      this.gone = true;
+      this.onGone();
+    });
   }
 
   /** Connects, upgrades to TLS and logs in. @throws TransportError */
@@ -58,10 +66,16 @@ export class SmtpSession {
     return !this.closed;
   }
 
-  /** Called once, when the connection is gone for whatever reason. */
+  /** Called once, when it is not to be used any more, for whatever reason. */
   whenClosed(listener: () => void): void {
     this.onClose = listener;
     if (this.closed) listener();
+  }
+
+  /** Called once, after that, when the server has said goodbye as well, or has not within a second. */
+  whenGone(listener: () => void): void {
+    this.onGone = listener;
+    if (this.gone) listener();
   }
 
   /** Milliseconds since it was opened. */
@@ -148,11 +162,13 @@ export class SmtpSession {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new SilentServer(CHECK_TIMEOUT)), CHECK_TIMEOUT);
     timer.unref();
+    this.asking = true;
     try {
       await this.step(late.signal, run);
     } catch {
       this.hangUp();
     } finally {
+      this.asking = false;
       clearTimeout(timer);
     }
   }

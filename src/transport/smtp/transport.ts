@@ -36,13 +36,16 @@ export class SmtpTransport implements Transport {
     return this.pools[lane].send(outgoing, signal, handoverWithin);
   }
 
-  verify(signal: AbortSignal): Promise<void> {
-    return this.pools.priority.verify(signal);
+  async verify(signal: AbortSignal): Promise<void> {
+    const { priority, bulk } = this.pools;
+    // Where connections are counted, one that is open must do: another may not be allowed.
+    if (this.leases && ((await priority.works()) || (await bulk.works()))) return;
+    await priority.verify(signal);
   }
 
   async close(within: number): Promise<void> {
     await Promise.all([this.pools.priority.close(within), this.pools.bulk.close(within)]);
-    await this.leases?.settled();
+    await this.leases?.close();
   }
 
   private pool(lane: Lane, minWarm: number): SmtpPool {
