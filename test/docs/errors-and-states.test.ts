@@ -13,6 +13,15 @@ describe('docs/errors-and-states.md', () => {
     expect(shown.map(unquoted).sort()).toEqual(errorCodes().sort());
   });
 
+  it.each(['A transport that was not asked', 'An idempotencyKey that is in doubt'])(
+    'quotes src under %s',
+    (heading) => {
+      const quoted = tableRows(section(heading)).flatMap(([text = '']) => unquoted(text).split('…'));
+      const code = sources().join('\n');
+      expect(quoted.map((part) => part.trim()).filter((part) => !code.includes(part))).toEqual([]);
+    },
+  );
+
   it('has every state of a message', () => {
     expect(states('States of a message')).toEqual(unionIn('src/queue/status.ts', 'MailState').sort());
   });
@@ -40,11 +49,15 @@ function unquoted(cell: string): string {
 
 /** What follows `code:` where src makes an error. */
 function errorCodes(): string[] {
-  const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.ts'));
-  const found = files.flatMap((file) =>
-    [...readPage(join('src', file)).matchAll(/\bcode: '([A-Z_]+)'/g)].map(([, code = '']) => code),
+  const found = sources().flatMap((source) =>
+    [...source.matchAll(/\bcode: (?:[\w.]+ \?\? )?'([A-Z_]+)'/g)].map(([, code = '']) => code),
   );
   return [...new Set(found)];
+}
+
+function sources(): string[] {
+  const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' });
+  return files.filter((file) => file.endsWith('.ts')).map((file) => readPage(join('src', file)));
 }
 
 /** The strings of a union type: `Alias`, or `Interface.member`. */

@@ -13,8 +13,12 @@ const PREFIXES: Record<string, string> = {
   MailModuleExtras: '',
   QueueConfig: 'queue.',
   SmtpTransportConfig: 'transports[].',
+  RateLimitConfig: 'transports[].rateLimit.',
   Limits: 'limits.',
 };
+
+/** Options whose type is an interface of its own: what stands in them is told, they themselves are not. */
+const SECTIONS = new Set(['limits', 'transports[].rateLimit']);
 
 /** The options in an object of defaults that is shared by the places named here; others stand under their own name. */
 const PLACES: Record<string, string> = {
@@ -84,6 +88,8 @@ function refusal(path: string, value: unknown): string {
   const names = path.replace('[]', '.0').split('.');
   const last = names.pop()!;
   let target: Record<string, unknown> = base;
+  // Where one option of a section is given, others must be there too.
+  if (names.includes('rateLimit')) Object.assign(base.transports[0]!, { rateLimit: { messages: 10, per: '1s' } });
   for (const name of names) target = (target[name] ??= {}) as Record<string, unknown>;
   target[last] = value;
   try {
@@ -140,7 +146,7 @@ function declaredOptions(...files: string[]): Set<string> {
       const path = prefix + (member.name as ts.Identifier).text;
       const types = ts.isUnionTypeNode(member.type) ? [...member.type.types] : [member.type];
       const nested = types.filter(ts.isTypeLiteralNode);
-      const isSection = types.length === 1 && (nested.length === 1 || path === 'limits');
+      const isSection = types.length === 1 && (nested.length === 1 || SECTIONS.has(path));
       if (!isSection) paths.add(path);
       for (const type of nested) collect([...type.members], `${path}.`);
     }

@@ -38,10 +38,9 @@ describe('installed into an empty Nest application', () => {
       ),
     );
     write(app, 'tsconfig.json', JSON.stringify({ compilerOptions: COMPILER_OPTIONS, include: ['src'] }));
-    for (const [path, code] of snippetsOf('README.md', 'docs/options.md', 'docs/errors-and-states.md')) {
-      write(app, path, code);
-    }
+    for (const [path, code] of snippetsOf(...pages())) write(app, path, code);
     write(app, 'src/main.ts', MAIN);
+    write(app, 'src/priority.ts', PRIORITY);
     write(app, 'src/types.ts', TYPES);
     write(app, 'src/missing.ts', MISSING);
     const compiled = await runNode(app, [tool('typescript/bin/tsc')]);
@@ -91,6 +90,64 @@ describe('installed into an empty Nest application', () => {
       ]),
     );
   }, 60_000);
+
+  describe('the code of docs/priority-mail.md, docs/events.md and docs/health.md', () => {
+    const near = 'smtp://127.0.0.1:1';
+    const far = 'smtp://127.0.0.1:2';
+
+    it('sends a mail once, by the nearest server', async () => {
+      const [ireland, virginia] = [await startSmtpServer(), await startSmtpServer()];
+      const { code, output } = await runNode(app, ['dist/priority.js', 'near'], {
+        SMTP_IRELAND: ireland.url,
+        SMTP_VIRGINIA: virginia.url,
+        SMTP_TENANT: virginia.url,
+      });
+      expect({ code, output }).toMatchObject({ code: 0 });
+      expect(JSON.parse(output)).toEqual({
+        way: [
+          expect.stringMatching(/^1\. ireland: same region \(eu-west-1\), [\d.]+ ms$/) as string,
+          expect.stringMatching(/^2\. virginia: in us-east-1, [\d.]+ ms$/) as string,
+        ],
+        answers: Array(2).fill(expect.stringMatching(/^ireland said: 250 /)),
+        health: { status: 'up', circuits: ['closed', 'closed'] },
+        down: [],
+        tenant: 'tenant-7',
+      });
+      expect(ireland.received).toHaveLength(1);
+      expect(virginia.received).toHaveLength(1);
+    }, 60_000);
+
+    it('takes the other while the nearest is away', async () => {
+      const virginia = await startSmtpServer();
+      const { code, output } = await runNode(app, ['dist/priority.js', 'far'], {
+        SMTP_IRELAND: near,
+        SMTP_VIRGINIA: virginia.url,
+        AWAIT_DOWN: '1',
+      });
+      expect({ code, output }).toMatchObject({ code: 0 });
+      expect(JSON.parse(output)).toMatchObject({
+        way: [expect.stringContaining('1. virginia: '), expect.stringContaining('2. ireland: ireland at connect: ')],
+        answers: Array(2).fill(expect.stringMatching(/^virginia said: 250 /)),
+        health: { status: 'up', circuits: ['closed', 'open'] },
+        down: ['ireland'],
+      });
+      expect(virginia.received).toHaveLength(1);
+    }, 60_000);
+
+    it('queues the mail while none can be reached', async () => {
+      const { code, output } = await runNode(app, ['dist/priority.js', 'none'], {
+        SMTP_IRELAND: near,
+        SMTP_VIRGINIA: far,
+        AWAIT_DOWN: '2',
+      });
+      expect({ code, output }).toMatchObject({ code: 0 });
+      expect(JSON.parse(output)).toMatchObject({
+        answers: ['It leaves in a moment.', 'It leaves in a moment.'],
+        health: { status: 'down', circuits: ['open', 'open'] },
+        down: ['ireland', 'virginia'],
+      });
+    }, 60_000);
+  });
 
   it('the test in the README passes', async () => {
     const { code, output } = await runNode(app, ['--test', '--test-reporter=tap', 'dist/shop-mail.service.test.js']);
@@ -162,6 +219,56 @@ for (const email of ['carol@example.com', 'carol', 'nobody@example.com', 'full@e
 while ((await mail.campaign(queued.id))?.state !== 'completed') await sleep(20);
 console.log(JSON.stringify({ sent, queued, summary: await summary(mail, queued.id), answers }));
 await app.close();
+`;
+
+const PRIORITY = `
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Module, type HttpException } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { MailService, type MailHealth } from 'nestjs-priority-mail';
+import { AccountMailModule } from './account-mail.module.js';
+import { HealthController } from './health.controller.js';
+import { MailAlerts } from './mail-alerts.js';
+import { PasswordResets } from './password-resets.js';
+import { TenantMailModule } from './tenant-mail.module.js';
+import { whichWay } from './which-way.js';
+
+const [, , reset = ''] = process.argv;
+const { AWAIT_DOWN = '0', SMTP_TENANT } = process.env;
+
+@Module({ imports: [AccountMailModule], controllers: [HealthController], providers: [MailAlerts] })
+class AppModule {}
+
+const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
+const { down } = app.get(MailAlerts);
+const way = await whichWay(app.get(MailService));
+const send = () => app.get(PasswordResets).send('ada@example.com', reset, 'https://shop.example/reset/1');
+const answers = [await send(), await send()];
+while (down.size < Number(AWAIT_DOWN)) await sleep(20);
+console.log(JSON.stringify({ way, answers, health: health(), down: [...down].sort(), tenant: await tenant() }));
+await app.close();
+
+function health(): unknown {
+  const { status, transports } = answerOf(app.get(HealthController))['mail']!;
+  return { status, circuits: transports.map(({ circuit }) => circuit) };
+}
+
+function answerOf(controller: HealthController): MailHealth {
+  try {
+    return controller.get();
+  } catch (error) {
+    return (error as HttpException).getResponse() as MailHealth;
+  }
+}
+
+async function tenant(): Promise<string | undefined> {
+  if (SMTP_TENANT === undefined) return undefined;
+  const tenants = await NestFactory.createApplicationContext(TenantMailModule, { logger: false });
+  const message = { to: 'ada@example.com', subject: 'x', text: 'x', transport: 'tenant-7' };
+  const receipt = await tenants.get(MailService).send(message);
+  await tenants.close();
+  return receipt.status === 'sent' ? receipt.transport : receipt.status;
+}
 `;
 
 /** Compiles only as long as the packed types are found and say something. */
@@ -240,6 +347,14 @@ async function install(manifest: object, ...packages: string[]): Promise<string>
   // npm's other warnings are about the machine and about Nest's own packages.
   expect(output).not.toMatch(/ERESOLVE|deprecated|\bpeer\b/i);
   return folder;
+}
+
+/** README.md and docs/*.md. */
+function pages(): string[] {
+  return [
+    'README.md',
+    ...readdirSync(join(root, 'docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
+  ];
 }
 
 function installedVersion(name: string): string {
