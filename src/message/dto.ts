@@ -79,7 +79,7 @@ export class MailMessageDto extends MailContentDto implements MailMessageInput {
   @IsOptional() @AreAddresses() cc?: AddressesInput;
   @IsOptional() @AreAddresses() bcc?: AddressesInput;
   @IsOptional() @IsIn(LANES) lane?: Lane;
-  @IsOptional() @IsKey() @MinLength(1) idempotencyKey?: string;
+  @IsOptional() @IsKey() @MinLength(1) @MaxLength(200) idempotencyKey?: string;
 }
 
 /** One recipient of a campaign, for class-validator and `ValidationPipe`. */

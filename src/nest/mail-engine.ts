@@ -29,7 +29,7 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
     readonly once: Once,
   ) {}
 
-  /** @param mailer the queue's name, which tells several mailers of an application apart */
+  /** @param mailer its name, or `default`, which tells several mailers of an application apart */
   static async create(settings: MailSettings, mailer: string, logger: Logger): Promise<MailEngine> {
     const onError = seldom((message) => logger.error(message));
     const events = new MailEmitter(mailer, onError);
@@ -69,7 +69,7 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
 /** Failover hides a dead provider; whoever reads the log should know. */
 function tellWhatFails(events: MailEmitter, logger: Logger): void {
   events.on('transport-down', ({ transport, reason }) => {
-    logger.warn(`The mail transport ${transport} is down, and others go before it: ${reason}`);
+    logger.warn(`The mail transport ${transport} is down, and tried last: ${reason}`);
   });
   events.on('transport-up', ({ transport, downFor }) => {
     logger.log(`The mail transport ${transport} works again, after ${Math.round(downFor / 1_000)} s`);

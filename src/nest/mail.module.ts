@@ -49,9 +49,9 @@ export type MailModuleAsyncOptions = typeof ASYNC_OPTIONS_TYPE;
 export class MailModule extends ConfigurableModuleClass {}
 
 function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailModuleExtras): DynamicModule {
-  if (name !== undefined && !NAME.test(name)) {
+  if (name !== undefined && (!NAME.test(name) || name === 'default')) {
     throw new MailConfigError(
-      `The mail option name is ${JSON.stringify(name)}. Give 1 to 50 letters, digits, _ or -, or none for the default mailer.`,
+      `The mail option name is ${JSON.stringify(name)}. Give 1 to 50 letters, digits, _ or -, other than 'default', or none for the default mailer.`,
     );
   }
   const queueName = name === undefined ? 'mail' : `mail-${name}`;
@@ -65,7 +65,8 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
       inject: [MODULE_OPTIONS_TOKEN, ModuleRef, { token: getSharedConfigToken(), optional: true }],
       useFactory: async (options: MailModuleOptions, moduleRef: ModuleRef, shared?: HostQueueConfig) => {
         const host = await hostConfig(options, moduleRef, shared);
-        return MailEngine.create(parseOptions(options, queueName, host), queueName, new Logger(MailModule.name));
+        const settings = parseOptions(options, queueName, host);
+        return MailEngine.create(settings, name ?? 'default', new Logger(MailModule.name));
       },
     },
     {

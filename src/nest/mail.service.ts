@@ -9,7 +9,7 @@ import type { CampaignReceipt } from '../queue/queueing.js';
 import type { CleanOptions } from '../queue/control.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
-import type { QueuedReceipt } from '../queue/producer.js';
+import type { OwnId, QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReport, QueueReport } from '../queue/reader.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
@@ -26,7 +26,7 @@ export type MailReceipt = SentReceipt | QueuedReceipt;
 /** Whether a transport can be reached and logged in to, and where it stands among the others. */
 export interface TransportCheck extends TransportHealth {
   ok: boolean;
-  /** Milliseconds to connect, upgrade to TLS and log in. */
+  /** Milliseconds to connect, upgrade to TLS, log in and get an answer. */
   duration: number;
   /** Why not, in the server's or the socket's words. */
   error?: string;
@@ -63,9 +63,9 @@ export class MailService {
    * Sends one message to all of its to, cc and bcc. On the priority lane it resolves when the provider has accepted it for
    * at least one of them; those it refused are in the receipt. On the bulk lane it resolves when the message is durable.
    *
-   * @throws MailValidationError every fault of the message; nothing was sent
    * With an `idempotencyKey` that was used before, the first one's receipt is returned and nothing is sent.
    *
+   * @throws MailValidationError every fault of the message; nothing was sent
    * @throws MailDeliveryError (priority) no transport took it; it carries every attempt. With outcome `unknown` it may have
    *   been sent, by this call or an earlier one with the same `idempotencyKey`
    * @throws MailQueueUnavailableError (bulk) the store cannot be reached
@@ -77,13 +77,13 @@ export class MailService {
     const lane = parsed.lane ?? this.settings.defaultLane;
     const queue = lane === 'bulk' ? this.queueOrThrow() : undefined;
     this.routes.check(parsed.transport);
-    const send = (own?: string): Promise<MailReceipt> =>
+    const send = (own: OwnId | undefined): Promise<MailReceipt> =>
       queue
-        ? queue.send(parsed, own === undefined ? undefined : { id: own })
-        : this.priorityLane.send(parsed, own ?? newId('p'), deadline - performance.now());
-    if (parsed.idempotencyKey === undefined) return send();
+        ? queue.send(parsed, own)
+        : this.priorityLane.send(parsed, own ?? { id: newId('p') }, deadline - performance.now());
+    if (parsed.idempotencyKey === undefined) return send(undefined);
     const id = keyedId(parsed.idempotencyKey);
-    return this.once.run(id, { lane, timeout, retryUnknown }, () => send(id));
+    return this.once.run(id, { lane, timeout, retryUnknown }, (fresh) => send({ id, fresh }));
   }
 
   /**

@@ -10,6 +10,8 @@ interface Listening {
   mailer?: string;
 }
 
+type Methods = Record<string, (event: unknown) => unknown>;
+
 export interface OnMailOptions {
   /** The name of one of several mailers. Default: all of them. */
   mailer?: string;
@@ -17,7 +19,8 @@ export interface OnMailOptions {
 
 /**
  * Calls the method of a provider or controller when something has happened to mail. What it throws is logged and harms
- * nothing; nobody waits for the promise it returns. Not for request-scoped providers, of which there is none to call.
+ * nothing; nobody waits for the promise it returns. Not for request-scoped and transient providers, of which there is none,
+ * or no particular one, to call.
  *
  * ```ts
  * @OnMail('transport-down')
@@ -51,17 +54,21 @@ export class MailListeners implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
+    // One provider may stand under several tokens.
+    const instances = new Set<unknown>();
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
-      const instance = wrapper.instance as Record<string, (event: unknown) => unknown> | undefined | null;
-      if (!instance || typeof instance !== 'object' || !wrapper.isDependencyTreeStatic()) continue;
-      const prototype = Object.getPrototypeOf(instance) as object | null;
+      if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) instances.add(wrapper.instance);
+    }
+    for (const instance of instances) {
+      if (typeof instance !== 'object' || instance === null) continue;
+      const prototype = Object.getPrototypeOf(instance) as Methods | null;
       if (!prototype) continue;
-      for (const name of this.scanner.getAllMethodNames(prototype)) this.listen(instance, name);
+      for (const name of this.scanner.getAllMethodNames(prototype)) this.listen(instance as Methods, prototype, name);
     }
   }
 
-  private listen(instance: Record<string, (event: unknown) => unknown>, method: string): void {
-    const listening = (Reflect.getMetadata(LISTENS, instance[method]!) ?? []) as Listening[];
+  private listen(instance: Methods, prototype: Methods, method: string): void {
+    const listening = (Reflect.getMetadata(LISTENS, prototype[method]!) ?? []) as Listening[];
     for (const { event, mailer } of listening) {
       if (mailer === undefined || mailer === this.name) this.events.on(event, (what) => instance[method]!(what));
     }

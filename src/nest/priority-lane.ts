@@ -1,9 +1,9 @@
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
 import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../errors.js';
 import { messageIdHeader } from '../message/ids.js';
-import type { Message, Travel } from '../message/message.js';
+import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import type { MailQueue } from '../queue/mail-queue.js';
-import type { QueuedReceipt } from '../queue/producer.js';
+import type { OwnId, QueuedReceipt } from '../queue/producer.js';
 import type { Routes } from '../transport/route.js';
 import type { PrioritySettings } from './options/parse.js';
 
@@ -19,21 +19,22 @@ export class PriorityLane {
    * @param timeout milliseconds left for it
    * @throws MailDeliveryError
    */
-  async send(message: Message & Travel, id: string, timeout: number): Promise<SentReceipt | QueuedReceipt> {
+  async send(message: Message & Travel, own: OwnId, timeout: number): Promise<SentReceipt | QueuedReceipt> {
+    const { id } = own;
     if (message.sendAt !== undefined) {
       const fault = "needs the queue: the priority lane sends at once. Add lane: 'bulk'";
       throw new MailValidationError([{ path: 'sendAt', message: fault }]);
     }
-    const messageId = messageIdHeader(id, message.from.address);
+    const mail = { messageId: messageIdHeader(id, message.from.address), recipients: envelopeRecipients(message) };
     try {
       const receipt = await sendNow(message, this.routes, { id, timeout, retryUnknown: this.settings.retryUnknown });
-      this.queue?.recordPriority(receipt, messageId);
+      this.queue?.recordPriority(receipt, mail);
       return receipt;
     } catch (error) {
       if (!(error instanceof MailDeliveryError)) throw error;
-      const outcome = mayFlowOver(error) ? await this.flowOver(message, error) : error;
+      const outcome = mayFlowOver(error) ? await this.flowOver(message, own, error) : error;
       if (!(outcome instanceof MailDeliveryError)) return outcome;
-      this.queue?.recordPriority(outcome, messageId);
+      this.queue?.recordPriority(outcome, mail);
       throw outcome;
     }
   }
@@ -41,11 +42,12 @@ export class PriorityLane {
   /** Into the queue, ahead of everything, with the same id and Message-ID; the error when that fails too. */
   private async flowOver(
     message: Message & Travel,
+    own: OwnId,
     error: MailDeliveryError,
   ): Promise<QueuedReceipt | MailDeliveryError> {
     if (this.settings.overflow !== 'queue' || !this.queue) return error;
     try {
-      return await this.queue.send(message, { id: error.id, urgency: 'overflow' });
+      return await this.queue.send(message, { ...own, urgency: 'overflow' });
     } catch (reason) {
       return new MailDeliveryError(error.id, error.attempts, {
         message: `${error.message} Nor could it be queued: ${reasonOf(reason)}`,

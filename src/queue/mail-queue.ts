@@ -19,7 +19,7 @@ import { EventLoopShare } from './event-loop-share.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
-import { priorityFields } from './priority-record.js';
+import { priorityFields, type PriorityMail } from './priority-record.js';
 import { Producer, type OwnBatch, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
 import { Checkpoints } from './store-ledger.js';
@@ -51,6 +51,7 @@ export class MailQueue {
   private readonly producer: Producer;
   private readonly campaigns: CampaignProducer;
   private readonly worker: MailWorker | undefined;
+  private readonly retention: Retention;
   private readonly sweep: Sweep;
 
   private constructor(
@@ -65,13 +66,13 @@ export class MailQueue {
     this.blobs = new Blobs(records);
     this.flusher = new Flusher(settings.name, store, backend);
     this.reader = new Reader(queue, records);
-    const retention = new Retention(queue, records, this.reader, settings.keep);
-    this.control = new Control(queue, records, this.reader, retention);
+    this.retention = new Retention(queue, records, this.reader, settings.keep);
+    this.control = new Control(queue, records, this.reader, this.retention);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch);
     const loop = new EventLoopShare();
     const campaignOptions = { ...settings.batch, limits: settings.limits, loop };
     this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, campaignOptions, onError);
-    this.sweep = new Sweep(records, retention, settings.keep, onError);
+    this.sweep = new Sweep(records, this.retention, settings.keep, onError);
     if (settings.worker) {
       this.worker = new MailWorker(
         backend,
@@ -114,7 +115,11 @@ export class MailQueue {
   }
 
   /** @param own for a message that has an id of its own */
-  send(message: Message & Travel, own?: OwnBatch): Promise<QueuedReceipt> {
+  async send(message: Message & Travel, own?: OwnBatch): Promise<QueuedReceipt> {
+    if (own?.fresh) {
+      await this.flusher.reach();
+      await answered(this.retention.forget(own.id));
+    }
     return this.producer.send(message, own);
   }
 
@@ -151,10 +156,10 @@ export class MailQueue {
   }
 
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */
-  recordPriority(result: SentReceipt | MailDeliveryError, messageId: string): void {
+  recordPriority(result: SentReceipt | MailDeliveryError, mail: PriorityMail): void {
     const at = Date.now();
     const kept = result instanceof MailDeliveryError ? this.settings.keep.failed : this.settings.keep.sent;
-    const fields = priorityFields(result, messageId, at);
+    const fields = priorityFields(result, mail, at);
     const { records } = this.store;
     const key = keys.mail(result.id);
     const record = async (): Promise<void> => {

@@ -14,7 +14,7 @@ export interface OnceOptions {
 }
 
 /** A store that does not answer within this long is taken as away: somebody is waiting. */
-const STORE_ANSWERS_WITHIN = 1_000;
+const STORE_ANSWERS_WITHIN = 3_000;
 /** A claim outlives its sending by this much, for clocks that differ. */
 const GRACE = 5_000;
 const POLL = 50;
@@ -46,9 +46,11 @@ export class Once {
   /**
    * Runs `send`, or gives what it gave to the first who ran it.
    *
+   * @param send told whether the key was free, or an earlier try of the same mail ended as unknown
+   *
    * @throws MailDeliveryError with outcome `unknown` when the first may have been sent, or is still under way
    */
-  async run<Receipt>(id: string, options: OnceOptions, send: () => Promise<Receipt>): Promise<Receipt> {
+  async run<Receipt>(id: string, options: OnceOptions, send: (fresh: boolean) => Promise<Receipt>): Promise<Receipt> {
     const running = this.running.get(id) ?? this.first(id, options, send);
     this.running.set(id, running);
     try {
@@ -63,11 +65,11 @@ export class Once {
     await Promise.all(this.pending);
   }
 
-  private async first(id: string, options: OnceOptions, send: () => Promise<unknown>): Promise<unknown> {
+  private async first(id: string, options: OnceOptions, send: (fresh: boolean) => Promise<unknown>): Promise<unknown> {
     const earlier = await this.claim(id, options);
-    if (earlier) return earlier.receipt;
+    if (typeof earlier === 'object') return earlier.receipt;
     try {
-      const receipt = await send();
+      const receipt = await send(earlier === 'free');
       this.keep(id, { state: 'settled', receipt });
       return receipt;
     } catch (error) {
@@ -82,8 +84,14 @@ export class Once {
     }
   }
 
-  /** The first one's receipt, or undefined when the caller is the first. @throws MailDeliveryError */
-  private async claim(id: string, options: OnceOptions): Promise<Extract<Claim, { state: 'settled' }> | undefined> {
+  /**
+   * The first one's receipt; or `free` when the caller is the first, and `again` when it may repeat what an earlier one left
+   * unknown. @throws MailDeliveryError
+   */
+  private async claim(
+    id: string,
+    options: OnceOptions,
+  ): Promise<Extract<Claim, { state: 'settled' }> | 'free' | 'again'> {
     const deadline = performance.now() + options.timeout;
     const mine: Claim = {
       state: 'claimed',
@@ -93,13 +101,13 @@ export class Once {
     };
     for (;;) {
       const known = this.local.get(id) ?? (await this.ask(id, mine));
-      if (!known || (known.state === 'claimed' && known.owner === this.owner)) return undefined;
+      if (!known || (known.state === 'claimed' && known.owner === this.owner)) return 'free';
       if (known.state === 'settled') return known;
       if (known.state === 'unknown' || known.until < Date.now()) {
         if (!mayRepeat(known, options)) throw unknown(id, known);
         this.local.release(id);
         this.write((shared) => shared.set(id, mine));
-        return undefined;
+        return 'again';
       }
       if (performance.now() >= deadline) throw unknown(id, known);
       await sleep(POLL);

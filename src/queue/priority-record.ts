@@ -3,11 +3,18 @@ import type { SentReceipt } from '../delivery/priority.js';
 import type { Fields } from '../store/records.js';
 import type { MailStatus, RecipientStatus } from './status.js';
 
+/** A priority mail, whatever became of it. */
+export interface PriorityMail {
+  messageId: string;
+  /** Its envelope recipients. */
+  recipients: readonly string[];
+}
+
 /** What a priority send came to, as a record's fields. */
-export function priorityFields(result: SentReceipt | MailDeliveryError, messageId: string, at: number): Fields {
+export function priorityFields(result: SentReceipt | MailDeliveryError, mail: PriorityMail, at: number): Fields {
   return {
-    status: JSON.stringify(result instanceof MailDeliveryError ? failed(result) : sent(result)),
-    messageId,
+    status: JSON.stringify(result instanceof MailDeliveryError ? failed(result, mail.recipients) : sent(result)),
+    messageId: mail.messageId,
     at: String(at),
   };
 }
@@ -35,18 +42,18 @@ function sent({ transport, accepted, rejections, response }: SentReceipt): Store
   };
 }
 
-function failed({ attempts, code }: MailDeliveryError): Stored {
+function failed({ attempts, code }: MailDeliveryError, recipients: readonly string[]): Stored {
   const last: Partial<DeliveryAttempt> = attempts.at(-1) ?? {};
   const { transport, reply, replyCode, enhancedCode } = last;
-  return {
-    state: code === 'EXPIRED' ? 'expired' : 'failed',
-    recipients: [],
+  const how = {
+    state: code === 'EXPIRED' ? ('expired' as const) : ('failed' as const),
     attempts: attempts.length,
     ...(transport === undefined ? {} : { transport }),
     ...(reply === undefined ? {} : { reply }),
     ...(replyCode === undefined ? {} : { replyCode }),
     ...(enhancedCode === undefined ? {} : { enhancedCode }),
   };
+  return { ...how, recipients: recipients.map((address) => ({ address, ...how })) };
 }
 
 export function readPriorityStatus(id: string, fields: Fields): MailStatus {

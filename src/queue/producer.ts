@@ -16,9 +16,15 @@ export interface QueuedReceipt {
   lane: 'bulk';
 }
 
-/** How a message that has an id of its own is queued. */
-export interface OwnBatch {
+/** A message's own id. */
+export interface OwnId {
   id: string;
+  /** A batch of that id that was finished before is another mail's, and goes. Default false: it is this one. */
+  fresh?: boolean;
+}
+
+/** How a message that has an id of its own is queued. */
+export interface OwnBatch extends OwnId {
   urgency?: BatchUrgency;
 }
 

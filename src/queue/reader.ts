@@ -73,13 +73,12 @@ export class Reader {
     const place = splitMessageId(id);
     if (!place) return undefined;
     const known = await this.batch(place.batch);
-    // A priority mail is in a batch only if it came over to the queue.
-    if (!known && isOwnId(id)) {
-      const [fields] = await this.records.get([keys.mail(id)]);
-      return fields && readPriorityStatus(id, fields);
-    }
-    if (!known || place.index >= known.batch.items.length) return undefined;
-    return statusOf(known.batch, place.index, known.view, known.waiting(place.index));
+    const there = known !== undefined && place.index < known.batch.items.length;
+    const queued = there ? statusOf(known.batch, place.index, known.view, known.waiting(place.index)) : undefined;
+    if (!isOwnId(id) || (queued && isPending(queued.state))) return queued;
+    // Sent by the priority lane: in a batch only if it came over to the queue, or if its key was used before.
+    const [fields] = await this.records.get([keys.mail(id)]);
+    return fields && Number(fields['at']) > (known?.view.lastAt ?? 0) ? readPriorityStatus(id, fields) : queued;
   }
 
   async campaign(id: string): Promise<CampaignReport | undefined> {
@@ -121,13 +120,15 @@ export class Reader {
   }
 
   async report(): Promise<QueueReport> {
-    const [counts, paused, oldest] = await Promise.all([
-      this.queue.getJobCounts('wait', 'prioritized', 'delayed', 'active', 'completed', 'failed'),
+    const [counts, ahead, paused, oldest] = await Promise.all([
+      this.queue.getJobCounts('prioritized', 'delayed', 'active', 'completed', 'failed'),
+      // Those without a priority. A paused queue on PostgreSQL counts none of them as waiting.
+      this.queue.getCountsPerPriority([0]),
       this.queue.isPaused(),
       this.oldestWaiting(),
     ]);
-    const { wait = 0, prioritized = 0, delayed = 0, active = 0, completed = 0, failed = 0 } = counts;
-    const waiting = wait + prioritized;
+    const { prioritized = 0, delayed = 0, active = 0, completed = 0, failed = 0 } = counts;
+    const waiting = (ahead['0'] ?? 0) + prioritized;
     return {
       paused,
       batches: { waiting, delayed, active, finished: completed, setAside: failed },
@@ -175,7 +176,7 @@ export class Reader {
   /** Batches lie in the order of their urgency: the oldest is looked for among the first and the last of them. */
   private async oldestWaiting(): Promise<number | undefined> {
     const ends = await Promise.all(
-      [true, false].map((first) => this.queue.getJobs(['prioritized'], 0, ENDS - 1, first)),
+      [true, false].map((first) => this.queue.getJobs(['wait', 'prioritized'], 0, ENDS - 1, first)),
     );
     const times = ends.flat().flatMap((job) => (job ? [job.timestamp] : []));
     return times.length > 0 ? Math.min(...times) : undefined;

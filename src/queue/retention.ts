@@ -76,6 +76,14 @@ export class Retention {
     return ended;
   }
 
+  /** Makes room for another batch of that id, unless one is still under way. */
+  async forget(id: string): Promise<void> {
+    const job = await this.queue.getJob(id);
+    if (job && !job.finishedOn) return;
+    await this.records.delete([keys.ledger(id), keys.marks(id)]);
+    if (job) await this.queue.getBackend().remove(id, false);
+  }
+
   /** Another process may be doing the same. */
   private async removeJob({ id }: MailJob): Promise<void> {
     await this.records.expire([keys.ledger(id!), keys.marks(id!)], Date.now() + LEDGER_AFTERLIFE);

@@ -29,6 +29,7 @@ export async function openRedis(
   });
   client.on('ready', () => (lastError = undefined));
   const workers = new Set<Redis>();
+  let connecting: Promise<void> | undefined;
   let closed = false;
 
   /** BullMQ duplicates a worker's connection for its blocking call, and leaves that one to its own devices. */
@@ -45,7 +46,9 @@ export async function openRedis(
     if (client.status === 'wait') void client.connect().catch(() => undefined);
     // It is being tried again, and callers do not wait for how that ends.
     else if (lastError || client.status === 'reconnecting' || client.status === 'close') throw away(lastError);
-    await settled(client);
+    // Many wait for one and the same.
+    connecting ??= settled(client).finally(() => (connecting = undefined));
+    await connecting;
     if (client.status !== 'ready') throw away(lastError);
   }
 

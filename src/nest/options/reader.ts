@@ -83,6 +83,12 @@ export function fail(path: string, value: unknown, remedy: string): never {
   throw new MailConfigError(`The mail option ${path} is ${show(value)}. ${remedy}`);
 }
 
+/** The same for what may be a password: tells its type alone. @throws MailConfigError always */
+export function failUnseen(path: string, value: unknown, remedy: string): never {
+  const what = value === undefined ? 'missing' : value === '' ? 'empty' : `of type ${typeof value}`;
+  throw new MailConfigError(`The mail option ${path} is ${what}. ${remedy}`);
+}
+
 /** A value for a message, without credentials. */
 function show(value: unknown): string {
   if (value === undefined) return 'missing';

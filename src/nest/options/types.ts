@@ -44,7 +44,10 @@ export interface SmtpTransportConfig {
   commandTimeout?: Duration;
   /** Silence of the server from the first byte of a message to its answer. Default `'5m'`. */
   bodyTimeout?: Duration;
-  /** At most so many messages in any span of this length, over both lanes and all processes on the same queue. */
+  /**
+   * At most so many messages in any span of this length, over both lanes and all processes on the same queue; of several
+   * processes on PostgreSQL, in each window of this length.
+   */
   rateLimit?: RateLimitConfig;
   /** Node's TLS options, such as `ca`. Certificates are verified. */
   tls?: TlsOptions;
