@@ -1,4 +1,4 @@
-import SMTPConnection from 'nodemailer/lib/smtp-connection';
+import SMTPConnection, { type SMTPConnectionAuth, type SMTPConnectionCallback } from 'nodemailer/lib/smtp-connection';
 import type { Socket } from 'node:net';
 
 /** What nodemailer's connection has inside, as far as it is used here. All of it may be missing in another release. */
@@ -14,6 +14,26 @@ export class Connection extends SMTPConnection {
   /** Whether the server takes MAIL, RCPT and DATA in one round trip (RFC 2920). */
   get pipelining(): boolean {
     return this.inside._supportedExtensions?.includes('PIPELINING') ?? false;
+  }
+
+  /**
+   * nodemailer renews an access token that is refused by a 334 with the reason, as Gmail does it. Exchange says 535 at once;
+   * then a token that was kept is renewed here.
+   */
+  override login(auth: SMTPConnectionAuth, done: SMTPConnectionCallback): void {
+    const { oauth2 } = auth;
+    const kept = oauth2?.accessToken;
+    super.login(auth, (refusal, result) => {
+      if (!oauth2 || !kept || refusal?.responseCode !== 535) return done(refusal, result);
+      const again = (error: Error | null, token = oauth2.accessToken): void => {
+        if (error) done(error);
+        else if (token === kept) done(refusal);
+        else super.login(auth, done);
+      };
+      // Another connection may have renewed it meanwhile.
+      if (oauth2.accessToken === kept) oauth2.getToken(true, again);
+      else again(null);
+    });
   }
 
   /** RFC 5321 §4.1.1.9. nodemailer knows no NOOP; should its inside change, RSET does the same between messages. */
