@@ -10,6 +10,7 @@ import { MailQueue } from '../queue/mail-queue.js';
 import { Once } from '../queue/once.js';
 import { Routes } from '../transport/route.js';
 import type { MailSettings } from './options/parse.js';
+import { rehearse } from './rehearsal.js';
 import { TransportFactory } from './transports.js';
 
 /** For closing the store, also when the worker has used up all of `shutdownTimeout`. Milliseconds. */
@@ -48,7 +49,8 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    await Promise.all([this.routes.start(), this.queue?.start()]);
+    const { routes, queue, settings } = this;
+    await Promise.all([routes.start(), queue?.start(), rehearse(settings.rules)]);
   }
 
   /** Before the HTTP server drains: requests under way may still send and queue mail. */
