@@ -86,7 +86,7 @@ export class Once {
 
   /**
    * The first one's receipt; or `free` when the caller is the first, and `again` when it may repeat what an earlier one left
-   * unknown. @throws MailDeliveryError
+   * unknown, or nobody can tell. @throws MailDeliveryError
    */
   private async claim(
     id: string,
@@ -101,7 +101,8 @@ export class Once {
     };
     for (;;) {
       const known = this.local.get(id) ?? (await this.ask(id, mine));
-      if (!known || (known.state === 'claimed' && known.owner === this.owner)) return 'free';
+      if (typeof known === 'string') return known;
+      if (known.state === 'claimed' && known.owner === this.owner) return 'free';
       if (known.state === 'settled') return known;
       if (known.state === 'unknown' || known.until < Date.now()) {
         if (!mayRepeat(known, options)) throw unknown(id, known);
@@ -114,15 +115,15 @@ export class Once {
     }
   }
 
-  private async ask(id: string, mine: Claim): Promise<Claim | undefined> {
+  private async ask(id: string, mine: Claim): Promise<Claim | 'free' | 'again'> {
     const { store, shared } = this;
-    if (!store || !shared) return undefined;
+    if (!store || !shared) return 'free';
     try {
       return await within(STORE_ANSWERS_WITHIN, async () => {
         // One that is not there yet knows nothing; it is made when there is something to write.
-        if (!(await store.exists())) return undefined;
+        if (!(await store.exists())) return 'free';
         await store.ready();
-        return shared.claim(id, mine);
+        return (await shared.claim(id, mine)) ?? 'free';
       });
     } catch (error) {
       this.onError(
@@ -130,7 +131,7 @@ export class Once {
           cause: error,
         }),
       );
-      return undefined;
+      return 'again';
     }
   }
 

@@ -78,7 +78,8 @@ export class Reader {
     if (!isOwnId(id) || (queued && isPending(queued.state))) return queued;
     // Sent by the priority lane: in a batch only if it came over to the queue, or if its key was used before.
     const [fields] = await this.records.get([keys.mail(id)]);
-    return fields && Number(fields['at']) > (known?.view.lastAt ?? 0) ? readPriorityStatus(id, fields) : queued;
+    const queuedAt = known ? Math.max(known.batch.createdAt, known.view.lastAt) : 0;
+    return fields && Number(fields['at']) > queuedAt ? readPriorityStatus(id, fields) : queued;
   }
 
   async campaign(id: string): Promise<CampaignReport | undefined> {

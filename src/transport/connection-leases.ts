@@ -56,7 +56,7 @@ export class ConnectionLeases {
       this.track(asked);
       const place = await asked;
       if (this.closed) {
-        if (place !== undefined) this.giveBack(place);
+        if (place !== undefined) this.giveBack(this.hold(place));
         throw new Error(`The mail transport ${this.transport} is closing`);
       }
       if (place !== undefined) {

@@ -1,4 +1,4 @@
-import type { Lane } from '../message/message.js';
+import { LANES, type Lane } from '../message/message.js';
 import type { Counter } from '../store/counter.js';
 import { notAsked, type SendOptions } from './transport.js';
 
@@ -90,12 +90,14 @@ export class RateLimit {
       for (let lane = this.next(); lane; lane = this.next()) {
         const wait = await this.ask(lane);
         if (wait > 0) {
-          this.refuse(lane, wait);
+          // It came while bulk mail was counted, and does not wait for bulk mail's sake.
+          if (lane === 'bulk' && this.waiters.priority.length > 0) continue;
+          for (const held of lane === 'priority' ? LANES : [lane]) this.refuse(held, wait);
           await this.sleep(wait);
           continue;
         }
-        // It may have left meanwhile; then its turn is another's.
-        (this.waiters[lane].shift() ?? this.waiters.bulk.shift() ?? this.waiters.priority.shift())?.resolve();
+        // It may have left meanwhile. Its turn is then another's, though not one that bulk mail was not counted for.
+        (this.waiters[lane].shift() ?? this.waiters.priority.shift())?.resolve();
       }
     } finally {
       this.serving = false;
@@ -143,12 +145,16 @@ export class RateLimit {
 
   /** Those whose time is up before there is room need not wait for it. */
   private refuse(lane: Lane, wait: number): void {
-    const roomAt = performance.now() + wait;
-    const refused = this.waiters[lane].filter(({ until }) => until < roomAt);
-    this.waiters[lane] = this.waiters[lane].filter(({ until }) => until >= roomAt);
+    const now = performance.now();
     const { messages, per } = this.settings;
     const reply = `Its rateLimit { messages: ${messages}, per: ${per} } is used up`;
-    for (const waiter of refused) waiter.reject(notAsked(this.transport, reply, { retryAt: Date.now() + wait }));
+    const staying: Waiter[] = [];
+    for (const waiter of this.waiters[lane]) {
+      const room = Math.max(wait, this.all.wait(now, staying.length));
+      if (now + room <= waiter.until) staying.push(waiter);
+      else waiter.reject(notAsked(this.transport, reply, { retryAt: Date.now() + Math.ceil(room) }));
+    }
+    this.waiters[lane] = staying;
   }
 
   private async sleep(milliseconds: number): Promise<void> {
@@ -187,9 +193,10 @@ class SlidingWindow {
     this.times = new Array<number>(size).fill(-Infinity);
   }
 
-  /** Milliseconds until there is room for one more. */
-  wait(now: number): number {
-    return this.times[this.next]! + this.per - now;
+  /** Milliseconds until there is room for one more, after so many others. */
+  wait(now: number, others = 0): number {
+    const { length } = this.times;
+    return this.times[(this.next + others) % length]! + this.per * (1 + Math.floor(others / length)) - now;
   }
 
   add(now: number): void {

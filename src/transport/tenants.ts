@@ -32,6 +32,7 @@ export class Tenants {
   /** Replaced, and finishing what they have begun. */
   private readonly replaced = new Map<GuardedTransport, number>();
   private readonly sweeper: NodeJS.Timeout;
+  private closed = false;
 
   constructor(private readonly source: TenantSource) {
     this.sweeper = setInterval(() => this.sweep(), IDLE_AFTER / 5);
@@ -55,6 +56,7 @@ export class Tenants {
   }
 
   async close(within: number): Promise<void> {
+    this.closed = true;
     clearInterval(this.sweeper);
     await Promise.all([...this.transports, ...this.replaced.keys()].map((transport) => transport.close(within)));
   }
@@ -72,9 +74,15 @@ export class Tenants {
       if (config === undefined || config === null) return undefined;
       const transport = this.source.create(name, config);
       this.known.set(name, { config, transport, resolvedAt: now, usedAt: now });
-      await transport.start();
+      // The source answered too late: what is sent is told the same as by all the others.
+      await (this.closed ? transport.close(0) : transport.start());
       return transport;
     } catch (error) {
+      // The last configuration is better than none.
+      if (old && this.known.get(name) === old) {
+        old.resolvedAt = now;
+        return old.transport;
+      }
       throw notAsked(name, `resolveTransport failed: ${reasonOf(error)}`, { cause: error });
     }
   }
