@@ -1,37 +1,6 @@
-import 'reflect-metadata';
 import { describe, expect, it } from 'vitest';
-import { MailConfigError } from '../../src/errors.js';
-import { parseOptions, type HostQueueConfig } from '../../src/nest/options/parse.js';
-import type { MailModuleOptions } from '../../src/nest/options/types.js';
-import type { SmtpSettings } from '../../src/nest/options/smtp.js';
-import type { SmtpTransportOptions } from '../../src/transport/smtp/options.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
-
-const main = { name: 'main', url: 'smtp://smtp.shop.test' };
-
-function parse(options: object, host?: HostQueueConfig) {
-  return parseOptions({ transports: [main], ...options }, 'mail', host);
-}
-
-/** What an SMTP transport was made with. */
-function smtp(transport: object): SmtpTransportOptions {
-  const [made] = parse({ transports: [{ ...main, ...transport }], queue: false }).transports;
-  return (made as SmtpSettings).smtp;
-}
-
-function refusal(options: unknown, host?: HostQueueConfig): string {
-  try {
-    parseOptions(options as MailModuleOptions, 'mail', host);
-  } catch (error) {
-    expect(error).toBeInstanceOf(MailConfigError);
-    expect(error).toMatchObject({ permanent: true, code: 'CONFIG' });
-    return (error as Error).message;
-  }
-  return 'It is taken';
-}
-
-const withMain = (options: object) => ({ transports: [main], ...options });
-const withTransport = (transport: object) => ({ transports: [{ ...main, ...transport }] });
+import { main, parse, refusal, smtp, withMain, withTransport } from './options.js';
 
 describe('the defaults', () => {
   it('are those the documentation tells', () => {
@@ -75,7 +44,9 @@ describe('what is given', () => {
     const settings = parse({
       from: 'Shop <no-reply@shop.test>',
       region: 'eu',
-      priority: { timeout: '3s' },
+      priority: { timeout: '3s', overflow: 'queue', retryUnknown: true },
+      idempotencyTtl: '90d',
+      resolveTransport: () => undefined,
       attachments: { allowedDir: '/srv/files' },
       limits: { recipients: 5 },
       defaultLane: 'bulk',
@@ -90,7 +61,9 @@ describe('what is given', () => {
     });
     expect(settings).toMatchObject({
       region: 'eu',
-      priority: { timeout: 3_000 },
+      priority: { timeout: 3_000, overflow: 'queue', retryUnknown: true },
+      idempotencyTtl: 7_776_000_000,
+      resolveTransport: expect.any(Function) as unknown,
       defaultLane: 'bulk',
       shutdownTimeout: 60_000,
       rules: { from: { name: 'Shop', address: 'no-reply@shop.test' }, attachments: { allowedDir: '/srv/files' } },
@@ -233,6 +206,41 @@ describe('what is wrong', () => {
       'a typo beside the priority timeout',
       withMain({ priority: { timeOut: 5 } }),
       'The mail option priority.timeOut is not known',
+    ],
+    [
+      'an overflow that is none',
+      withMain({ priority: { overflow: 'bulk' } }),
+      `The mail option priority.overflow is "bulk". Give one of 'throw', 'queue'`,
+    ],
+    [
+      'an overflow into no queue',
+      withMain({ priority: { overflow: 'queue' }, queue: false }),
+      `The mail option priority.overflow is "queue". There is no queue with queue: false; give 'throw'`,
+    ],
+    [
+      'a retry in words',
+      withMain({ priority: { retryUnknown: 'yes' } }),
+      'The mail option priority.retryUnknown is "yes". Give true or false',
+    ],
+    [
+      'keys forgotten at once',
+      withMain({ idempotencyTtl: 999 }),
+      'The mail option idempotencyTtl is 999. Give at least 1000 ms',
+    ],
+    [
+      'keys remembered for ever',
+      withMain({ idempotencyTtl: 'always' }),
+      'The mail option idempotencyTtl is "always". Give milliseconds or a string such as',
+    ],
+    [
+      'a lookup that is none',
+      withMain({ resolveTransport: { acme: main } }),
+      'The mail option resolveTransport is an object. Give a function that takes a name and returns a transport',
+    ],
+    [
+      'a lookup that is null',
+      withMain({ resolveTransport: null }),
+      'The mail option resolveTransport is null. Give a function',
     ],
     [
       'a typo among the limits',
