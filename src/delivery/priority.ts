@@ -3,7 +3,7 @@ import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import { compose, envelopeAddress } from '../mime/compose.js';
 import type { Routes } from '../transport/route.js';
-import { TransportError, type Rejection, type Transport } from '../transport/transport.js';
+import { notAsked, TransportError, type Rejection, type Transport } from '../transport/transport.js';
 import { attemptOf, deliver } from './deliver.js';
 
 /** The provider accepted the message for `accepted`. */
@@ -50,7 +50,7 @@ export async function sendNow(
   try {
     const messageId = messageIdHeader(id, message.from.address);
     const [route, raw] = await Promise.all([
-      routeOf(id, message.transport, routes),
+      routeOf(id, message.transport, routes, over.signal),
       compose(message, { messageId, date: new Date() }),
     ]);
     const recipients = new Map(envelopeRecipients(message).map((address) => [envelopeAddress(address), address]));
@@ -72,14 +72,29 @@ export async function sendNow(
   }
 }
 
-async function routeOf(id: string, forced: string | undefined, routes: Routes): Promise<readonly Transport[]> {
+async function routeOf(
+  id: string,
+  forced: string | undefined,
+  routes: Routes,
+  signal: AbortSignal,
+): Promise<readonly Transport[]> {
   const started = performance.now();
   try {
-    return await routes.for('priority', forced);
+    const route = routes.for('priority', forced);
+    // Finding a tenant's transport may take its source for ever.
+    return await (forced === undefined ? route : Promise.race([route, abortion(forced, signal)]));
   } catch (error) {
     if (!(error instanceof TransportError)) throw error;
     throw new MailDeliveryError(id, [attemptOf(error, performance.now() - started)], { cause: error });
   }
+}
+
+/** Rejects when the time is up. */
+function abortion(transport: string, signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = (): void => reject(notAsked(transport, (signal.reason as Error).message, { cause: signal.reason }));
+    signal.addEventListener('abort', abort, { once: true });
+  });
 }
 
 function expired(id: string, failure?: MailDeliveryError): MailDeliveryError {

@@ -7,6 +7,9 @@ import type { OwnId, QueuedReceipt } from '../queue/producer.js';
 import type { Routes } from '../transport/route.js';
 import type { PrioritySettings } from './options/parse.js';
 
+/** The caller has waited for the providers already. */
+const QUEUED_WITHIN = 10_000;
+
 /** Sends while the caller waits; what no provider takes at once goes over to the queue where the application wants that. */
 export class PriorityLane {
   constructor(
@@ -47,7 +50,7 @@ export class PriorityLane {
   ): Promise<QueuedReceipt | MailDeliveryError> {
     if (this.settings.overflow !== 'queue' || !this.queue) return error;
     try {
-      return await this.queue.send(message, { ...own, urgency: 'overflow' });
+      return await within(QUEUED_WITHIN, this.queue.send(message, { ...own, urgency: 'overflow' }));
     } catch (reason) {
       return new MailDeliveryError(error.id, error.attempts, {
         message: `${error.message} Nor could it be queued: ${reasonOf(reason)}`,
@@ -56,6 +59,18 @@ export class PriorityLane {
         cause: error.cause,
       });
     }
+  }
+}
+
+async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the queue did not answer within ${milliseconds} ms`)), milliseconds);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

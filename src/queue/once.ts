@@ -16,7 +16,7 @@ export interface OnceOptions {
 /** A store that does not answer within this long is taken as away: somebody is waiting. */
 const STORE_ANSWERS_WITHIN = 3_000;
 /** A claim outlives its sending by this much, for clocks that differ. */
-const GRACE = 5_000;
+const GRACE = 15_000;
 const POLL = 50;
 
 /**
@@ -28,7 +28,8 @@ export class Once {
   private readonly local: LocalClaims;
   private readonly shared: StoreClaims | undefined;
   private readonly running = new Map<string, Promise<unknown>>();
-  private readonly pending = new Set<Promise<void>>();
+  /** Writes under way, by what they are about. */
+  private readonly writes = new Map<string, Promise<void>>();
 
   /**
    * @param ttl milliseconds that a key is remembered
@@ -62,7 +63,7 @@ export class Once {
 
   /** Resolves when what has been settled is in the store. */
   async settled(): Promise<void> {
-    await Promise.all(this.pending);
+    await Promise.all(this.writes.values());
   }
 
   private async first(id: string, options: OnceOptions, send: (fresh: boolean) => Promise<unknown>): Promise<unknown> {
@@ -78,7 +79,7 @@ export class Once {
         this.keep(id, { state: 'unknown', lane: options.lane, message: error.message, attempts });
       } else {
         this.local.release(id);
-        this.write((shared) => shared.release(id));
+        this.write(id, (shared) => shared.release(id));
       }
       throw error;
     }
@@ -107,7 +108,7 @@ export class Once {
       if (known.state === 'unknown' || known.until < Date.now()) {
         if (!mayRepeat(known, options)) throw unknown(id, known);
         this.local.release(id);
-        this.write((shared) => shared.set(id, mine));
+        this.write(id, (shared) => shared.set(id, mine));
         return 'again';
       }
       if (performance.now() >= deadline) throw unknown(id, known);
@@ -120,6 +121,8 @@ export class Once {
     if (!store || !shared) return 'free';
     try {
       return await within(STORE_ANSWERS_WITHIN, async () => {
+        // What this process has given back must be given back, or the claim that follows goes with it.
+        await this.writes.get(id);
         // One that is not there yet knows nothing; it is made when there is something to write.
         if (!(await store.exists())) return 'free';
         await store.ready();
@@ -137,19 +140,21 @@ export class Once {
 
   private keep(id: string, claim: Claim): void {
     this.local.set(id, claim);
-    this.write((shared) => shared.set(id, claim));
+    this.write(id, (shared) => shared.set(id, claim));
   }
 
   /** Off the sender's path. */
-  private write(change: (shared: StoreClaims) => Promise<void>): void {
+  private write(id: string, change: (shared: StoreClaims) => Promise<void>): void {
     const { store, shared } = this;
     if (!store || !shared) return;
-    const written = store
-      .ready()
+    const written = Promise.resolve(this.writes.get(id))
+      .then(() => store.ready())
       .then(() => change(shared))
       .catch((error: unknown) => this.onError(error as Error))
-      .finally(() => this.pending.delete(written));
-    this.pending.add(written);
+      .finally(() => {
+        if (this.writes.get(id) === written) this.writes.delete(id);
+      });
+    this.writes.set(id, written);
   }
 }
 

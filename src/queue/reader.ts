@@ -76,10 +76,11 @@ export class Reader {
     const there = known !== undefined && place.index < known.batch.items.length;
     const queued = there ? statusOf(known.batch, place.index, known.view, known.waiting(place.index)) : undefined;
     if (!isOwnId(id) || (queued && isPending(queued.state))) return queued;
+    // Nothing was delivered of it: it was cancelled while it waited.
+    if (queued && known?.view.lastAt === 0) return queued;
     // Sent by the priority lane: in a batch only if it came over to the queue, or if its key was used before.
     const [fields] = await this.records.get([keys.mail(id)]);
-    const queuedAt = known ? Math.max(known.batch.createdAt, known.view.lastAt) : 0;
-    return fields && Number(fields['at']) > queuedAt ? readPriorityStatus(id, fields) : queued;
+    return fields && Number(fields['at']) > (known?.view.lastAt ?? 0) ? readPriorityStatus(id, fields) : queued;
   }
 
   async campaign(id: string): Promise<CampaignReport | undefined> {

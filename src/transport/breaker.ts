@@ -17,6 +17,8 @@ export const BREAKER: BreakerSettings = { threshold: 3, firstPause: 1_000, maxPa
 /** Opens on consecutive failures, lets one probe through when its time has come, and closes when that succeeds. */
 export class CircuitBreaker {
   private current: Circuit = { state: 'closed', failures: 0 };
+  /** In a row, without a success of more than a probe in between. */
+  private openings = 0;
 
   /** @param onChange called after the circuit has opened anew (`down`) or closed (`up`) */
   constructor(
@@ -28,7 +30,7 @@ export class CircuitBreaker {
     return this.current;
   }
 
-  /** True makes the caller the one who probes, and tells `succeeded` or `failed`. */
+  /** True makes the caller the one who probes, and tells `succeeded`, `passed` or `failed`. */
   probe(): boolean {
     if (this.current.state !== 'open') return false;
     const { since, openings, reason } = this.current;
@@ -37,9 +39,13 @@ export class CircuitBreaker {
   }
 
   succeeded(): void {
-    const was = this.current.state;
-    this.current = { state: 'closed', failures: 0 };
-    if (was !== 'closed') this.onChange('up');
+    this.openings = 0;
+    this.close(0);
+  }
+
+  /** A check has passed. It closes the circuit on trial: the next failure opens it again, for longer. */
+  passed(): void {
+    if (this.current.state !== 'closed') this.close(this.settings.threshold - 1);
   }
 
   failed(reason: string): void {
@@ -48,7 +54,7 @@ export class CircuitBreaker {
       const failures = current.failures + 1;
       if (failures < this.settings.threshold) this.current = { state: 'closed', failures };
       else {
-        this.open(Date.now(), 1, reason);
+        this.open(Date.now(), this.openings + 1, reason);
         this.onChange('down');
       }
     } else if (current.state === 'half-open') {
@@ -56,7 +62,14 @@ export class CircuitBreaker {
     }
   }
 
+  private close(failures: number): void {
+    const was = this.current.state;
+    this.current = { state: 'closed', failures };
+    if (was !== 'closed') this.onChange('up');
+  }
+
   private open(since: number, openings: number, reason: string): void {
+    this.openings = openings;
     const pause = Math.min(this.settings.maxPause, this.settings.firstPause * 2 ** Math.min(openings - 1, 30));
     this.current = { state: 'open', since, until: Date.now() + pause, openings, reason };
   }

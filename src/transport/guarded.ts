@@ -83,25 +83,24 @@ export class GuardedTransport implements Transport {
     const until = options.handoverWithin === undefined ? undefined : performance.now() + options.handoverWithin;
     const left = (): SendOptions =>
       until === undefined ? options : { ...options, handoverWithin: Math.max(0, until - performance.now()) };
-    const allowed = async (): Promise<Acceptance> => {
-      if (this.limit) {
-        await this.limit.take(left());
-        if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
-      }
-      return this.attempt(outgoing, left());
-    };
+    if (options.lane === 'bulk' && this.breaker.circuit.state !== 'closed') await this.recovery(options);
+    if (this.limit) {
+      await this.limit.take(left());
+      if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
+    }
     // Begun in the same turn, so that whoever comes next finds the probe to wait for.
-    if (options.lane === 'priority' && this.breaker.probe()) return this.probe(allowed);
-    if (this.breaker.circuit.state !== 'closed') await this.recovery(options);
-    return allowed();
+    if (options.lane === 'priority' && this.breaker.probe()) return this.probe(() => this.attempt(outgoing, left()));
+    if (this.breaker.circuit.state !== 'closed') await this.recovery(left());
+    return this.attempt(outgoing, left());
   }
 
   async verify(signal: AbortSignal): Promise<void> {
     try {
       await this.inner.verify(signal);
-      this.breaker.succeeded();
+      this.passed();
     } catch (error) {
-      this.learn(error, 'priority');
+      // Who gave up has learnt nothing.
+      if (!signal.aborted) this.learn(error, 'priority');
       throw error;
     }
   }
@@ -109,7 +108,13 @@ export class GuardedTransport implements Transport {
   async close(within: number): Promise<void> {
     clearTimeout(this.timer);
     this.closing.abort(new Error(`The mail transport ${this.name} is closing`));
-    await this.inner.close(within);
+    // Nothing is sent any more, whatever it says.
+    await this.inner.close(within).catch(() => undefined);
+  }
+
+  private passed(): void {
+    this.loginRefused = false;
+    this.breaker.passed();
   }
 
   private async attempt(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
@@ -184,7 +189,15 @@ export class GuardedTransport implements Transport {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error(`No answer within ${CHECK_WITHIN} ms`)), CHECK_WITHIN);
     timer.unref();
-    const verify = (): Promise<void> => this.verify(AbortSignal.any([late.signal, this.closing.signal]));
+    const verify = async (): Promise<void> => {
+      try {
+        await this.inner.verify(AbortSignal.any([late.signal, this.closing.signal]));
+        this.passed();
+      } catch (error) {
+        this.learn(error, 'priority');
+        throw error;
+      }
+    };
     try {
       this.checking = this.breaker.probe();
       await (this.checking ? this.probe(verify) : verify());

@@ -22,6 +22,8 @@ interface Tenant {
 const IDLE_AFTER = 5 * 60_000;
 /** A transport that was replaced finishes within this long what was handed to it before. */
 const FINISH_WITHIN = 60_000;
+/** A source that has not answered within this long has failed. */
+const ANSWERS_WITHIN = 10_000;
 /** The source is asked again after this long, so that a new password or server is taken up. */
 const TRUST_FOR = 60_000;
 
@@ -65,7 +67,7 @@ export class Tenants {
     const now = Date.now();
     const old = this.known.get(name);
     try {
-      const config = await this.source.resolve(name);
+      const config = await this.ask(name);
       if (old && isDeepStrictEqual(config, old.config)) {
         this.known.set(name, { ...old, resolvedAt: now, usedAt: now });
         return old.transport;
@@ -75,7 +77,8 @@ export class Tenants {
       const transport = this.source.create(name, config);
       this.known.set(name, { config, transport, resolvedAt: now, usedAt: now });
       // The source answered too late: what is sent is told the same as by all the others.
-      await (this.closed ? transport.close(0) : transport.start());
+      if (this.closed) await transport.close(0);
+      else void transport.start();
       return transport;
     } catch (error) {
       // The last configuration is better than none.
@@ -84,6 +87,18 @@ export class Tenants {
         return old.transport;
       }
       throw notAsked(name, `resolveTransport failed: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+
+  private async ask(name: string): Promise<unknown> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${ANSWERS_WITHIN} ms`)), ANSWERS_WITHIN);
+    });
+    try {
+      return await Promise.race([this.source.resolve(name), late]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -98,7 +113,7 @@ export class Tenants {
     for (const [transport, at] of this.replaced) {
       if (now - at < FINISH_WITHIN) continue;
       this.replaced.delete(transport);
-      void transport.close(FINISH_WITHIN);
+      void transport.close(FINISH_WITHIN).catch(() => undefined);
     }
     for (const [name, { usedAt }] of this.known) if (now - usedAt >= IDLE_AFTER) this.forget(name);
   }

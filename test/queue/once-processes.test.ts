@@ -155,7 +155,7 @@ describe.each(STORES)('a process killed in the middle of a send, on $name', (sto
       queue: { connection: await store.create() },
     };
     const child = spawnTs(new URL('./once-process.ts', import.meta.url), [
-      JSON.stringify(options),
+      JSON.stringify({ ...options, priority: { timeout: '10m' } }),
       JSON.stringify(mail('killed')),
     ]);
     await eventually(() => smtp.messages.length === 1, { within: 60_000 });
@@ -167,7 +167,7 @@ describe.each(STORES)('a process killed in the middle of a send, on $name', (sto
     expect(waited.message).toMatch(/is still under way/);
 
     // The claim ends a while after the send must have.
-    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 });
     onTestFinished(() => void vi.useRealTimers());
     for (const lane of ['priority', 'bulk'] as const) {
       const interrupted = await failure(impatient.mail.send(mail('killed', { lane })));
@@ -184,5 +184,5 @@ describe.each(STORES)('a process killed in the middle of a send, on $name', (sto
     const ids = smtp.messages.map((message) => /^Message-ID: (.*)$/im.exec(message)![1]);
     expect(ids).toEqual([receipt.messageId, receipt.messageId]);
     await bold.close();
-  }, 90_000);
+  }, 180_000);
 });

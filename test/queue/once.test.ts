@@ -59,7 +59,7 @@ onEveryStore((store) => {
     return error as MailDeliveryError;
   };
   const stateIs = (id: string, state: string): Promise<void> =>
-    eventually(async () => expect((await app.mail.status(id))?.state).toBe(state));
+    eventually(async () => expect((await app.mail.status(id))?.state).toBe(state), { within: 20_000 });
   /** Sends one whose answer is lost. */
   const lose = async (): Promise<MailDeliveryError> => {
     const cut = line.cutAfter('\r\n.\r\n');
@@ -69,7 +69,7 @@ onEveryStore((store) => {
     return error;
   };
 
-  describe('the same idempotencyKey', () => {
+  describe('the same idempotencyKey', { timeout: 90_000 }, () => {
     it('gives the first receipt again, in the same and the other lane, and sends nothing', async () => {
       const first = await send();
       expect(first).toMatchObject({ status: 'sent', id: keyedId(key()), messageId: `<${keyedId(key())}@shop.test>` });
@@ -147,34 +147,7 @@ onEveryStore((store) => {
       expect(await send()).toStrictEqual(receipt);
       const ids = await Promise.all(smtp.received.map(async ({ raw }) => (await parse(raw)).messageId));
       expect(ids).toEqual([receipt.messageId, receipt.messageId]);
-      await restart();
     });
-
-    it.each(['priority', 'bulk'] as const)('is forgotten after idempotencyTtl on the %s lane', async (lane) => {
-      await restart({ idempotencyTtl: '1s' });
-      const first = await send({ lane });
-      await stateIs(first.id, 'sent');
-      await eventually(async () => {
-        expect(await send({ lane })).toMatchObject({ id: first.id, messageId: first.messageId });
-        expect(smtp.received).toHaveLength(2);
-      });
-      await restart();
-    });
-  });
-
-  it('a bulk mail that is still under way after idempotencyTtl stays one mail', async () => {
-    await restart({ idempotencyTtl: '1s', queue: { connection, retry: { ...QUICK_RETRY, attempts: 100 } } });
-    refuse = (address) => (address.startsWith('later') ? { code: 451, text: '4.3.0 try later' } : undefined);
-    const message = { lane: 'bulk', to: ['now@readers.test', 'later@readers.test'] } as const;
-    const first = await send(message);
-    const forgottenAt = Date.now() + 1_100;
-    await eventually(() => expect(smtp.received).toHaveLength(1));
-    await eventually(() => Date.now() > forgottenAt);
-    expect(await send(message)).toStrictEqual(first);
-    refuse = () => undefined;
-    await stateIs(first.id, 'sent');
-    expect(smtp.received.map(({ to }) => to)).toEqual([['now@readers.test'], ['later@readers.test']]);
-    await restart();
   });
 
   it('different keys are different mails', async () => {
@@ -192,5 +165,32 @@ onEveryStore((store) => {
     await expect(send({ to: 'nobody' })).rejects.toBeInstanceOf(MailValidationError);
     await expect(send({ delay: '1h' })).rejects.toBeInstanceOf(MailValidationError);
     expect(await send()).toMatchObject({ status: 'sent' });
+  });
+
+  describe('after idempotencyTtl the same key', { timeout: 90_000 }, () => {
+    beforeAll(() => restart({ idempotencyTtl: '1s', queue: { connection, retry: { ...QUICK_RETRY, attempts: 100 } } }));
+
+    it.each(['priority', 'bulk'] as const)('sends again on the %s lane', async (lane) => {
+      const first = await send({ lane });
+      await stateIs(first.id, 'sent');
+      await eventually(async () => {
+        expect(await send({ lane })).toMatchObject({ id: first.id, messageId: first.messageId });
+        // Three, when the second's time has passed as well.
+        expect(smtp.received.length).toBeGreaterThanOrEqual(2);
+      });
+    });
+
+    it('leaves a bulk mail alone that is still under way', async () => {
+      refuse = (address) => (address.startsWith('later') ? { code: 451, text: '4.3.0 try later' } : undefined);
+      const message = { lane: 'bulk', to: ['now@readers.test', 'later@readers.test'] } as const;
+      const first = await send(message);
+      const forgottenAt = Date.now() + 1_100;
+      await eventually(() => expect(smtp.received).toHaveLength(1));
+      await eventually(() => Date.now() > forgottenAt);
+      expect(await send(message)).toStrictEqual(first);
+      refuse = () => undefined;
+      await stateIs(first.id, 'sent');
+      expect(smtp.received.map(({ to }) => to)).toEqual([['now@readers.test'], ['later@readers.test']]);
+    });
   });
 });

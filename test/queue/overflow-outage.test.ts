@@ -80,6 +80,21 @@ describe.each(STORES.filter(({ name }) => name !== 'embedded'))('a mail that no 
     expect(status).toMatchObject({ id: error.id, state: 'queued' });
   });
 
+  it('may have been queued when the store stands still, and is when that goes on', async () => {
+    const { app, line, send } = await startWithoutProvider(store);
+    line.freeze();
+    const error = await failure(send('Stands still'));
+    expect(error).toMatchObject({ permanent: false, outcome: 'unknown', attempts: [{ outcome: 'not-sent' }] });
+    expect(error.message).toMatch(/Nor could it be queued: /);
+    line.thaw();
+    await eventually(async () => expect(await app.mail.status(error.id)).toMatchObject({ state: 'queued' }), {
+      within: 20_000,
+    });
+    expect(await app.mail.queue()).toMatchObject({ batches: { waiting: 2 } });
+    expect(await app.mail.cancel(error.id)).toBe(true);
+    expect(await app.mail.status(error.id)).toMatchObject({ state: 'cancelled' });
+  }, 90_000);
+
   it('is not queued unless the application asked for it', async () => {
     const { app, send } = await startWithoutProvider(store, {});
     expect(await failure(send('Not queued'))).toMatchObject({ permanent: false, outcome: 'not-sent' });

@@ -16,11 +16,11 @@ async function open(connection: string): Promise<Store> {
   const options = { name: 'mail', migrate: migrateQueue, lockTimeout: 0, onError: () => undefined };
   const store = await openStore(parseTarget(connection), options);
   onTestFinished(() => store.close(1_000));
+  await store.ready();
   return store;
 }
 
 async function leasesOn(store: Store): Promise<string[]> {
-  await store.ready();
   const keys: string[] = [];
   for await (const key of store.records.scan('connection/')) keys.push(key);
   return keys;
@@ -28,16 +28,16 @@ async function leasesOn(store: Store): Promise<string[]> {
 
 const never = new AbortController().signal;
 setMaxListeners(0, never);
-const noError = (error: Error) => {
-  throw error;
-};
+/** Where a machine is so busy that a store does not answer within a second, processes count alone, and it is tried again. */
+const PATIENTLY = { timeout: 60_000, retry: 3 };
 
 // An embedded store has one process.
 describe.each(STORES.filter(({ name }) => name !== 'embedded'))('on $name', (where) => {
-  it('two processes hold no more connections than the total, whoever asks', { timeout: 60_000 }, async () => {
+  it('two processes hold no more connections than the total, whoever asks', PATIENTLY, async () => {
     const connection = await where.create();
     const stores = await Promise.all([open(connection), open(connection)]);
-    const [a, b] = stores.map((store) => new ConnectionLeases('main', 4, 1, store, noError));
+    const errors: Error[] = [];
+    const [a, b] = stores.map((store) => new ConnectionLeases('main', 4, 1, store, (error) => errors.push(error)));
     let held = 0;
     let most = 0;
     const use = async (leases: ConnectionLeases, lane: Lane, records: Store['records']): Promise<void> => {
@@ -52,27 +52,29 @@ describe.each(STORES.filter(({ name }) => name !== 'embedded'))('on $name', (whe
       return use(first ? a! : b!, number % 3 === 0 ? 'priority' : 'bulk', stores[first ? 0 : 1].records);
     });
     await Promise.all(all);
+    expect(errors).toEqual([]);
     expect(most).toBeLessThanOrEqual(4);
     await Promise.all([a!.close(), b!.close()]);
     expect(await leasesOn(stores[0])).toEqual([]);
   });
 
-  it('two processes open no more connections than the total', { timeout: 60_000 }, async () => {
+  it('two processes open no more connections than the total', PATIENTLY, async () => {
     const most = { open: 0 };
     const note = () => void (most.open = Math.max(most.open, server.open));
     // Connections that have been said goodbye to are still open for a moment.
     const quit = () => new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 20));
     const server = await startScriptedSmtp({ ehlo: note, mail: note, message: note, quit });
     const connection = await where.create();
+    const errors: Error[] = [];
     const processes = await Promise.all(
       [1, 2].map(async () => {
-        const leases = new ConnectionLeases('main', 3, 1, await open(connection), noError);
+        const leases = new ConnectionLeases('main', 3, 1, await open(connection), (error) => errors.push(error));
         const options = { maxConnections: 5, minWarm: 1, maxMessages: 5, idleTimeout: 50 };
         return new SmtpTransport(smtpOptions(server.url, options), leases);
       }),
     );
     // Each keeps one, and there are three: the second of them may have to wait for a place.
-    const monitor = { roundTrip: () => undefined, connectFailed: noError };
+    const monitor = { roundTrip: () => undefined, connectFailed: (error: Error) => errors.push(error) };
     await Promise.all(processes.map((transport) => transport.start(monitor)));
     const all = Array.from({ length: 60 }, (_, number) => `${number}`);
     const lanes: Lane[] = ['priority', 'bulk', 'bulk'];
@@ -81,6 +83,7 @@ describe.each(STORES.filter(({ name }) => name !== 'embedded'))('on $name', (whe
         send(processes[number % 2]!, mail(subject), { lane: lanes[number % 3]!, signal: never }),
       ),
     );
+    expect(errors).toEqual([]);
     expect(server.taken.map(subjectOf).sort()).toEqual(all.sort());
     expect(most.open).toBeLessThanOrEqual(3);
 
@@ -93,7 +96,7 @@ describe.each(STORES.filter(({ name }) => name !== 'embedded'))('on $name', (whe
 
 it('a connection that could not be opened takes no place', async () => {
   const server = await startScriptedSmtp({ connect: (_, connection) => (connection < 4 ? '554 5.7.1 No' : undefined) });
-  const leases = new ConnectionLeases('main', 1, 0, undefined, noError);
+  const leases = new ConnectionLeases('main', 1, 0, undefined, () => undefined);
   const transport = new SmtpTransport(smtpOptions(server.url), leases);
   onTestFinished(() => transport.close(0));
   for (let message = 1; message <= 3; message++) await failure(send(transport));

@@ -19,7 +19,8 @@ describe('the background check', () => {
     expect(stub.checks).toBe(0);
     await vi.advanceTimersByTimeAsync(1);
     expect(stub.checks).toBe(1);
-    expect(guard.standing.circuit).toEqual({ state: 'closed', failures: 0 });
+    // A login says nothing about a provider that fails at the messages.
+    expect(guard.standing.circuit).toEqual({ state: 'closed', failures: 1 });
     await vi.advanceTimersByTimeAsync(600_000);
     expect(stub.checks).toBe(1);
     expect(told).toEqual([]);
@@ -45,11 +46,30 @@ describe('the background check', () => {
     expect(told).toHaveLength(1);
     stub.onVerify = () => Promise.resolve();
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(guard.standing.circuit).toEqual({ state: 'closed', failures: 0 });
+    expect(guard.standing.circuit).toEqual({ state: 'closed', failures: 2 });
     const downFor = Date.now() - (NOW + 2_000);
     expect(told[1]).toEqual({ 'transport-up': { transport: 'main', region: 'eu', downFor } });
     await vi.advanceTimersByTimeAsync(600_000);
     expect([stub.checks, vi.getTimerCount()]).toEqual([11, 0]);
+  });
+
+  it('closes the circuit on trial: the next message’s failure opens it for longer, its success for good', async () => {
+    const { stub, guard, send } = await downStub();
+    stub.onVerify = () => Promise.resolve();
+    stub.onSend = () => Promise.reject(trouble({ phase: 'mail' }));
+    for (const openings of [2, 3]) {
+      await vi.advanceTimersByTimeAsync(2 ** (openings - 2) * 1_000);
+      expect(guard.standing.circuit.state).toBe('closed');
+      await failure(send());
+      expect(guard.standing.circuit).toMatchObject({ state: 'open', openings });
+    }
+    await vi.advanceTimersByTimeAsync(4_000);
+    stub.onSend = () => Promise.resolve();
+    await send();
+    expect(guard.standing.circuit).toEqual({ state: 'closed', failures: 0 });
+    stub.onSend = () => Promise.reject(trouble());
+    await failure(send());
+    expect(guard.standing.circuit.state).toBe('closed');
   });
 
   it('is given up after 15 s, which is a failure', async () => {

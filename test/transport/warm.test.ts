@@ -180,13 +180,15 @@ describe('a message that finds the kept connection busy', () => {
 
 describe('a server that closes what has been idle for a moment', () => {
   it('never fails a message', async () => {
-    const server = await startSmtpServer({ idleTimeout: 300 });
-    const { transport } = await started(server.url, { minWarm: 2 });
-    for (let round = 0; round < 4; round++) {
-      await eventually(() => server.open === 0);
+    const server = await startSmtpServer({ idleTimeout: 1_500 });
+    const { transport, failures } = await started(server.url, { minWarm: 2 });
+    for (let round = 0; round < 2; round++) {
+      const { connections } = server;
+      await eventually(() => server.connections >= connections + 2);
       await Promise.all([send(transport), send(transport), send(transport, mail(), { lane: 'bulk' })]);
     }
-    expect(server.received).toHaveLength(12);
+    expect(server.received).toHaveLength(6);
+    expect(failures).toEqual([]);
   });
 
   it('never fails a message that is on its way to it in that moment', async () => {
@@ -230,7 +232,7 @@ describe('a connection that cannot be replaced', () => {
     }
     await proxy.accept();
     await vi.advanceTimersByTimeAsync(1_000);
-    await eventually(() => expect(guard.standing.circuit).toEqual({ state: 'closed', failures: 0 }));
+    await eventually(() => expect(guard.standing.circuit).toMatchObject({ state: 'closed' }));
     await send(transport);
     expect(proxy.connections).toBe(2);
   });

@@ -13,7 +13,8 @@ export function transportError(transport: string, error: unknown, progress: Prog
   const { responseCode, response } = error as Partial<NodemailerError>;
   const rejections = ((error as { rejectedErrors?: NodemailerError[] }).rejectedErrors ?? []).map(rejectionOf);
   const phase = phaseOf(error, progress);
-  const answered = typeof responseCode === 'number';
+  // Anything below says that the two are out of step, and nothing about the message.
+  const answered = typeof responseCode === 'number' && responseCode >= 400;
   const outcome = progress.phase === 'body' && !answered ? 'unknown' : 'not-sent';
   const tooLarge = isTooLarge(error, progress);
   const scope = outcome === 'unknown' || tooLarge ? 'message' : scopeOf(phase, answered ? responseCode : undefined);

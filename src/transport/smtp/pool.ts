@@ -100,6 +100,8 @@ export class SmtpPool {
 
   /** Opens a connection, which is kept if one is missing. @throws TransportError */
   async verify(signal: AbortSignal): Promise<void> {
+    // Where there may be no more, one that is open must do.
+    if (this.dialer.vacant <= 0 && (await this.works())) return;
     let session: SmtpSession;
     try {
       session = await this.dialer.open(AbortSignal.any([signal, this.closing.signal]));
@@ -107,6 +109,7 @@ export class SmtpPool {
       throw error instanceof TransportError ? error : notAsked(this.options.name, reasonOf(error), { cause: error });
     }
     await session.check();
+    if (!session.usable) throw this.silent();
     this.measured(session);
     if (this.alive >= this.minWarm) return session.quit();
     this.settle(session);
@@ -208,6 +211,7 @@ export class SmtpPool {
     if (this.line.length === 0) this.monitor?.connectFailed(this.failure(error));
     // A provider that limits connections refuses one more: the messages then wait for those that are open.
     if (others === 0) this.line.dismiss(error);
+    else this.growLater();
   }
 
   private async check(session: SmtpSession, unused = 0): Promise<void> {
@@ -284,7 +288,7 @@ export class SmtpPool {
     if (this.closing.signal.aborted) return;
     this.grow();
     // A server that hangs up at once is not called again and again.
-    if (session.sent === 0 && session.age < CONNECT_PAUSE) this.fillLater();
+    if (session.sent === 0 && session.age < CONNECT_PAUSE) this.growLater();
     else void this.fill();
   }
 
@@ -296,9 +300,10 @@ export class SmtpPool {
     if (this.busy.size === 0) this.drained?.();
   }
 
-  private fillLater(): void {
+  private growLater(): void {
     this.refill ??= setTimeout(() => {
       this.refill = undefined;
+      this.grow();
       void this.fill();
     }, CONNECT_PAUSE);
     this.refill.unref();
@@ -307,6 +312,16 @@ export class SmtpPool {
   /** One kept connection was found dead without a word; the others have rested on the same line. */
   private distrust(): void {
     for (const { session } of [...this.idle]) session.hangUp();
+  }
+
+  private silent(): TransportError {
+    return new TransportError(this.options.name, {
+      phase: 'connect',
+      outcome: 'not-sent',
+      permanent: false,
+      scope: 'transport',
+      reply: 'It took the login, and did not answer a NOOP',
+    });
   }
 
   private failure(reason: unknown): TransportError {

@@ -5,6 +5,9 @@ import { loginData } from './login.js';
 import type { SmtpTransportOptions } from './options.js';
 import { SmtpPool, type PoolSettings } from './pool.js';
 
+/** Milliseconds. */
+const BULK_IDLE = 2_000;
+
 /** An SMTP provider. Each lane has connections of its own, so that bulk cannot stand in front of priority. */
 export class SmtpTransport implements Transport {
   readonly name: string;
@@ -50,10 +53,16 @@ export class SmtpTransport implements Transport {
 
   private pool(lane: Lane, minWarm: number): SmtpPool {
     const { leases, login } = this;
-    return new SmtpPool(this.options, {
-      minWarm,
-      login,
-      ...(leases ? { lease: (signal: AbortSignal) => leases.take(lane, signal) } : {}),
-    });
+    // Where all processes share the connections, bulk mail gives back soon what it does not use.
+    const idleTimeout =
+      leases && lane === 'bulk' ? Math.min(this.options.idleTimeout, BULK_IDLE) : this.options.idleTimeout;
+    return new SmtpPool(
+      { ...this.options, idleTimeout },
+      {
+        minWarm,
+        login,
+        ...(leases ? { lease: (signal: AbortSignal) => leases.take(lane, signal) } : {}),
+      },
+    );
   }
 }
