@@ -1,4 +1,4 @@
-import { beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { MailDeliveryError } from '../../src/errors.js';
 import { keyedId } from '../../src/message/ids.js';
 import type { MailMessageInput } from '../../src/message/message.js';
@@ -10,6 +10,9 @@ import { parse } from '../support/parse.js';
 import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js';
 import { onEveryStore } from '../support/stores.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+
+// A circuit closes after pauses of seconds.
+vi.setConfig({ testTimeout: 90_000 });
 
 onEveryStore((store) => {
   /** The priority lane's only provider, behind a line that can be cut, and the bulk lane's. */

@@ -142,6 +142,37 @@ describe('a half-open circuit', () => {
     expect(breaker.circuit).toMatchObject({ state: 'open', until: NOW + 60_000, openings: 2_001 });
   });
 
+  it('closes on trial when a check has passed: the next failure opens it again, for longer', () => {
+    const { breaker, changes, fail } = breakerOf();
+    fail(3);
+    for (const [openings, pause] of [
+      [2, 2_000],
+      [3, 4_000],
+      [4, 6_000],
+    ]) {
+      breaker.probe();
+      breaker.passed();
+      expect(breaker.circuit).toEqual({ state: 'closed', failures: 2 });
+      fail(1);
+      expect(breaker.circuit).toMatchObject({ state: 'open', openings, until: NOW + pause! });
+    }
+    expect(changes.map(([change]) => change)).toEqual(['down', 'up', 'down', 'up', 'down', 'up', 'down']);
+    // Until something has succeeded.
+    breaker.probe();
+    breaker.passed();
+    breaker.succeeded();
+    fail(3);
+    expect(breaker.circuit).toMatchObject({ openings: 1, until: NOW + 1_000 });
+  });
+
+  it('makes nothing of a passed check while it is closed, for messages have failed that checks do not make', () => {
+    const { breaker, changes, fail } = breakerOf();
+    fail(1);
+    breaker.passed();
+    expect(breaker.circuit).toEqual({ state: 'closed', failures: 1 });
+    expect(changes).toEqual([]);
+  });
+
   it('begins the next outage with the first pause', () => {
     const { breaker, changes, fail } = breakerOf();
     fail(3);
