@@ -31,7 +31,8 @@ export function loseNextFlush({ name }: StoreUnderTest, line: TcpProxy): Promise
 export async function loseStoreAfterNextFlush(store: StoreUnderTest, line: TcpProxy): Promise<void> {
   await loseNextFlush(store, line);
   line.refuse();
-  // Not before that connection has ended in order: the store is to read all of it.
-  await new Promise(setImmediate);
+  // That connection ends in order, so that the store reads all of it; the others are cut as soon as it has.
+  const { open } = line;
+  while (line.open >= open) await new Promise(setImmediate);
   line.cut();
 }
