@@ -1,11 +1,16 @@
 import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
-import { messageId, messageIdHeader } from '../message/ids.js';
-import type { Message } from '../message/message.js';
-import { compose, envelopeAddress } from '../mime/compose.js';
+import { messageId } from '../message/ids.js';
+import { envelopeAddress } from '../mime/compose.js';
+import type { Encoded } from '../mime/encoded.js';
 import type { Rejection, Transport, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery } from './deliver.js';
 import type { Fact, Ledger } from './ledger.js';
 import { pauseAfter, type RetryPolicy } from './retry.js';
+
+/** One message of a batch as bytes, and its envelope sender. */
+export interface Written extends Encoded {
+  sender: string;
+}
 
 /** A batch to deliver: its messages, each rendered when its turn has come. */
 export interface BatchWork {
@@ -14,9 +19,7 @@ export interface BatchWork {
   /** The envelope recipients of a message, in an order that never changes. */
   recipients(index: number): readonly string[];
   /** @throws MailError when this message alone cannot be made */
-  message(index: number): Message;
-  /** The Date header. */
-  date: Date;
+  write(index: number): Written | Promise<Written>;
   /** The transports it may take, in order. */
   route: readonly Transport[];
   /** Why nothing of it can be sent for now, such as an attachment that is not there. */
@@ -135,16 +138,14 @@ class BatchRun {
 
   private async send(index: number, pending: readonly number[]): Promise<Delivery> {
     const { work } = this;
-    const message = work.message(index);
-    const id = messageId(work.id, index);
-    const raw = await compose(message, { messageId: messageIdHeader(id, message.from.address), date: work.date });
+    const { sender, headers, body } = await work.write(index);
     const recipients = work.recipients(index);
     const envelope = {
-      from: envelopeAddress(message.from.address),
+      from: envelopeAddress(sender),
       to: pending.map((recipient) => envelopeAddress(recipients[recipient]!)),
     };
-    return deliver({ envelope, raw }, work.route, {
-      id,
+    return deliver({ envelope, headers, body }, work.route, {
+      id: messageId(work.id, index),
       lane: 'bulk',
       signal: this.control.signal,
       stillWanted: () => this.control.mayContinue(),

@@ -49,14 +49,14 @@ export async function sendNow(
   const timer = setTimeout(() => over.abort(new Error(late)), left);
   try {
     const messageId = messageIdHeader(id, message.from.address);
-    const [route, raw] = await Promise.all([
+    const [route, encoded] = await Promise.all([
       routeOf(id, message.transport, routes, over.signal),
       compose(message, { messageId, date: new Date() }),
     ]);
     const recipients = new Map(envelopeRecipients(message).map((address) => [envelopeAddress(address), address]));
     const envelope = { from: envelopeAddress(message.from.address), to: [...recipients.keys()] };
     const options = { id, lane: 'priority', signal: over.signal, deadline, retryUnknown } as const;
-    const delivery = await deliver({ envelope, raw }, route, options);
+    const delivery = await deliver({ envelope, ...encoded }, route, options);
     const asGiven = (address: string): string => recipients.get(address) ?? address;
     const { transport, response } = delivery;
     const accepted = delivery.accepted.map(asGiven);

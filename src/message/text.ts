@@ -1,3 +1,8 @@
+/** With LF for every line end, a CR that stands alone among them. */
+export function oneKindOfLineEnd(text: string): string {
+  return text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
+}
+
 /** Why a string cannot be a header's value, or undefined when it can. */
 export function headerFault(value: string): string | undefined {
   if (/[\r\n\0]/.test(value)) return 'must not contain CR, LF or NUL';

@@ -2,6 +2,8 @@ import { domainToASCII } from 'node:url';
 import MailComposer from 'nodemailer/lib/mail-composer';
 import { domainOf, type Address } from '../message/address.js';
 import type { Message } from '../message/message.js';
+import { oneKindOfLineEnd } from '../message/text.js';
+import type { Encoded } from './encoded.js';
 import { serialise } from './serialise.js';
 
 export interface Stamp {
@@ -11,9 +13,15 @@ export interface Stamp {
   date: Date;
 }
 
-/** One message as RFC 5322 bytes with CRLF line ends. Bcc is an envelope matter and never written. */
-export async function compose(message: Message, stamp: Stamp): Promise<Buffer> {
-  const composer = new MailComposer({
+/** One message as bytes. Bcc is an envelope matter and never written. */
+export async function compose(message: Message, stamp: Stamp): Promise<Encoded> {
+  const root = composer(message, stamp).compile();
+  return serialise(root) ?? split(await root.build());
+}
+
+/** nodemailer's composer for it. */
+export function composer(message: Message, stamp: Stamp, boundary: { boundaryPrefix?: string } = {}): MailComposer {
+  return new MailComposer({
     from: message.from,
     to: message.to.map(copy),
     cc: message.cc.map(copy),
@@ -31,22 +39,24 @@ export async function compose(message: Message, stamp: Stamp): Promise<Buffer> {
     newline: '\r\n',
     disableFileAccess: true,
     disableUrlAccess: true,
+    ...boundary,
   });
-  const root = composer.compile();
-  return serialise(root) ?? root.build();
 }
+
+const PLAIN_ADDRESS = /^[!-?A-~]+@(?:[a-z0-9-]+\.)*[a-z]+$/;
 
 /** An address as SMTP carries it: the domain in ASCII (RFC 5891), the local part as it is (RFC 6531). */
 export function envelopeAddress(address: string): string {
+  if (PLAIN_ADDRESS.test(address)) return address;
   const domain = domainOf(address);
   return `${address.slice(0, -domain.length)}${domainToASCII(domain) || domain}`;
 }
 
-/** The composer turns LF into CRLF, but would pass on a CR that stands alone. */
-function oneKindOfLineEnd(text: string): string {
-  return text.replace(/\r\n?/g, '\n');
-}
-
 function copy({ name, address }: Address): Address {
   return { name, address };
+}
+
+function split(raw: Buffer): Encoded {
+  const end = raw.indexOf('\r\n\r\n') + 4;
+  return { headers: raw.subarray(0, end), body: raw.subarray(end) };
 }

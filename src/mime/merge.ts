@@ -1,6 +1,7 @@
 import { MailError } from '../errors.js';
 import { isMailAddress, type Address } from '../message/address.js';
 import type { Content } from '../message/message.js';
+import { oneKindOfLineEnd } from '../message/text.js';
 
 /** Where a merge value stands decides how it is escaped. */
 export type Place = 'html' | 'text' | 'header';
@@ -9,7 +10,11 @@ export type Place = 'html' | 'text' | 'header';
 export interface MergeData {
   context: Readonly<Record<string, unknown>>;
   group: Readonly<Record<string, unknown>>;
+  /** Whose they are, for errors. */
+  recipient?: string;
 }
+
+export type MissingFields = 'error' | 'empty';
 
 /** A merge field has no value, or one that cannot be text. */
 export class MergeError extends MailError {
@@ -17,44 +22,76 @@ export class MergeError extends MailError {
     readonly field: string,
     problem: string,
   ) {
-    super(`The merge field {{${field}}} ${problem}`, { permanent: true, code: 'MERGE' });
+    super(`The merge field ${field.includes('{{') ? field : `{{${field}}}`} ${problem}`, {
+      permanent: true,
+      code: 'MERGE',
+    });
   }
 }
 
-type Part = string | { field: string; path: readonly string[] };
+export interface Field {
+  /** As it is written: a dotted path. */
+  name: string;
+  path: readonly string[];
+  /** Written with three braces: HTML that the template's author trusts. */
+  trusted: boolean;
+}
+
+/** Fixed text and fields by turns, in any order; no text is empty. */
+export type Part = string | Field;
 type Filled<T> = (data: MergeData) => T;
 
-/** A backslash keeps `{{` literal; a field is a dotted path of names. */
-const FIELD = /\\\{\{|\{\{\s*([\p{L}\p{N}_$-]+(?:\.[\p{L}\p{N}_$-]+)*)\s*\}\}/gu;
+const NAME = String.raw`\s*([\p{L}\p{N}_$-]+(?:\.[\p{L}\p{N}_$-]+)*)\s*`;
+/** A backslash keeps `{{` literal; a field is a dotted path of names in two braces, or in three. */
+const FIELD = new RegExp(String.raw`\\\{\{|\{\{\{${NAME}\}\}\}|\{\{${NAME}\}\}`, 'gu');
 
-function parse(template: string): Part[] {
+/** Line ends of a body are LF afterwards, in text between fields and in values alike. */
+export function parseTemplate(template: string, place: Place): Part[] {
   const parts: Part[] = [];
+  let text = '';
   let from = 0;
+  const cut = (): void => {
+    if (text !== '') parts.push(place === 'header' ? text : oneKindOfLineEnd(text));
+    text = '';
+  };
   for (const match of template.matchAll(FIELD)) {
-    parts.push(template.slice(from, match.index));
-    parts.push(match[1] === undefined ? '{{' : { field: match[1], path: match[1].split('.') });
+    text += template.slice(from, match.index);
     from = match.index + match[0].length;
+    const name = match[1] ?? match[2];
+    if (name === undefined) {
+      text += '{{';
+      continue;
+    }
+    cut();
+    parts.push({ name, path: name.split('.'), trusted: match[1] !== undefined });
   }
-  parts.push(template.slice(from));
-  return parts.filter((part) => part !== '');
+  text += template.slice(from);
+  cut();
+  return parts;
 }
 
 /** Compiles `{{a.b}}` fields once; the result fills them in for one recipient. Logic-free. */
-export function compileText(template: string, place: Place, missing: 'error' | 'empty'): Filled<string> {
-  const parts = parse(template);
+export function compileText(template: string, place: Place, missing: MissingFields): Filled<string> {
+  const parts = parseTemplate(template, place);
   if (parts.every((part) => typeof part === 'string')) {
     const fixed = parts.join('');
     return () => fixed;
   }
   return (data) => {
     let text = '';
-    for (const part of parts) text += typeof part === 'string' ? part : escape(valueOf(part, data, missing), place);
+    for (const part of parts) text += typeof part === 'string' ? part : valueFor(part, data, place, missing);
     return text;
   };
 }
 
+/** A field's value for one recipient, escaped for where it stands. @throws MergeError */
+export function valueFor(field: Field, data: MergeData, place: Place, missing: MissingFields): string {
+  const value = valueOf(field, data, missing);
+  return field.trusted && place === 'html' ? oneKindOfLineEnd(value) : escape(value, place);
+}
+
 /** Compiles the shared content of a campaign; attachments pass through. @throws MergeError when filled in */
-export function compileContent(content: Content, missing: 'error' | 'empty'): Filled<Content> {
+export function compileContent(content: Content, missing: MissingFields): Filled<Content> {
   const optional = (template: string | undefined, place: Place): Filled<string> | undefined =>
     template === undefined ? undefined : compileText(template, place, missing);
   const subject = compileText(content.subject, 'header', missing);
@@ -74,19 +111,19 @@ export function compileContent(content: Content, missing: 'error' | 'empty'): Fi
   });
 }
 
-function compileAddress(template: Address, missing: 'error' | 'empty'): Filled<Address> {
+export function compileAddress(template: Address, missing: MissingFields): Filled<Address> {
   const name = compileText(template.name, 'header', missing);
   const address = compileText(template.address, 'header', missing);
   if (!template.address.includes('{{')) return (data) => ({ name: name(data), address: template.address });
   return (data) => {
     const filled = address(data);
-    if (!isMailAddress(filled)) throw new MergeError(template.address, 'makes an address that is none');
+    if (!isMailAddress(filled)) throw new MergeError(template.address, `makes no address ${whose(data)}`);
     return { name: name(data), address: filled };
   };
 }
 
-function valueOf(part: Exclude<Part, string>, data: MergeData, missing: 'error' | 'empty'): string {
-  const value = lookup(data.context, part.path) ?? lookup(data.group, part.path);
+function valueOf({ name, path }: Field, data: MergeData, missing: MissingFields): string {
+  const value = lookup(data.context, path) ?? lookup(data.group, path);
   switch (typeof value) {
     case 'string':
       return value;
@@ -96,10 +133,14 @@ function valueOf(part: Exclude<Part, string>, data: MergeData, missing: 'error' 
       return String(value);
     case 'undefined':
       if (missing === 'empty') return '';
-      throw new MergeError(part.field, 'has no value for this recipient');
+      throw new MergeError(name, `has no value ${whose(data)}`);
     default:
-      throw new MergeError(part.field, 'is not text; name one of its fields');
+      throw new MergeError(name, `is not text ${whose(data)}; name one of its fields`);
   }
+}
+
+function whose({ recipient }: MergeData): string {
+  return recipient === undefined ? 'for this recipient' : `for ${recipient}`;
 }
 
 /** Own properties only: `{{constructor.name}}` finds nothing. */
@@ -113,10 +154,13 @@ function lookup(data: unknown, path: readonly string[]): unknown {
 }
 
 const HTML: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+/** Most values are names and keys, which are the same in all places. */
+const THE_SAME = /^[\w .,:;/@#+?%-]*$/;
 
 function escape(value: string, place: Place): string {
-  if (place === 'text') return value;
-  if (place === 'html') return value.replace(/[&<>"']/g, (char) => HTML[char]!);
+  if (THE_SAME.test(value)) return value;
+  if (place === 'text') return oneKindOfLineEnd(value);
+  if (place === 'html') return oneKindOfLineEnd(value).replace(/[&<>"']/g, (char) => HTML[char]!);
   // A name with a line break in it is a name; only the break is refused entry to the header.
   return value.replace(/\p{Cc}+/gu, ' ');
 }

@@ -1,7 +1,9 @@
-import type { BatchWork } from '../delivery/batch.js';
+import type { BatchWork, Written } from '../delivery/batch.js';
 import type { Address } from '../message/address.js';
-import { envelopeRecipients, type Attachment, type Content, type Message } from '../message/message.js';
-import { compileContent, compileText, type MergeData } from '../mime/merge.js';
+import { messageId, messageIdHeader } from '../message/ids.js';
+import { envelopeRecipients, type Attachment, type Content } from '../message/message.js';
+import { compileText, type MergeData } from '../mime/merge.js';
+import { Press, type Letter } from '../mime/press.js';
 import type { Transport } from '../transport/transport.js';
 import type { BatchUrgency } from './urgency.js';
 
@@ -92,39 +94,42 @@ export interface Supplies {
 /** The batch as the delivery step takes it. */
 export function workOf(batch: Batch, { blobs, route, blocked }: Supplies): BatchWork {
   const recipients = batch.items.map((item) => itemRecipients(batch, item));
-  const attachments = batch.shared.attachments.map(({ blob, ...rest }) => ({
-    ...rest,
-    content: blobs.get(blob)!,
-  }));
-  const content: Content = { ...batch.shared, subject: batch.shared.subject ?? '', attachments };
-  const fill = batch.merge === undefined ? (): Content => content : compileContent(content, batch.merge);
+  const { cc, bcc, ...shared } = batch.shared;
+  const attachments = shared.attachments.map(({ blob, ...rest }) => ({ ...rest, content: blobs.get(blob)! }));
+  const content: Content = { ...shared, subject: shared.subject ?? '', attachments };
+  const date = new Date(batch.sendAt ?? batch.createdAt);
+  const press = new Press(content, { cc, bcc, date, ...(batch.merge === undefined ? {} : { merge: batch.merge }) });
   return {
     id: batch.id,
     size: batch.items.length,
     recipients: (index) => recipients[index]!,
-    message(index): Message {
-      const { to, subject, text, html } = batch.items[index]!;
-      const filled = fill(mergeData(batch, index));
-      return {
-        ...filled,
-        ...(subject === undefined ? {} : { subject }),
-        ...(text === undefined ? {} : { text }),
-        ...(html === undefined ? {} : { html }),
-        to,
-        cc: batch.shared.cc,
-        bcc: batch.shared.bcc,
-      };
+    write(index): Written | Promise<Written> {
+      const letter = letterOf(batch, index);
+      const sender = press.sender(letter).address;
+      const encoded = press.encode(letter, messageIdHeader(messageId(batch.id, index), sender));
+      if (encoded instanceof Promise) return encoded.then((bytes) => ({ sender, ...bytes }));
+      return { sender, ...encoded };
     },
-    date: new Date(batch.sendAt ?? batch.createdAt),
     route,
     ...(blocked === undefined ? {} : { blocked }),
     ...(batch.expiresAt === undefined ? {} : { expiresAt: batch.expiresAt }),
   };
 }
 
+function letterOf(batch: Batch, index: number): Letter {
+  const { to, subject, text, html } = batch.items[index]!;
+  return {
+    to,
+    ...(subject === undefined ? {} : { subject }),
+    ...(text === undefined ? {} : { text }),
+    ...(html === undefined ? {} : { html }),
+    ...(batch.merge === undefined ? {} : { data: mergeData(batch, index) }),
+  };
+}
+
 function mergeData({ items, groups }: Batch, index: number): MergeData {
-  const { context = {}, group } = items[index]!;
-  return { context, group: (group !== undefined && groups?.[group]) || {} };
+  const { to, context = {}, group } = items[index]!;
+  return { context, group: (group !== undefined && groups?.[group]) || {}, recipient: to[0]!.address };
 }
 
 /** The sender's address of one message, which may hold merge fields. */

@@ -1,4 +1,5 @@
 import type { Lane } from '../message/message.js';
+import { rawOf } from '../mime/encoded.js';
 import type { Acceptance, Envelope, Outgoing, SendOptions, Transport } from '../transport/transport.js';
 
 /** A message as a provider would have received it. */
@@ -36,8 +37,8 @@ export class Mailbox implements Transport {
     this.received.length = 0;
   }
 
-  send({ envelope, raw }: Outgoing, { lane }: SendOptions): Promise<Acceptance> {
-    this.received.push({ lane, envelope, raw: raw.toString('utf8') });
+  send({ envelope, ...bytes }: Outgoing, { lane }: SendOptions): Promise<Acceptance> {
+    this.received.push({ lane, envelope, raw: rawOf(bytes).toString('utf8') });
     return Promise.resolve({ accepted: [...envelope.to], rejections: [], response: '250 2.0.0 kept in the mailbox' });
   }
 

@@ -1,5 +1,6 @@
 import { MailError, type Outcome, type Phase } from '../errors.js';
 import type { Lane } from '../message/message.js';
+import type { Encoded } from '../mime/encoded.js';
 import { oneLine } from '../message/text.js';
 
 /** RFC 5321 envelope: the return path and the recipients. Domains are in ASCII. */
@@ -9,10 +10,8 @@ export interface Envelope {
 }
 
 /** A message as it goes over the wire. */
-export interface Outgoing {
+export interface Outgoing extends Encoded {
   envelope: Envelope;
-  /** The RFC 5322 message with CRLF line ends, not yet dot-stuffed. */
-  raw: Buffer;
 }
 
 /** A recipient the server refused while it took others. */

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { deliverBatch, type BatchControl, type BatchWork } from '../../src/delivery/batch.js';
+import { deliverBatch, type BatchControl, type BatchWork, type Written } from '../../src/delivery/batch.js';
 import { LedgerView, type Fact, type Ledger } from '../../src/delivery/ledger.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
-import { plainMessage } from '../support/message.js';
 
 const POLICY = { attempts: 3, maxAge: 1_000, firstPause: 10, maxPause: 10 };
 
@@ -23,13 +22,17 @@ class MemoryLedger implements Ledger {
   committed = (): Promise<void> => Promise.resolve();
 }
 
+const WRITTEN: Written = {
+  sender: 'shop@shop.test',
+  headers: Buffer.from('Subject: Hello\r\n\r\n'),
+  body: Buffer.from('Hello\r\n'),
+};
 const address = (index: number): string => `r${index}@readers.test`;
 const work = (size: number, mailbox: Mailbox, extra: Partial<BatchWork> = {}): BatchWork => ({
   id: 'b',
   size,
   recipients: (index) => [address(index)],
-  message: (index) => plainMessage({ to: [{ name: '', address: address(index) }] }),
-  date: new Date(0),
+  write: () => WRITTEN,
   route: [mailbox],
   ...extra,
 });
@@ -75,22 +78,22 @@ describe('a batch', () => {
       inside++;
       return Promise.resolve(() => inside--);
     };
-    const message = (index: number) => {
+    const write = (index: number) => {
       if (index === 1) throw new Error('cannot be made');
-      return plainMessage();
+      return WRITTEN;
     };
-    await deliverBatch(work(4, new Mailbox(), { message }), new MemoryLedger(), POLICY, control({ enter }));
+    await deliverBatch(work(4, new Mailbox(), { write }), new MemoryLedger(), POLICY, control({ enter }));
     expect(inside).toBe(0);
   });
 
   it('fails the message alone that cannot be made', async () => {
     const mailbox = new Mailbox();
     const ledger = new MemoryLedger();
-    const message = (index: number) => {
+    const write = (index: number) => {
       if (index === 1) throw new Error('no such field');
-      return plainMessage();
+      return WRITTEN;
     };
-    expect(await deliverBatch(work(3, mailbox, { message }), ledger, POLICY, control())).toEqual({ state: 'done' });
+    expect(await deliverBatch(work(3, mailbox, { write }), ledger, POLICY, control())).toEqual({ state: 'done' });
     expect(ledger.view.count()).toMatchObject({ sent: 2, failed: 1 });
   });
 

@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Attachment, Message } from '../../src/message/message.js';
 import { compose, envelopeAddress } from '../../src/mime/compose.js';
+import { rawOf } from '../../src/mime/encoded.js';
 import { plainMessage } from '../support/message.js';
 import { parse } from '../support/parse.js';
 
 const stamp = { messageId: '<p_1@shop.test>', date: new Date('2025-01-02T03:04:05Z') };
 
-function write(message: Partial<Message>): Promise<Buffer> {
-  return compose(plainMessage(message), stamp);
+async function write(message: Partial<Message>): Promise<Buffer> {
+  return rawOf(await compose(plainMessage(message), stamp));
 }
 
 const readBack = async (message: Partial<Message>) => parse(await write(message));

@@ -66,7 +66,7 @@ describe('escaping', () => {
     expect(merge('Hi {{v}}', { v: 'Ann\r\nBcc: eve@evil.test\0' }, { place: 'header' })).toBe(
       'Hi Ann Bcc: eve@evil.test ',
     );
-    expect(merge('{{v}}', { v: 'a\r\nb' }, { place: 'text' })).toBe('a\r\nb');
+    expect(merge('{{v}}', { v: 'a\r\nb' }, { place: 'text' })).toBe('a\nb');
   });
 });
 
@@ -100,7 +100,9 @@ describe('a field without a value', () => {
   });
 
   it.each([[{}], [['a']], [{ toString: () => 'x' }]])('is one that holds an object, in any case: %j', (value) => {
-    expect(() => merge('{{v}}', { v: value }, { missing: 'empty' })).toThrow('is not text; name one of its fields');
+    expect(() => merge('{{v}}', { v: value }, { missing: 'empty' })).toThrow(
+      'is not text for this recipient; name one of its fields',
+    );
   });
 });
 
@@ -146,7 +148,7 @@ describe('compileContent', () => {
     'refuses a sender that %j makes no address of',
     (domain) => {
       const fill = compileContent(content, 'empty');
-      expect(() => fill({ context: { ...context, domain }, group: {} })).toThrow('makes an address that is none');
+      expect(() => fill({ context: { ...context, domain }, group: {} })).toThrow('makes no address for this recipient');
     },
   );
 });

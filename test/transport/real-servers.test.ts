@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { LANES } from '../../src/message/message.js';
 import { compose } from '../../src/mime/compose.js';
+import { rawOf } from '../../src/mime/encoded.js';
 import { OptionReader } from '../../src/nest/options/reader.js';
 import { parseSmtp } from '../../src/nest/options/smtp.js';
 import { SmtpTransport } from '../../src/transport/smtp/transport.js';
@@ -69,8 +70,9 @@ describe.each(servers)('%s', (_, start, whyNot) => {
   describe('delivers byte for byte', () => {
     /** Sends it and returns what was delivered, without the header fields that servers put on top. */
     async function delivery(raw: Buffer): Promise<Buffer> {
-      const outgoing = { envelope: mail().envelope, raw };
-      await send(transportTo(), outgoing);
+      const end = raw.indexOf('\r\n\r\n') + 4;
+      const bytes = { headers: raw.subarray(0, end), body: raw.subarray(end) };
+      await send(transportTo(), { envelope: mail().envelope, ...bytes });
       const [stored] = await delivered(new RegExp(`^${subjectOf(raw)}$`));
       const first = raw.toString('latin1').split('\r\n', 1)[0]!;
       return stored!.subarray(stored!.indexOf(`\n${first}\n`) + 1);
@@ -91,7 +93,7 @@ describe.each(servers)('%s', (_, start, whyNot) => {
           { filename: '명세서 (최종).pdf', contentType: 'application/pdf', content, disposition: 'attachment' },
         ],
       });
-      const raw = await compose(message, { messageId: '<composed@shop.test>', date: new Date() });
+      const raw = rawOf(await compose(message, { messageId: '<composed@shop.test>', date: new Date() }));
       const stored = await delivery(raw);
       expect(stored.equals(withLf(raw))).toBe(true);
       const parsed = await parse(stored);
@@ -161,7 +163,7 @@ describe.each(servers)('%s', (_, start, whyNot) => {
   it('refuses a message over its limit for good, and takes the next', async () => {
     const transport = transportTo({ maxConnections: 1 });
     const small = mail('Large');
-    const large = { ...small, raw: Buffer.concat([small.raw, Buffer.alloc(MAX_BYTES, 'large\r\n')]) };
+    const large = { ...small, body: Buffer.alloc(MAX_BYTES, 'large\r\n') };
     expect(await failure(send(transport, large))).toMatchObject({
       outcome: 'not-sent',
       scope: 'message',

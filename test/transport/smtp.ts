@@ -37,8 +37,8 @@ export function smtpTransport(url: string, options: Partial<SmtpTransportOptions
 
 /** A message to these recipients; its subject names it. */
 export function mail(subject = 'Hello', to: string[] = ['ann@mail.test']): Outgoing {
-  const raw = `From: shop@shop.test\r\nTo: ${to.join(', ')}\r\nSubject: ${subject}\r\n\r\nHello\r\n`;
-  return { envelope: { from: 'shop@shop.test', to }, raw: Buffer.from(raw) };
+  const headers = Buffer.from(`From: shop@shop.test\r\nTo: ${to.join(', ')}\r\nSubject: ${subject}\r\n\r\n`);
+  return { envelope: { from: 'shop@shop.test', to }, headers, body: Buffer.from('Hello\r\n') };
 }
 
 export const subjectOf = (raw: Buffer | string): string => /^Subject: (.*)$/m.exec(raw.toString())?.[1]?.trim() ?? '';

@@ -100,8 +100,8 @@ export class SmtpSession {
         limit ? AbortSignal.any([signal, limit.signal]) : signal,
         (done) =>
           this.connection.send(
-            { ...outgoing.envelope, to: [...to], size: outgoing.raw.length },
-            atHandover(outgoing.raw, () => {
+            { ...outgoing.envelope, to: [...to], size: outgoing.headers.length + outgoing.body.length },
+            atHandover(outgoing, () => {
               clearTimeout(timer);
               progress.phase = 'body';
               this.roundTrip = (performance.now() - begun) / (this.connection.pipelining ? 1 : 2 + to.length);
@@ -218,11 +218,12 @@ class SilentServer extends Error {
  * nodemailer pipes a stream only after DATA was accepted, which is the one moment that tells "nothing left" from "it may
  * have been accepted". An object with a `pipe` costs no more than a Buffer.
  */
-function atHandover(raw: Buffer, handover: () => void): Readable {
+function atHandover({ headers, body }: Outgoing, handover: () => void): Readable {
   const source = {
     pipe(destination: NodeJS.WritableStream): NodeJS.WritableStream {
       handover();
-      destination.end(raw);
+      destination.write(headers);
+      destination.end(body);
       return destination;
     },
   };
