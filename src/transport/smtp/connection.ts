@@ -1,19 +1,38 @@
 import SMTPConnection, { type SMTPConnectionAuth, type SMTPConnectionCallback } from 'nodemailer/lib/smtp-connection';
 import type { Socket } from 'node:net';
+import type { Capabilities } from './transaction.js';
 
 /** What nodemailer's connection has inside, as far as it is used here. All of it may be missing in another release. */
 interface Inside {
-  _sendCommand?: (command: string) => void;
-  _responseActions?: ((reply: string) => void)[];
   _supportedExtensions?: string[];
+  _maxAllowedSize?: number;
   _socket?: Socket | false | null;
+  _onSocketData?: (chunk: Buffer) => void;
 }
 
-/** nodemailer's SMTP connection with what a pool lacks in it. */
+/** nodemailer's SMTP connection: connects, upgrades to TLS and logs in. Then the session goes on without it. */
 export class Connection extends SMTPConnection {
-  /** Whether the server takes MAIL, RCPT and DATA in one round trip (RFC 2920). */
-  get pipelining(): boolean {
-    return this.inside._supportedExtensions?.includes('PIPELINING') ?? false;
+  /**
+   * Takes the open connection out of nodemailer's hands: replies are heard by whoever has this socket. What happens to the
+   * socket is still told by 'error' and 'end'.
+   *
+   * @throws Error with a release of nodemailer that cannot be taken over
+   */
+  takeOver(): { socket: Socket; server: Capabilities } {
+    const { _socket: socket, _onSocketData: listener, _supportedExtensions: extensions = [] } = this.inside;
+    if (!socket || !listener || !socket.listeners('data').includes(listener)) {
+      throw new Error('This release of nodemailer is another inside than the ones that are known');
+    }
+    socket.off('data', listener);
+    return {
+      socket,
+      server: {
+        pipelining: extensions.includes('PIPELINING'),
+        smtpUtf8: extensions.includes('SMTPUTF8'),
+        size: extensions.includes('SIZE'),
+        maxSize: this.inside._maxAllowedSize ?? 0,
+      },
+    };
   }
 
   /**
@@ -36,33 +55,7 @@ export class Connection extends SMTPConnection {
     });
   }
 
-  /** RFC 5321 §4.1.1.9. nodemailer knows no NOOP; should its inside change, RSET does the same between messages. */
-  noop(done: (error: Error | null) => void): void {
-    const { _responseActions: actions, _sendCommand: send } = this.inside;
-    if (this.destroyed || !actions || !send) return this.reset(done);
-    actions.push((reply) => done(reply.startsWith('2') ? null : refused(reply)));
-    send.call(this, 'NOOP');
-  }
-
-  /** From now on this much silence ends the connection; 0 for any. Milliseconds. */
-  patience(silence: number): void {
-    const { _socket: socket } = this.inside;
-    if (socket) socket.setTimeout(silence);
-  }
-
-  /** Whether the open connection keeps the process from ending. */
-  hold(held: boolean): void {
-    const { _socket: socket } = this.inside;
-    if (!socket) return;
-    if (held) socket.ref();
-    else socket.unref();
-  }
-
   private get inside(): Inside {
     return this;
   }
-}
-
-function refused(response: string): Error {
-  return Object.assign(new Error(response), { response, responseCode: Number(response.slice(0, 3)) });
 }

@@ -1,14 +1,26 @@
-import type { SMTPConnectionAuth, SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
-import type { Readable } from 'node:stream';
+import type { SMTPConnectionAuth } from 'nodemailer/lib/smtp-connection';
+import type { Socket } from 'node:net';
 import { oneLine } from '../../message/text.js';
 import type { Acceptance, Outgoing, TransportError } from '../transport.js';
 import { Connection } from './connection.js';
+import { Dialogue, type Reply } from './dialogue.js';
 import { rejectionOf, transportError, type Progress } from './failure.js';
 import { connectionOptions, type SmtpTransportOptions } from './options.js';
+import { providerIdOf } from './provider-id.js';
+import { OutOfStep, transact, type Capabilities, type Taken } from './transaction.js';
 
 /** For an answer to NOOP or RSET. */
 const CHECK_TIMEOUT = 5_000;
 const QUIT_TIMEOUT = 1_000;
+
+type Done<T> = (error: Error | null, result?: T) => void;
+
+/** What is heard and said once the session is open. */
+interface Line {
+  socket: Socket;
+  server: Capabilities;
+  dialogue: Dialogue;
+}
 
 /** One authenticated SMTP connection, for one message at a time. */
 export class SmtpSession {
@@ -23,6 +35,9 @@ export class SmtpSession {
   private readonly openedAt = performance.now();
   private closed = false;
   private gone = false;
+  private line!: Line;
+  /** Ends the step under way, which nothing else can. */
+  private interrupt: ((error: Error) => void) | undefined;
   private onClose: () => void = () => undefined;
   private onGone: () => void = () => undefined;
 
@@ -30,9 +45,13 @@ export class SmtpSession {
     private readonly connection: Connection,
     private readonly options: SmtpTransportOptions,
   ) {
-    // nodemailer reports what happened to a message through its callback; here it is enough to know that it is over.
-    connection.on('error', () => this.markClosed());
+    // 'error' comes first and says why; 'end' alone is a server that closed without a word.
+    connection.on('error', (error: Error) => {
+      this.interrupt?.(error);
+      this.markClosed();
+    });
     connection.on('end', () => {
+      this.interrupt?.(this.hungUp());
       this.markClosed();
       this.gone = true;
       this.onGone();
@@ -49,12 +68,12 @@ export class SmtpSession {
     const progress: Progress = { phase: 'connect' };
     const session = new SmtpSession(connection, options);
     try {
-      await session.step(signal, (done) => connection.connect((error) => done(error ?? null)));
+      await session.step<void>(signal, (done) => connection.connect((error) => done(error ?? null)));
       if (login) {
         progress.phase = 'auth';
-        await session.step(signal, (done) => connection.login(login(), done));
+        await session.step<unknown>(signal, (done) => connection.login(login(), done));
       }
-      connection.patience(0);
+      session.goOn();
       return session;
     } catch (error) {
       session.hangUp();
@@ -93,34 +112,33 @@ export class SmtpSession {
     const limit = handoverWithin === undefined ? undefined : new AbortController();
     const timer = limit && setTimeout(() => limit.abort(new SilentServer(handoverWithin!)), handoverWithin);
     const begun = performance.now();
+    const { socket, server, dialogue } = this.line;
     this.sent++;
-    this.connection.patience(this.options.commandTimeout);
+    socket.setTimeout(this.options.commandTimeout);
+    const handover = (): void => {
+      clearTimeout(timer);
+      progress.phase = 'body';
+      this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
+      socket.setTimeout(this.options.bodyTimeout);
+    };
     try {
-      const info = await this.step<SMTPConnectionSendInfo>(
+      const { accepted, refusals, response } = await this.step<Taken>(
         limit ? AbortSignal.any([signal, limit.signal]) : signal,
-        (done) =>
-          this.connection.send(
-            { ...outgoing.envelope, to: [...to], size: outgoing.headers.length + outgoing.body.length },
-            atHandover(outgoing, () => {
-              clearTimeout(timer);
-              progress.phase = 'body';
-              this.roundTrip = (performance.now() - begun) / (this.connection.pipelining ? 1 : 2 + to.length);
-              this.connection.patience(this.options.bodyTimeout);
-            }),
-            done,
-          ),
+        (done) => transact(dialogue, server, outgoing, handover, done),
       );
-      this.connection.patience(0);
+      socket.setTimeout(0);
+      const providerId = providerIdOf(response, this.options.host);
       return {
-        accepted: [...info.accepted],
-        rejections: (info.rejectedErrors ?? []).map(rejectionOf),
-        response: oneLine(info.response),
-        ...(info.serverMessageId === undefined ? {} : { providerId: info.serverMessageId }),
+        accepted,
+        rejections: refusals.map(rejectionOf),
+        response: oneLine(response),
+        ...(providerId === undefined ? {} : { providerId }),
       };
-    } catch (error) {
-      const failure = transportError(this.options.name, error, progress);
+    } catch (caught) {
+      const outOfStep = caught instanceof OutOfStep;
+      const failure = transportError(this.options.name, outOfStep ? caught.refusal : caught, progress);
       this.dirty = true;
-      if (failure.replyCode === 421 || isOpenEnded(failure)) this.hangUp();
+      if (outOfStep || failure.replyCode === 421 || isOpenEnded(failure)) this.hangUp();
       throw failure;
     } finally {
       clearTimeout(timer);
@@ -129,42 +147,65 @@ export class SmtpSession {
 
   /** Ends a refused transaction (RFC 5321 §4.1.1.5), so that the next message finds the session clean. */
   async reset(): Promise<void> {
-    await this.ask((done) => this.connection.reset(done));
+    await this.ask('RSET');
     this.dirty = false;
   }
 
   /** Whether it keeps the process from ending. */
   hold(held: boolean): void {
-    this.connection.hold(held);
+    if (held) this.line.socket.ref();
+    else this.line.socket.unref();
   }
 
   /** Keeps the connection from falling idle, measures the round trip, and closes it if the server does not answer. */
   async check(): Promise<void> {
     const begun = performance.now();
-    await this.ask((done) => this.connection.noop(done));
+    await this.ask('NOOP');
     if (this.usable) this.roundTrip = performance.now() - begun;
   }
 
   /** Says goodbye, and hangs up if the server has not answered within a second. */
   quit(): void {
     if (this.closed) return;
-    this.connection.quit();
+    this.line.dialogue.say('QUIT\r\n', () => this.connection.close());
     this.markClosed();
     setTimeout(() => this.connection.close(), QUIT_TIMEOUT).unref();
   }
 
   hangUp(): void {
     this.connection.close();
+    this.line?.dialogue.end();
     this.markClosed();
   }
 
-  private async ask(run: (done: (error: Error | null) => void) => void): Promise<void> {
+  /** nodemailer has done its part. */
+  private goOn(): void {
+    const { socket, server } = this.connection.takeOver();
+    socket.setTimeout(0);
+    this.line = { socket, server, dialogue: new Dialogue(socket, (reply) => this.unasked(reply)) };
+  }
+
+  private unasked({ text }: Reply): void {
+    this.interrupt?.(new Error(`Unexpected reply: ${text}`));
+    this.hangUp();
+  }
+
+  /** The server closed the connection, perhaps in the middle of its last words. */
+  private hungUp(): Error {
+    const last = this.line?.dialogue.lastWords;
+    const error = new Error('The server closed the connection');
+    return last ? Object.assign(error, { response: last.text, responseCode: last.code }) : error;
+  }
+
+  private async ask(command: 'NOOP' | 'RSET'): Promise<void> {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new SilentServer(CHECK_TIMEOUT)), CHECK_TIMEOUT);
     timer.unref();
     this.asking = true;
     try {
-      await this.step(late.signal, run);
+      await this.step<void>(late.signal, (done) =>
+        this.line.dialogue.say(`${command}\r\n`, ({ code, text }) => done(code < 300 ? null : new Error(text))),
+      );
     } catch {
       this.hangUp();
     } finally {
@@ -174,25 +215,23 @@ export class SmtpSession {
   }
 
   /** One step of the conversation as a promise that the signal and the end of the connection can also settle. */
-  private step<T>(signal: AbortSignal, run: (done: (error: Error | null, result?: T) => void) => void): Promise<T> {
+  private step<T>(signal: AbortSignal, run: (done: Done<T>) => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const settle = (action: () => void): void => {
+      let settled = false;
+      const settle: Done<T> = (error, result) => {
+        if (settled) return;
+        settled = true;
         signal.removeEventListener('abort', abort);
-        this.connection.removeListener('error', failed);
-        this.connection.removeListener('end', ended);
-        action();
+        this.interrupt = undefined;
+        if (error) reject(error);
+        else resolve(result as T);
       };
-      const abort = (): void => settle(() => reject(signal.reason as Error));
-      // 'error' comes first and says why; 'end' alone is a server that closed without a word.
-      const failed = (error: Error): void => settle(() => reject(error));
-      // After a 421 nodemailer closes first and calls back afterwards, with the server's words.
-      const ended = (): void =>
-        queueMicrotask(() => settle(() => reject(new Error('The server closed the connection'))));
+      const abort = (): void => settle(signal.reason as Error);
       if (signal.aborted) return abort();
       signal.addEventListener('abort', abort, { once: true });
-      this.connection.once('error', failed);
-      this.connection.once('end', ended);
-      run((error, result) => settle(() => (error ? reject(error) : resolve(result as T))));
+      this.interrupt = settle;
+      if (this.closed) settle(this.hungUp());
+      else run(settle);
     });
   }
 
@@ -212,20 +251,4 @@ class SilentServer extends Error {
   constructor(milliseconds: number) {
     super(`The server did not answer within ${Math.round(milliseconds)} ms`);
   }
-}
-
-/**
- * nodemailer pipes a stream only after DATA was accepted, which is the one moment that tells "nothing left" from "it may
- * have been accepted". An object with a `pipe` costs no more than a Buffer.
- */
-function atHandover({ headers, body }: Outgoing, handover: () => void): Readable {
-  const source = {
-    pipe(destination: NodeJS.WritableStream): NodeJS.WritableStream {
-      handover();
-      destination.write(headers);
-      destination.end(body);
-      return destination;
-    },
-  };
-  return source as unknown as Readable;
 }

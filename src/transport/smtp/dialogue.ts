@@ -1,0 +1,90 @@
+import type { Socket } from 'node:net';
+
+/** A complete reply; the lines of a long one are joined with LF. */
+export interface Reply {
+  /** RFC 5321 §4.2; 0 for what is no reply. */
+  code: number;
+  text: string;
+}
+
+/** Longer than any reply that means well. */
+const MAX_REPLY = 1024 * 1024;
+
+/** Commands and replies over an open session, in the order in which they were sent (RFC 2920). */
+export class Dialogue {
+  private readonly awaited: ((reply: Reply) => void)[] = [];
+  /** The lines so far of a reply that goes on. */
+  private lines = '';
+  /** A line that has not ended. */
+  private rest = '';
+
+  /**
+   * @param onUnasked what the server says that answers nothing, such as 421 before it hangs up, or more than it may;
+   *   the session is over
+   */
+  constructor(
+    private readonly socket: Socket,
+    private readonly onUnasked: (reply: Reply) => void,
+  ) {
+    socket.on('data', this.read);
+  }
+
+  /** What the server said last, if it hung up before it ended the line. */
+  get lastWords(): Reply | undefined {
+    return /^[45]\d\d[ -]/.test(this.rest) ? replyOf(this.rest) : undefined;
+  }
+
+  /** @param replies one for each command of them that is answered */
+  say(commands: string, ...replies: ((reply: Reply) => void)[]): void {
+    this.awaited.push(...replies);
+    this.socket.write(commands);
+  }
+
+  /** Sends a body whose dots are stuffed, and the dot that ends it. */
+  hand(parts: readonly Buffer[], onReply: (reply: Reply) => void): void {
+    this.awaited.push(onReply);
+    const { socket } = this;
+    socket.cork();
+    for (const part of parts) socket.write(part);
+    socket.write('.\r\n', 'latin1');
+    socket.uncork();
+  }
+
+  /** Hears nothing more. */
+  end(): void {
+    this.socket.off('data', this.read);
+    this.awaited.length = 0;
+  }
+
+  private readonly read = (chunk: Buffer): void => {
+    const text = this.rest + chunk.toString('latin1');
+    let from = 0;
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', from)) {
+      this.line(text.slice(from, text[end - 1] === '\r' ? end - 1 : end));
+      from = end + 1;
+    }
+    this.rest = text.slice(from);
+    if (this.rest.length + this.lines.length > MAX_REPLY) this.onUnasked({ code: 0, text: 'The reply has no end' });
+  };
+
+  private line(line: string): void {
+    if (/^\d+-/.test(line)) {
+      this.lines += `${line}\n`;
+      return;
+    }
+    if (this.lines === '' && line.trim() === '') return;
+    const reply = replyOf(this.lines + line);
+    this.lines = '';
+    const next = this.awaited.shift();
+    if (next) next(reply);
+    else this.onUnasked(reply);
+  }
+}
+
+/** A reply's text has no charset (RFC 5321 §4.2.1): UTF-8 where it can be, else octet by octet. */
+function replyOf(octets: string): Reply {
+  const code = Number(/^\d{3}(?!\d)/.exec(octets)?.[0] ?? 0);
+  if (!/[\x80-\xff]/.test(octets)) return { code, text: octets };
+  const text = Buffer.from(octets, 'latin1').toString();
+  return { code, text: text.includes('\ufffd') ? octets : text };
+}

@@ -1,0 +1,172 @@
+import type { Outgoing } from '../transport.js';
+import type { Dialogue, Reply } from './dialogue.js';
+import { stuffDots } from './dot-stuffing.js';
+
+/** What the server said of itself in its answer to EHLO. */
+export interface Capabilities {
+  /** RFC 2920: MAIL, RCPT and DATA in one round trip. */
+  pipelining: boolean;
+  /** RFC 6531: addresses in UTF-8. */
+  smtpUtf8: boolean;
+  /** RFC 1870. */
+  size: boolean;
+  /** Octets of a message; 0 for no limit. */
+  maxSize: number;
+}
+
+/** The server took the message for some of its recipients. */
+export interface Taken {
+  accepted: string[];
+  refusals: Refusal[];
+  /** Its final reply. */
+  response: string;
+}
+
+/** The server refused a command, in the shape of nodemailer's errors. */
+export class Refusal extends Error {
+  readonly response: string;
+  readonly responseCode?: number;
+  readonly rejectedErrors?: Refusal[];
+
+  constructor(
+    readonly command: 'MAIL FROM' | 'RCPT TO' | 'DATA',
+    { code, text }: Reply,
+    readonly recipient?: string,
+    /** Every recipient was refused. */
+    rejectedErrors?: Refusal[],
+  ) {
+    super(text);
+    this.response = text;
+    if (code > 0) this.responseCode = code;
+    if (rejectedErrors) this.rejectedErrors = rejectedErrors;
+  }
+}
+
+/** The server went on although it had refused: the two are out of step. */
+export class OutOfStep extends Error {
+  constructor(readonly refusal: Refusal) {
+    super(refusal.message);
+  }
+}
+
+const NOT_ASCII = /[^\0-\x7f]/;
+const NO_ADDRESS = /[\r\n<>]/;
+
+/**
+ * Sends one message over an open session (RFC 5321 §3.3).
+ *
+ * @param handover called when the server has asked for the body, right before that leaves
+ * @param settle called once; with an error when the server took nothing
+ */
+export function transact(
+  dialogue: Dialogue,
+  server: Capabilities,
+  outgoing: Outgoing,
+  handover: () => void,
+  settle: (error: Error | null, taken?: Taken) => void,
+): void {
+  const fault = faultOf(outgoing, server);
+  if (fault) return settle(fault);
+  const { from, to } = outgoing.envelope;
+  const accepted: string[] = [];
+  const refusals: Refusal[] = [];
+  let refused: Refusal | undefined;
+
+  /** RFC 5321 §3.8: after a 421 there is nothing more to hear. */
+  const closing = (command: Refusal['command'], reply: Reply): boolean => {
+    if (reply.code === 421) settle(new Refusal(command, reply));
+    return reply.code === 421;
+  };
+  const onMail = (reply: Reply): void => {
+    if (!isPositive(reply)) refused = new Refusal('MAIL FROM', reply);
+  };
+  const onRcpt = (recipient: string, reply: Reply): void => {
+    if (isPositive(reply)) accepted.push(recipient);
+    else refusals.push(new Refusal('RCPT TO', reply, recipient));
+  };
+  const onData = (reply: Reply): void => {
+    if (closing('DATA', reply)) return;
+    const goesOn = reply.code >= 300 && reply.code < 400;
+    refused ??= accepted.length === 0 ? noneAccepted(refusals) : undefined;
+    if (!refused) {
+      // Some servers say 250 where it should be 354.
+      if (!goesOn && !isPositive(reply)) return settle(new Refusal('DATA', reply));
+      handover();
+      return dialogue.hand([stuffDots(outgoing.headers), stuffDots(outgoing.body)], onEnd);
+    }
+    if (!goesOn) return settle(refused);
+    if (refused.command === 'MAIL FROM') return settle(new OutOfStep(refused));
+    // It has nobody to go to, and ends at once.
+    const error = refused;
+    dialogue.say('.\r\n', () => settle(error));
+  };
+  const onEnd = (reply: Reply): void => {
+    if (!isPositive(reply)) return settle(new Refusal('DATA', reply));
+    settle(null, { accepted, refusals, response: reply.text });
+  };
+
+  const mail = `MAIL FROM:<${from}>${parametersOf(outgoing, server)}\r\n`;
+  const rcpt = (recipient: string): string => `RCPT TO:<${recipient}>\r\n`;
+  if (server.pipelining) {
+    let over = false;
+    const unlessOver =
+      (command: Refusal['command'], listen: (reply: Reply) => void) =>
+      (reply: Reply): void => {
+        if (over) return;
+        over = closing(command, reply);
+        if (!over) listen(reply);
+      };
+    dialogue.say(
+      `${mail}${to.map(rcpt).join('')}DATA\r\n`,
+      unlessOver('MAIL FROM', onMail),
+      ...to.map((recipient) => unlessOver('RCPT TO', (reply) => onRcpt(recipient, reply))),
+      (reply) => over || onData(reply),
+    );
+    return;
+  }
+  const next = (index: number): void => {
+    const recipient = to[index];
+    if (recipient === undefined) {
+      refused = accepted.length === 0 ? noneAccepted(refusals) : undefined;
+      return refused ? settle(refused) : dialogue.say('DATA\r\n', onData);
+    }
+    dialogue.say(rcpt(recipient), (reply) => {
+      if (closing('RCPT TO', reply)) return;
+      onRcpt(recipient, reply);
+      next(index + 1);
+    });
+  };
+  dialogue.say(mail, (reply) => {
+    if (closing('MAIL FROM', reply)) return;
+    onMail(reply);
+    if (refused) settle(refused);
+    else next(0);
+  });
+}
+
+function isPositive({ code }: Reply): boolean {
+  return code >= 200 && code < 300;
+}
+
+/** All are deferred as long as one of them is: the message may be worth another try. */
+function noneAccepted(refusals: Refusal[]): Refusal {
+  const { responseCode = 0, response } =
+    refusals.find(({ responseCode: code = 0 }) => code < 500) ?? refusals[refusals.length - 1]!;
+  return new Refusal('RCPT TO', { code: responseCode, text: response }, undefined, refusals);
+}
+
+/** What a server could only misunderstand, or said it would not take. */
+function faultOf({ envelope: { from, to }, headers, body }: Outgoing, { maxSize }: Capabilities): Error | undefined {
+  const wrong = [from, ...to].find((address) => NO_ADDRESS.test(address));
+  if (wrong !== undefined) return new Error(`${JSON.stringify(wrong)} cannot be an envelope address`);
+  if (to.length === 0) return new Error('The envelope has no recipients');
+  const size = headers.length + body.length;
+  if (maxSize === 0 || size <= maxSize) return undefined;
+  const message = `The message has ${size} octets, more than the ${maxSize} that the server takes`;
+  return Object.assign(new Error(message), { code: 'EMESSAGE' });
+}
+
+function parametersOf({ envelope: { from, to }, headers, body }: Outgoing, server: Capabilities): string {
+  const utf8 = server.smtpUtf8 && [from, ...to].some((address) => NOT_ASCII.test(address)) ? ' SMTPUTF8' : '';
+  return `${utf8}${server.size ? ` SIZE=${headers.length + body.length}` : ''}`;
+}
