@@ -155,9 +155,10 @@ class BatchRun {
   private accepted(index: number, pending: readonly number[], delivery: Delivery): void {
     const at = Date.now();
     const { transport, response, providerId } = delivery;
-    const rejections = new Map(delivery.rejections.map((rejection) => [rejection.address, rejection]));
+    const { rejections } = delivery;
     for (const recipient of pending) {
-      const rejection = rejections.get(envelopeAddress(this.work.recipients(index)[recipient]!));
+      const address = envelopeAddress(this.work.recipients(index)[recipient]!);
+      const rejection = rejections.find((one) => one.address === address);
       if (rejection) this.rejected(index, recipient, transport, rejection);
       else {
         const slot = slotOf(this.work, index, recipient);

@@ -30,6 +30,7 @@ export function isSettled(kind: FactKind): boolean {
 /** What is known of a batch: the union of all facts about it, in whatever order they were read. */
 export class LedgerView {
   private readonly slots = new Map<string, SlotState>();
+  private readonly counts = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, trouble: 0 };
   private readonly troubles: number[] = [];
   private lastSent = 0;
   /** When the latest fact was recorded; 0 without any. */
@@ -49,10 +50,15 @@ export class LedgerView {
     const known = this.slots.get(fact.slot);
     if (!known) {
       this.slots.set(fact.slot, { fact, attempts: 1, firstAt: fact.at });
+      this.counts[fact.kind]++;
       return;
     }
     const stronger = STRENGTH[fact.kind] - STRENGTH[known.fact.kind] || fact.at - known.fact.at;
-    if (stronger > 0) known.fact = fact;
+    if (stronger > 0) {
+      this.counts[known.fact.kind]--;
+      this.counts[fact.kind]++;
+      known.fact = fact;
+    }
     known.attempts++;
     known.firstAt = Math.min(known.firstAt, fact.at);
   }
@@ -79,9 +85,7 @@ export class LedgerView {
 
   /** How many recipients are in each state. */
   count(): Record<FactKind, number> {
-    const counts = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, trouble: 0 };
-    for (const { fact } of this.slots.values()) counts[fact.kind]++;
-    return counts;
+    return { ...this.counts };
   }
 }
 

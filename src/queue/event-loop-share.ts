@@ -8,19 +8,28 @@ const SLICE = 1;
 export class EventLoopShare {
   private readonly waiting: (() => void)[] = [];
   private startedAt = -Infinity;
+  /** The next piece is the first of its turn. */
+  private fresh = true;
 
   /** Undefined: go on at once. Else wait for a turn of the event loop. */
   enter(): Promise<void> | undefined {
     if (this.waiting.length === 0 && performance.now() - this.startedAt < SLICE) return undefined;
     return new Promise((resolve) => {
-      if (this.waiting.push(resolve) === 1) setImmediate(() => this.turn());
+      this.waiting.push(resolve);
+      setImmediate(this.serve);
     });
   }
 
-  /** One piece of work a turn: what is scheduled in a turn runs after the sockets have been looked at. */
-  private turn(): void {
-    this.startedAt = performance.now();
-    this.waiting.shift()?.();
-    if (this.waiting.length > 0) setImmediate(() => this.turn());
-  }
+  /** One for each that waits. Those of one turn run one after the other, each with the work it lets through. */
+  private readonly serve = (): void => {
+    const now = performance.now();
+    if (this.fresh) {
+      this.fresh = false;
+      this.startedAt = now;
+      // What is scheduled in a turn runs after the sockets have been looked at.
+      setImmediate(() => (this.fresh = true));
+    }
+    if (now - this.startedAt < SLICE) this.waiting.shift()?.();
+    else setImmediate(this.serve);
+  };
 }

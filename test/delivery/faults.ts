@@ -122,8 +122,7 @@ const afterFinalDot = cut('after the final dot', 'body', (line) => line.cutAfter
 export const SENDING_FAULTS: readonly Fault[] = [
   ...bothWays(refusal('mail', 'mail', '421 4.4.2 Idle for too long')),
   // With PIPELINING nodemailer does not tell which command of the envelope it answered.
-  refusal('rcpt', 'mail', '421 4.7.0 Too many'),
-  over({ pipelining: false }, refusal('rcpt', 'rcpt', '421 4.7.0 Too many')),
+  ...bothWays(refusal('rcpt', 'rcpt', '421 4.7.0 Too many')),
   ...bothWays(refusal('data', 'data', '421 4.3.2 Closing')),
   ...bothWays(refusal('message', 'final', '421 4.3.2 Closing')),
   refusal('message', 'final', '451 4.7.1 Greylisted'),
