@@ -11,6 +11,10 @@ export {
 export { OnMail, type OnMailOptions } from './nest/on-mail.js';
 export type { MailEventName, MailEvents } from './events/events.js';
 export type {
+  DkimConfig,
+  DkimKeyConfig,
+  DkimKeysConfig,
+  DkimSignatureConfig,
   MailModuleExtras,
   MailModuleOptions,
   MailOptionsFactory,

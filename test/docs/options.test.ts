@@ -14,11 +14,14 @@ const PREFIXES: Record<string, string> = {
   QueueConfig: 'queue.',
   SmtpTransportConfig: 'transports[].',
   RateLimitConfig: 'transports[].rateLimit.',
+  DkimKeyConfig: 'transports[].dkim.',
+  DkimSignatureConfig: 'transports[].dkim.',
+  DkimKeysConfig: 'transports[].dkim.',
   Limits: 'limits.',
 };
 
 /** Options whose type is an interface of its own: what stands in them is told, they themselves are not. */
-const SECTIONS = new Set(['limits', 'transports[].rateLimit']);
+const SECTIONS = new Set(['limits', 'transports[].rateLimit', 'transports[].dkim']);
 
 /** The options in an object of defaults that is shared by the places named here; others stand under their own name. */
 const PLACES: Record<string, string> = {

@@ -92,6 +92,7 @@ export function failUnseen(path: string, value: unknown, remedy: string): never 
 /** A value for a message, without credentials. */
 function show(value: unknown): string {
   if (value === undefined) return 'missing';
+  if (typeof value === 'string' && value.includes('PRIVATE KEY-----')) return 'a private key';
   if (typeof value === 'string') return JSON.stringify(withoutCredentials(value).slice(0, 200));
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value);
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';

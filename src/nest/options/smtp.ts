@@ -3,6 +3,7 @@ import { LANES, type Lane } from '../../message/message.js';
 import type { RateLimitSettings } from '../../transport/rate-limit.js';
 import type { SmtpTransportOptions } from '../../transport/smtp/options.js';
 import { DEFAULTS } from './defaults.js';
+import { parseDkim } from './dkim.js';
 import { parseLogin } from './login.js';
 import { fail, type OptionReader } from './reader.js';
 
@@ -32,6 +33,7 @@ export function parseSmtp(reader: OptionReader, tenant?: string): SmtpSettings {
     fail(reader.pathOf('tls'), tls, "Give Node's TLS options, such as { ca }.");
   }
   const auth = parseLogin(reader, url);
+  const dkim = parseDkim(reader);
   const maxConnections = reader.integer('maxConnections', defaults.maxConnections, 1, 1_000);
   const warm = lanes.includes('priority') && tenant === undefined ? defaults.minWarm : 0;
   const smtp: SmtpTransportOptions = {
@@ -52,6 +54,7 @@ export function parseSmtp(reader: OptionReader, tenant?: string): SmtpSettings {
     bodyTimeout: reader.duration('bodyTimeout', defaults.bodyTimeout, 1),
     ...(region === undefined ? {} : { region }),
     ...(auth === undefined ? {} : { auth }),
+    ...(dkim === undefined ? {} : { dkim }),
     ...(tls === undefined ? {} : { tls }),
   };
   const rateLimit = parseRateLimit(reader);

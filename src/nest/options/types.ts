@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { AddressInput } from '../../message/address.js';
 import type { Duration } from '../../message/duration.js';
@@ -51,7 +52,35 @@ export interface SmtpTransportConfig {
   rateLimit?: RateLimitConfig;
   /** Node's TLS options, such as `ca`. Certificates are verified. */
   tls?: TlsOptions;
+  /** Signs every message, in nodemailer's shape: with one key, or with several `keys`. Default: no signature. */
+  dkim?: DkimConfig;
 }
+
+/** A DKIM key. Its public half is published as a TXT record of `<keySelector>._domainkey.<domainName>` (RFC 6376 §3.6.2). */
+export interface DkimKeyConfig {
+  /** The domain that signs; that of `from`, or one above it. */
+  domainName: string;
+  keySelector: string;
+  /** RSA of at least 1,024 bits, or Ed25519 (RFC 8463), as PEM text or a KeyObject. Read once, at boot. */
+  privateKey: string | KeyObject;
+}
+
+/** What a transport's signatures have in common. */
+export interface DkimSignatureConfig {
+  /** The header fields to sign where a message has them, such as `'From:To:Subject'`; From among them. Default: RFC 6376 §5.4.1. */
+  headerFieldNames?: string;
+  /** Of those, the ones to leave out. Default: none. */
+  skipFields?: string;
+  /** There is no other. */
+  hashAlgo?: 'sha256';
+}
+
+/** A signature of each key. */
+export interface DkimKeysConfig extends DkimSignatureConfig {
+  keys: readonly DkimKeyConfig[];
+}
+
+export type DkimConfig = (DkimKeyConfig & DkimSignatureConfig) | DkimKeysConfig;
 
 /** A transport's limit. */
 export interface RateLimitConfig {

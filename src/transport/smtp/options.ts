@@ -2,6 +2,7 @@ import type { SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
 import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import type { Lane } from '../../message/message.js';
+import type { DkimSigner } from '../../mime/dkim.js';
 import type { SmtpLogin } from './login.js';
 
 /** One SMTP provider, checked. Times are milliseconds. */
@@ -14,6 +15,7 @@ export interface SmtpTransportOptions {
   /** TLS from the first byte (`smtps://`). Otherwise STARTTLS where the server offers it. */
   secure: boolean;
   auth?: SmtpLogin;
+  dkim?: DkimSigner;
   tls?: ConnectionOptions;
   /** Connections per lane and process. */
   maxConnections: number;

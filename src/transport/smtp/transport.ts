@@ -1,9 +1,11 @@
 import type { Lane } from '../../message/message.js';
+import { rawOf, type Encoded } from '../../mime/encoded.js';
 import type { ConnectionLeases } from '../connection-leases.js';
 import type { Acceptance, Outgoing, SendOptions, Transport, TransportMonitor } from '../transport.js';
 import { loginData } from './login.js';
 import type { SmtpTransportOptions } from './options.js';
 import { SmtpPool, type PoolSettings } from './pool.js';
+import { signedHeaders } from './signing.js';
 
 /** Milliseconds. */
 const BULK_IDLE = 2_000;
@@ -35,8 +37,14 @@ export class SmtpTransport implements Transport {
     await Promise.all([this.pools.priority.start(monitor), this.pools.bulk.start(monitor)]);
   }
 
-  send(outgoing: Outgoing, { lane, signal, handoverWithin }: SendOptions): Promise<Acceptance> {
-    return this.pools[lane].send(outgoing, signal, handoverWithin);
+  async send(outgoing: Outgoing, { lane, signal, handoverWithin }: SendOptions): Promise<Acceptance> {
+    const { dkim, name } = this.options;
+    if (!dkim) return this.pools[lane].send(outgoing, signal, handoverWithin);
+    const begun = performance.now();
+    const message = encodedOf(outgoing.raw);
+    const headers = await signedHeaders(name, dkim, message, signal);
+    const left = handoverWithin === undefined ? undefined : Math.max(0, handoverWithin - (performance.now() - begun));
+    return this.pools[lane].send({ ...outgoing, raw: rawOf({ ...message, headers }) }, signal, left);
   }
 
   async verify(signal: AbortSignal): Promise<void> {
@@ -65,4 +73,9 @@ export class SmtpTransport implements Transport {
       },
     );
   }
+}
+
+function encodedOf(raw: Buffer): Encoded {
+  const end = raw.indexOf('\r\n\r\n') + 4;
+  return { headers: raw.subarray(0, end), body: raw.subarray(end) };
 }
