@@ -121,7 +121,6 @@ const afterFinalDot = cut('after the final dot', 'body', (line) => line.cutAfter
 /** Met while a message is sent over an open connection. */
 export const SENDING_FAULTS: readonly Fault[] = [
   ...bothWays(refusal('mail', 'mail', '421 4.4.2 Idle for too long')),
-  // With PIPELINING nodemailer does not tell which command of the envelope it answered.
   ...bothWays(refusal('rcpt', 'rcpt', '421 4.7.0 Too many')),
   ...bothWays(refusal('data', 'data', '421 4.3.2 Closing')),
   ...bothWays(refusal('message', 'final', '421 4.3.2 Closing')),

@@ -1,5 +1,4 @@
 import type { Lane } from '../../message/message.js';
-import { rawOf, type Encoded } from '../../mime/encoded.js';
 import type { ConnectionLeases } from '../connection-leases.js';
 import type { Acceptance, Outgoing, SendOptions, Transport, TransportMonitor } from '../transport.js';
 import { loginData } from './login.js';
@@ -41,10 +40,9 @@ export class SmtpTransport implements Transport {
     const { dkim, name } = this.options;
     if (!dkim) return this.pools[lane].send(outgoing, signal, handoverWithin);
     const begun = performance.now();
-    const message = encodedOf(outgoing.raw);
-    const headers = await signedHeaders(name, dkim, message, signal);
+    const headers = await signedHeaders(name, dkim, outgoing, signal);
     const left = handoverWithin === undefined ? undefined : Math.max(0, handoverWithin - (performance.now() - begun));
-    return this.pools[lane].send({ ...outgoing, raw: rawOf({ ...message, headers }) }, signal, left);
+    return this.pools[lane].send({ ...outgoing, headers }, signal, left);
   }
 
   async verify(signal: AbortSignal): Promise<void> {
@@ -73,9 +71,4 @@ export class SmtpTransport implements Transport {
       },
     );
   }
-}
-
-function encodedOf(raw: Buffer): Encoded {
-  const end = raw.indexOf('\r\n\r\n') + 4;
-  return { headers: raw.subarray(0, end), body: raw.subarray(end) };
 }
