@@ -55,7 +55,7 @@ export class MailWorker {
     private readonly onError: (error: Error) => void,
   ) {
     setMaxListeners(0, this.hangUp.signal);
-    this.turns = new Semaphore(routes.bulkConnections);
+    this.turns = new Semaphore(routes.bulkMessages);
   }
 
   /** Takes up work; returns at once. */
@@ -164,7 +164,7 @@ export class MailWorker {
     );
     try {
       return await deliverBatch(work, ledger, this.settings.retry, {
-        concurrency: this.routes.bulkConnections,
+        concurrency: this.routes.bulkMessages,
         enter: () => this.enter(),
         mayContinue: () => !this.stopping && lease.held && performance.now() < endAt && !orders.paused,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,

@@ -39,6 +39,7 @@ export class GuardedTransport implements Transport {
   readonly region?: string;
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
+  readonly bulkMessages: number;
   private readonly breaker: CircuitBreaker;
   private readonly latency = new MovingAverage();
   private lastError: Standing['lastError'];
@@ -60,6 +61,7 @@ export class GuardedTransport implements Transport {
     if (inner.region !== undefined) this.region = inner.region;
     this.lanes = inner.lanes;
     this.maxConnections = inner.maxConnections;
+    this.bulkMessages = inner.bulkMessages ?? inner.maxConnections;
     this.breaker = new CircuitBreaker(BREAKER, (change) => this.changed(change));
   }
 

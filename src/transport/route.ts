@@ -54,10 +54,10 @@ export class Routes {
     if (forced !== undefined && !this.byName.has(forced) && !this.tenants) throw this.unknown(forced);
   }
 
-  /** Messages of the bulk lane that this process sends at once. */
-  get bulkConnections(): number {
+  /** Messages of the bulk lane that this process has under way at once. */
+  get bulkMessages(): number {
     const bulk = this.transports.filter(({ lanes }) => lanes.includes('bulk'));
-    return bulk.reduce((sum, transport) => sum + transport.maxConnections, 0);
+    return bulk.reduce((sum, transport) => sum + transport.bulkMessages, 0);
   }
 
   async close(within: number): Promise<void> {

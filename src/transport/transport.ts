@@ -61,8 +61,10 @@ export interface Transport {
   readonly name: string;
   readonly region?: string;
   readonly lanes: readonly Lane[];
-  /** Messages of the bulk lane it takes at once, per process. */
+  /** Messages that it sends at once, per process and lane. */
   readonly maxConnections: number;
+  /** Messages of the bulk lane it takes at once, those in line among them. Default: `maxConnections`. */
+  readonly bulkMessages?: number;
   /**
    * Called once, at boot: opens the connections that are kept ready, and keeps them from then on. Resolves when they are
    * open or could not be opened; never rejects. What has no such connections leaves it out.

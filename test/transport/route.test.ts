@@ -66,7 +66,7 @@ describe('Routes', () => {
       transport('b', 'eu', ['bulk'], 2),
       transport('pb', 'eu', LANES, 3),
     ];
-    expect(routesOf(transports, 'eu').bulkConnections).toBe(5);
+    expect(routesOf(transports, 'eu').bulkMessages).toBe(5);
   });
 
   it('closes every transport within the time given', async () => {

@@ -40,14 +40,19 @@ export class Dialogue {
     this.socket.write(commands);
   }
 
-  /** Sends a body whose dots are stuffed, and the dot that ends it. */
-  hand(parts: readonly Buffer[], onReply: (reply: Reply) => void): void {
+  /**
+   * Sends a body whose dots are stuffed, and the dot that ends it.
+   *
+   * @param more whether the next commands follow in this turn of the event loop; they then leave in the same packet
+   */
+  hand(parts: readonly Buffer[], onReply: (reply: Reply) => void, more: () => boolean): void {
     this.awaited.push(onReply);
     const { socket } = this;
     socket.cork();
     for (const part of parts) socket.write(part);
     socket.write('.\r\n', 'latin1');
-    socket.uncork();
+    if (more()) setImmediate(() => socket.uncork());
+    else socket.uncork();
   }
 
   /** Hears nothing more. */

@@ -1,6 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import { reasonOf } from '../../errors.js';
-import { notAsked, TransportError, type Acceptance, type Outgoing, type TransportMonitor } from '../transport.js';
+import {
+  notAsked,
+  TransportError,
+  type Acceptance,
+  type Outgoing,
+  type SendOptions,
+  type TransportMonitor,
+} from '../transport.js';
 import { Dialer, type DialSettings } from './dialer.js';
 import type { SmtpTransportOptions } from './options.js';
 import type { SmtpSession } from './session.js';
@@ -16,6 +23,8 @@ interface Idle {
 export interface PoolSettings extends DialSettings {
   /** Connections that are kept open once the pool has been started. */
   minWarm: number;
+  /** A message may begin while the one before it is being answered, where the server takes commands in advance. */
+  inAdvance: boolean;
 }
 
 /**
@@ -25,6 +34,8 @@ export interface PoolSettings extends DialSettings {
 const CONNECT_PAUSE = 1_000;
 /** A connection that is kept without NOOP is looked at this often, whether it is worn. */
 const LOOK_AT_LEAST = 60_000;
+/** A server that closes the connection so often on a message that began in advance does not bear it. */
+const CUT_OFF = 3;
 /** A kept connection gets a successor when it has used up this much of its age or messages. */
 const WORN = 0.9;
 
@@ -34,7 +45,8 @@ const WORN = 0.9;
  */
 export class SmtpPool {
   private readonly idle: Idle[] = [];
-  private readonly busy = new Set<SmtpSession>();
+  /** With the number of messages they carry: one, or another one's envelope behind a body that is being answered. */
+  private readonly busy = new Map<SmtpSession, number>();
   /** With a NOOP under way. */
   private readonly checking = new Set<SmtpSession>();
   /** A successor is being opened, or is there. */
@@ -45,6 +57,9 @@ export class SmtpPool {
   private pausedUntil = 0;
   private refill: NodeJS.Timeout | undefined;
   private minWarm = 0;
+  private inAdvance: boolean;
+  /** Messages in a row that began in advance and found the connection closed. */
+  private cutOff = 0;
   private monitor: TransportMonitor | undefined;
   private drained: (() => void) | undefined;
 
@@ -53,6 +68,7 @@ export class SmtpPool {
     private readonly settings: PoolSettings,
   ) {
     setMaxListeners(0, this.closing.signal);
+    this.inAdvance = settings.inAdvance;
     this.dialer = new Dialer(options, settings, this.closing.signal, (session, how) => this.gone(session, how));
   }
 
@@ -64,23 +80,33 @@ export class SmtpPool {
   }
 
   /** @throws TransportError */
-  async send(outgoing: Outgoing, signal: AbortSignal, handoverWithin?: number): Promise<Acceptance> {
+  async send(
+    outgoing: Outgoing,
+    { signal, handoverWithin, stillWanted }: Omit<SendOptions, 'lane'>,
+  ): Promise<Acceptance> {
     // Many messages may share one; Node would take their listeners for a leak.
     setMaxListeners(0, signal);
     const handoverBy = handoverWithin === undefined ? undefined : performance.now() + handoverWithin;
     const left = (): number | undefined => handoverBy && Math.max(0, handoverBy - performance.now());
     for (;;) {
       const { session, kept } = await this.acquire(signal, left());
+      const inAdvance = this.busy.get(session)! > 1;
       try {
         const within = left();
         // A kept connection may be dead without a sign of it: half of the time is left for a fresh one.
-        const acceptance = await session.send(outgoing, signal, kept && within !== undefined ? within / 2 : within);
-        this.measured(session);
+        const acceptance = await session.send(outgoing, signal, kept && within !== undefined ? within / 2 : within, {
+          ...(stillWanted ? { stillWanted } : {}),
+          ...(this.inAdvance ? { onHandover: () => this.invite(session) } : {}),
+        });
+        if (inAdvance) this.cutOff = 0;
+        else this.measured(session);
         return acceptance;
       } catch (error) {
+        const tooEarly = inAdvance && wasTooEarly(error);
+        if (inAdvance) this.judge(tooEarly, session);
         // The server ends connections that it finds idle or used up. It took nothing, so a connection that has carried no
         // message yet gets the same message once.
-        if (!kept || signal.aborted || !isStale(error, session)) throw error;
+        if (!kept || signal.aborted || !(tooEarly || isStale(error, session))) throw error;
         if ((error as TransportError).replyCode === undefined) this.distrust();
       } finally {
         this.release(session);
@@ -129,7 +155,7 @@ export class SmtpPool {
       this.drained = resolve;
       setTimeout(resolve, within).unref();
     });
-    for (const session of this.busy) session.hangUp();
+    for (const session of this.busy.keys()) session.hangUp();
   }
 
   private get alive(): number {
@@ -143,7 +169,7 @@ export class SmtpPool {
     if (free) {
       clearTimeout(free.timer);
       free.session.hold(true);
-      this.busy.add(free.session);
+      this.busy.set(free.session, 1);
       return { session: free.session, kept: true };
     }
     const session = await this.wait(signal, within);
@@ -169,7 +195,7 @@ export class SmtpPool {
   private insist(): void {
     if (this.dialer.vacant > 0 || this.dialer.promising > 0) return this.grow();
     // One of them takes the place: a NOOP or RSET without an answer, or an attempt.
-    const silent = [...this.checking, ...this.busy].find((session) => session.asking);
+    const silent = [...this.checking, ...this.busy.keys()].find((session) => session.asking);
     if (silent) silent.hangUp();
     else this.dialer.giveUpOldest();
   }
@@ -222,8 +248,25 @@ export class SmtpPool {
     this.settle(session, unused);
   }
 
+  /** A body has left over this connection: the first that waits may say over it whom it is from and for. */
+  private invite(session: SmtpSession): boolean {
+    const { maxMessages, maxAge } = this.options;
+    const worn = session.sent >= maxMessages || session.age >= maxAge;
+    if (!this.inAdvance || worn || !session.usable || this.line.length === 0) return false;
+    this.busy.set(session, this.busy.get(session)! + 1);
+    return this.line.serve(session);
+  }
+
+  /** A message that began in advance was not taken. */
+  private judge(tooEarly: boolean, session: SmtpSession): void {
+    if (!session.usable) this.cutOff++;
+    if (tooEarly || this.cutOff >= CUT_OFF) this.inAdvance = false;
+  }
+
   private release(session: SmtpSession): void {
-    if (!this.busy.has(session)) return;
+    const messages = this.busy.get(session);
+    if (messages === undefined) return;
+    if (messages > 1) return void this.busy.set(session, messages - 1);
     if (session.usable && session.dirty) return void session.reset().then(() => this.release(session));
     this.busy.delete(session);
     this.settle(session);
@@ -241,7 +284,7 @@ export class SmtpPool {
     if (wear >= WORN) this.succeed(session);
     if (this.line.length === 0) return this.rest(session, unused);
     session.hold(true);
-    this.busy.add(session);
+    this.busy.set(session, 1);
     this.line.serve(session);
   }
 
@@ -338,6 +381,13 @@ export class SmtpPool {
       cause: reason,
     });
   }
+}
+
+/** RFC 2920 §3.2 forbids it, but a server may take what comes in advance for a client that does not listen. */
+function wasTooEarly(error: unknown): boolean {
+  if (!(error instanceof TransportError) || error.outcome !== 'not-sent') return false;
+  const { replyCode = 0 } = error;
+  return [500, 502, 503].includes(replyCode) || (replyCode === 554 && /synchroni[sz]|pipelin/i.test(error.reply));
 }
 
 function isStale(error: unknown, session: SmtpSession): boolean {

@@ -1,13 +1,13 @@
 import type { SMTPConnectionAuth } from 'nodemailer/lib/smtp-connection';
 import type { Socket } from 'node:net';
 import { oneLine } from '../../message/text.js';
-import type { Acceptance, Outgoing, TransportError } from '../transport.js';
+import { notAsked, type Acceptance, type Outgoing, type TransportError } from '../transport.js';
 import { Connection } from './connection.js';
 import { Dialogue, type Reply } from './dialogue.js';
 import { rejectionOf, transportError, type Progress } from './failure.js';
 import { connectionOptions, type SmtpTransportOptions } from './options.js';
 import { providerIdOf } from './provider-id.js';
-import { OutOfStep, transact, type Capabilities, type Taken } from './transaction.js';
+import { OutOfStep, transact, type Capabilities, type Handover, type Taken } from './transaction.js';
 
 /** For an answer to NOOP or RSET. */
 const CHECK_TIMEOUT = 5_000;
@@ -22,7 +22,18 @@ interface Line {
   dialogue: Dialogue;
 }
 
-/** One authenticated SMTP connection, for one message at a time. */
+/** What a message's sender is asked and told while it is on its way. */
+export interface SendHooks {
+  /** Asked right before the body leaves; false ends the attempt, and the connection with it. */
+  stillWanted?: () => boolean;
+  /** The body has left, and the answer is awaited: another message may begin. Returns whether one does, in this turn. */
+  onHandover?: () => boolean;
+}
+
+/**
+ * One authenticated SMTP connection. It carries one message at a time; where the server takes commands in advance, the
+ * next one's envelope may follow the body that is still being answered.
+ */
 export class SmtpSession {
   /** Messages handed to it so far. */
   sent = 0;
@@ -36,8 +47,10 @@ export class SmtpSession {
   private closed = false;
   private gone = false;
   private line!: Line;
-  /** Ends the step under way, which nothing else can. */
-  private interrupt: ((error: Error) => void) | undefined;
+  /** End the steps under way, which nothing else can. */
+  private readonly interrupts = new Set<(error: Error) => void>();
+  /** A body is being answered. */
+  private answering = false;
   private onClose: () => void = () => undefined;
   private onGone: () => void = () => undefined;
 
@@ -47,11 +60,11 @@ export class SmtpSession {
   ) {
     // 'error' comes first and says why; 'end' alone is a server that closed without a word.
     connection.on('error', (error: Error) => {
-      this.interrupt?.(error);
+      this.interruptAll(error);
       this.markClosed();
     });
     connection.on('end', () => {
-      this.interrupt?.(this.hungUp());
+      this.interruptAll(this.hungUp());
       this.markClosed();
       this.gone = true;
       this.onGone();
@@ -106,7 +119,12 @@ export class SmtpSession {
    * @param handoverWithin milliseconds for the server to ask for the body
    * @throws TransportError; the session is closed when it could be out of step with the server afterwards
    */
-  async send(outgoing: Outgoing, signal: AbortSignal, handoverWithin?: number): Promise<Acceptance> {
+  async send(
+    outgoing: Outgoing,
+    signal: AbortSignal,
+    handoverWithin?: number,
+    { stillWanted, onHandover }: SendHooks = {},
+  ): Promise<Acceptance> {
     const { to } = outgoing.envelope;
     const progress: Progress = { phase: 'mail' };
     const limit = handoverWithin === undefined ? undefined : new AbortController();
@@ -114,19 +132,25 @@ export class SmtpSession {
     const begun = performance.now();
     const { socket, server, dialogue } = this.line;
     this.sent++;
-    socket.setTimeout(this.options.commandTimeout);
-    const handover = (): void => {
-      clearTimeout(timer);
-      progress.phase = 'body';
-      this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
-      socket.setTimeout(this.options.bodyTimeout);
+    const inAdvance = this.answering;
+    if (!inAdvance) socket.setTimeout(this.options.commandTimeout);
+    const handover: Handover = {
+      begin: () => {
+        if (stillWanted?.() === false) return false;
+        clearTimeout(timer);
+        progress.phase = 'body';
+        if (!inAdvance) this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
+        socket.setTimeout(this.options.bodyTimeout);
+        this.answering = true;
+        return true;
+      },
+      written: () => server.pipelining && (onHandover?.() ?? false),
     };
     try {
       const { accepted, refusals, response } = await this.step<Taken>(
         limit ? AbortSignal.any([signal, limit.signal]) : signal,
         (done) => transact(dialogue, server, outgoing, handover, done),
       );
-      socket.setTimeout(0);
       const providerId = providerIdOf(response, this.options.host);
       return {
         accepted,
@@ -136,12 +160,19 @@ export class SmtpSession {
       };
     } catch (caught) {
       const outOfStep = caught instanceof OutOfStep;
-      const failure = transportError(this.options.name, outOfStep ? caught.refusal : caught, progress);
-      this.dirty = true;
+      const failure =
+        outOfStep && !caught.refusal
+          ? notAsked(this.options.name, caught.message)
+          : transportError(this.options.name, outOfStep ? caught.refusal : caught, progress);
+      // After a body there is no transaction left to end (RFC 5321 §4.1.1.4).
+      this.dirty ||= progress.phase !== 'body';
       if (outOfStep || failure.replyCode === 421 || isOpenEnded(failure)) this.hangUp();
       throw failure;
     } finally {
       clearTimeout(timer);
+      if (progress.phase === 'body') this.answering = false;
+      // Another message may have begun.
+      socket.setTimeout(this.interrupts.size > 0 ? this.options.commandTimeout : 0);
     }
   }
 
@@ -186,7 +217,7 @@ export class SmtpSession {
   }
 
   private unasked({ text }: Reply): void {
-    this.interrupt?.(new Error(`Unexpected reply: ${text}`));
+    this.interruptAll(new Error(`Unexpected reply: ${text}`));
     this.hangUp();
   }
 
@@ -222,17 +253,21 @@ export class SmtpSession {
         if (settled) return;
         settled = true;
         signal.removeEventListener('abort', abort);
-        this.interrupt = undefined;
+        this.interrupts.delete(settle);
         if (error) reject(error);
         else resolve(result as T);
       };
       const abort = (): void => settle(signal.reason as Error);
       if (signal.aborted) return abort();
       signal.addEventListener('abort', abort, { once: true });
-      this.interrupt = settle;
+      this.interrupts.add(settle);
       if (this.closed) settle(this.hungUp());
       else run(settle);
     });
+  }
+
+  private interruptAll(error: Error): void {
+    for (const interrupt of [...this.interrupts]) interrupt(error);
   }
 
   private markClosed(): void {

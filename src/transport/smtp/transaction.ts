@@ -42,11 +42,20 @@ export class Refusal extends Error {
   }
 }
 
-/** The server went on although it had refused: the two are out of step. */
+/** The server waits for a body that it is not to get: the connection is of no more use. */
 export class OutOfStep extends Error {
-  constructor(readonly refusal: Refusal) {
-    super(refusal.message);
+  /** @param refusal that it went on after; none when nobody wants the message to go any more */
+  constructor(readonly refusal?: Refusal) {
+    super(refusal?.message ?? 'It was no longer wanted');
   }
+}
+
+/** What the caller decides when the server asks for the body. */
+export interface Handover {
+  /** Right before the body leaves. False keeps it back. */
+  begin: () => boolean;
+  /** The body has been written. Returns whether another message follows at once (RFC 2920 §3.1). */
+  written: () => boolean;
 }
 
 const NOT_ASCII = /[^\0-\x7f]/;
@@ -55,14 +64,13 @@ const NO_ADDRESS = /[\r\n<>]/;
 /**
  * Sends one message over an open session (RFC 5321 §3.3).
  *
- * @param handover called when the server has asked for the body, right before that leaves
  * @param settle called once; with an error when the server took nothing
  */
 export function transact(
   dialogue: Dialogue,
   server: Capabilities,
   outgoing: Outgoing,
-  handover: () => void,
+  handover: Handover,
   settle: (error: Error | null, taken?: Taken) => void,
 ): void {
   const fault = faultOf(outgoing, server);
@@ -91,8 +99,8 @@ export function transact(
     if (!refused) {
       // Some servers say 250 where it should be 354.
       if (!goesOn && !isPositive(reply)) return settle(new Refusal('DATA', reply));
-      handover();
-      return dialogue.hand([stuffDots(outgoing.headers), stuffDots(outgoing.body)], onEnd);
+      if (!handover.begin()) return settle(new OutOfStep());
+      return dialogue.hand([stuffDots(outgoing.headers), stuffDots(outgoing.body)], onEnd, handover.written);
     }
     if (!goesOn) return settle(refused);
     if (refused.command === 'MAIL FROM') return settle(new OutOfStep(refused));

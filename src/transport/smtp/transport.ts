@@ -15,6 +15,7 @@ export class SmtpTransport implements Transport {
   readonly region?: string;
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
+  readonly bulkMessages: number;
   private readonly pools: Record<Lane, SmtpPool>;
   private readonly login: PoolSettings['login'];
 
@@ -27,6 +28,7 @@ export class SmtpTransport implements Transport {
     if (options.region !== undefined) this.region = options.region;
     this.lanes = options.lanes;
     this.maxConnections = options.maxConnections;
+    this.bulkMessages = 2 * options.maxConnections;
     this.login = loginData(options.auth);
     const minWarm = options.lanes.includes('priority') ? options.minWarm : 0;
     this.pools = { priority: this.pool('priority', minWarm), bulk: this.pool('bulk', 0) };
@@ -36,13 +38,16 @@ export class SmtpTransport implements Transport {
     await Promise.all([this.pools.priority.start(monitor), this.pools.bulk.start(monitor)]);
   }
 
-  async send(outgoing: Outgoing, { lane, signal, handoverWithin }: SendOptions): Promise<Acceptance> {
+  async send(outgoing: Outgoing, { lane, ...options }: SendOptions): Promise<Acceptance> {
     const { dkim, name } = this.options;
-    if (!dkim) return this.pools[lane].send(outgoing, signal, handoverWithin);
+    if (!dkim) return this.pools[lane].send(outgoing, options);
     const begun = performance.now();
-    const headers = await signedHeaders(name, dkim, outgoing, signal);
-    const left = handoverWithin === undefined ? undefined : Math.max(0, handoverWithin - (performance.now() - begun));
-    return this.pools[lane].send({ ...outgoing, headers }, signal, left);
+    const headers = await signedHeaders(name, dkim, outgoing, options.signal);
+    const { handoverWithin } = options;
+    if (handoverWithin !== undefined) {
+      options.handoverWithin = Math.max(0, handoverWithin - (performance.now() - begun));
+    }
+    return this.pools[lane].send({ ...outgoing, headers }, options);
   }
 
   async verify(signal: AbortSignal): Promise<void> {
@@ -67,6 +72,8 @@ export class SmtpTransport implements Transport {
       {
         minWarm,
         login,
+        // A priority mail is not to be cut off by the one before it.
+        inAdvance: lane === 'bulk',
         ...(leases ? { lease: (signal: AbortSignal) => leases.take(lane, signal) } : {}),
       },
     );
