@@ -1,7 +1,7 @@
 import { MailError } from '../errors.js';
 import { isMailAddress, type Address } from '../message/address.js';
 import type { Content } from '../message/message.js';
-import { oneKindOfLineEnd } from '../message/text.js';
+import { headerFault, oneKindOfLineEnd } from '../message/text.js';
 
 /** Where a merge value stands decides how it is escaped. */
 export type Place = 'html' | 'text' | 'header';
@@ -41,6 +41,9 @@ export interface Field {
 export type Part = string | Field;
 type Filled<T> = (data: MergeData) => T;
 
+/** No header value of fewer characters has a fault that its template has not. */
+const SHORT = 900;
+
 const NAME = String.raw`\s*([\p{L}\p{N}_$-]+(?:\.[\p{L}\p{N}_$-]+)*)\s*`;
 /** A backslash keeps `{{` literal; a field is a dotted path of names in two braces, or in three. */
 const FIELD = new RegExp(String.raw`\\\{\{|\{\{\{${NAME}\}\}\}|\{\{${NAME}\}\}`, 'gu');
@@ -72,14 +75,22 @@ export function parseTemplate(template: string, place: Place): Part[] {
 
 /** Compiles `{{a.b}}` fields once; the result fills them in for one recipient. Logic-free. */
 export function compileText(template: string, place: Place, missing: MissingFields): Filled<string> {
-  const parts = parseTemplate(template, place);
-  if (parts.every((part) => typeof part === 'string')) {
-    const fixed = parts.join('');
+  return compileParts(parseTemplate(template, place), place, missing);
+}
+
+/** The same for a template that is parsed. @throws MergeError when filled in */
+export function compileParts(parts: readonly Part[], place: Place, missing: MissingFields): Filled<string> {
+  const field = parts.find((part) => typeof part !== 'string');
+  if (!field) {
+    const fixed = (parts as string[]).join('');
     return () => fixed;
   }
   return (data) => {
     let text = '';
     for (const part of parts) text += typeof part === 'string' ? part : valueFor(part, data, place, missing);
+    // The template was checked before; this is the values' doing.
+    const fault = place === 'header' && text.length > SHORT ? headerFault(text) : undefined;
+    if (fault) throw new MergeError(field.name, `makes a header that ${fault} ${whose(data)}`);
     return text;
   };
 }

@@ -8,6 +8,7 @@ import { addressHeader, textHeader } from './header-line.js';
 import {
   compileAddress,
   compileContent,
+  compileParts,
   parseTemplate,
   valueFor,
   type Field,
@@ -121,7 +122,7 @@ export class Press {
     // Without that part it is another kind of message.
     if (BODIES.some((field) => letter[field] === '')) return undefined;
     const encodings = BODIES.map((field) => (letter[field] === undefined ? undefined : encodingOf(letter[field])));
-    const shape = encodings.join();
+    const shape = [...encodings, letter.subject === undefined].join();
     if (this.plates.has(shape)) return this.plates.get(shape);
     const plate = this.engrave(letter, { text: encodings[0], html: encodings[1] });
     this.plates.set(shape, plate);
@@ -162,7 +163,7 @@ export class Press {
     const openText = (text: string): string => {
       const parts = template(text, 'header');
       if (parts.every((part) => typeof part === 'string')) return parts.join('');
-      const fill = filler(parts, 'header', merge!);
+      const fill = compileParts(parts, 'header', merge!);
       return openHeader(({ data = NO_DATA }, _, name) => textHeader(name, fill(data)));
     };
     probe.subject =
@@ -264,7 +265,7 @@ function wholeSlot(field: BodyField, encoding: Encoding): BodySlot {
 /** A part that is the same but for its merge fields. */
 function mergeSlot(parts: readonly Part[], place: BodyField, missing: MissingFields, encoding: Encoding): BodySlot {
   if (encoding === 'base64') {
-    const fill = filler(parts, place, missing);
+    const fill = compileParts(parts, place, missing);
     return {
       write({ data = NO_DATA }, out) {
         const text = fill(data);
@@ -283,14 +284,6 @@ function mergeSlot(parts: readonly Part[], place: BodyField, missing: MissingFie
       }
       return out.size > before;
     },
-  };
-}
-
-function filler(parts: readonly Part[], place: Place, missing: MissingFields): (data: MergeData) => string {
-  return (data) => {
-    let text = '';
-    for (const part of parts) text += typeof part === 'string' ? part : valueFor(part, data, place, missing);
-    return text;
   };
 }
 

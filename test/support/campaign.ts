@@ -222,7 +222,10 @@ function filledIn(
   data: MergeData,
   missing: 'error' | 'empty',
 ): Content | undefined {
-  const fill = (one: Template, place: Place): string => one.fill(data, place, missing) ?? impossible();
+  const fill = (one: Template, place: Place): string => {
+    const filled = one.fill(data, place, missing) ?? impossible();
+    return place === 'header' && headerFault(filled) ? impossible() : filled;
+  };
   const mailbox = ({ name, address }: Sender): Address => {
     const filled = address.replace(/\{\{(\w+)\}\}/g, (_, key: string) => escaped(lookup(data, key)!, 'header'));
     return { name: fill(name, 'header'), address: isMailAddress(filled) ? filled : impossible() };
