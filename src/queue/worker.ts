@@ -133,15 +133,7 @@ export class BatchWorker {
       return await this.process(job, token);
     } finally {
       this.active--;
-      // Before BullMQ fetches the next one, which might be the same.
-      if (this.shift?.hasTime === false) void this.leave(this.shift);
     }
-  }
-
-  private async leave(shift: Shift): Promise<void> {
-    this.stopping = true;
-    shift.end('deadline');
-    await this.worker?.close();
   }
 
   private async process(job: MailJob, token: string): Promise<unknown> {
@@ -199,7 +191,15 @@ export class BatchWorker {
       done.abort();
       await watching;
       if (before) this.shift?.delivered(batch.id, before, ledger.view.count());
+      // Before the batch goes back: this very worker might fetch it again.
+      if (this.shift?.hasTime === false) void this.leave(this.shift);
     }
+  }
+
+  private async leave(shift: Shift): Promise<void> {
+    this.stopping = true;
+    shift.end('deadline');
+    await this.worker?.close();
   }
 
   private get hasTime(): boolean {

@@ -1,3 +1,5 @@
+import { getQueueToken } from '@nestjs/bullmq';
+import type { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
@@ -84,6 +86,18 @@ onEveryStore((store) => {
         .sort(),
     );
   }, 90_000);
+
+  it('does not take a batch up again that it has no time for', async () => {
+    await queueFor(people(100));
+    answer = () => new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await run('3s')).toMatchObject({ reason: 'deadline', batches: 1 });
+    const [batch] = await app.context.get<Queue>(getQueueToken('mail')).getDelayed();
+    // A fetch may have been on its way.
+    expect(batch?.attemptsStarted).toBeLessThanOrEqual(2);
+    answer = () => undefined;
+    expect(await run()).toMatchObject({ reason: 'empty', batches: 1 });
+    expect(arrivals()).toHaveLength(100);
+  });
 
   it('hangs up on a server that does not answer in time, and what it was given stays pending', async () => {
     const campaign = await queueFor(people(30));
