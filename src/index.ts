@@ -8,6 +8,7 @@ export {
   type MailHealth,
   type TransportHealth,
 } from './nest/mail-health.js';
+export { getMailWorkerToken, InjectMailWorker, MailWorker, type RunUntilOptions } from './nest/mail-worker.js';
 export { OnMail, type OnMailOptions } from './nest/on-mail.js';
 export type { MailEventName, MailEvents } from './events/events.js';
 export type {
@@ -56,6 +57,8 @@ export type { QueuedReceipt } from './queue/producer.js';
 export type { CampaignReceipt, RejectedRecipient } from './queue/queueing.js';
 export type { CleanOptions } from './queue/control.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
+export type { RunReport } from './queue/run.js';
+export type { ShiftReport } from './queue/shift.js';
 export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';
 export type { StoreConnection } from './store/target.js';
 export {

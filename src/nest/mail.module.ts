@@ -12,6 +12,7 @@ import { MailConfigError } from '../errors.js';
 import { getMailToken } from './inject-mail.js';
 import { MailEngine } from './mail-engine.js';
 import { getMailHealthToken, MailHealthIndicator } from './mail-health.js';
+import { getMailWorkerToken, MailWorker } from './mail-worker.js';
 import { MailService } from './mail.service.js';
 import { MailListeners } from './on-mail.js';
 import { parseOptions, type HostQueueConfig } from './options/parse.js';
@@ -58,6 +59,7 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
   const engine: InjectionToken = `MailEngine(${name ?? 'default'})`;
   const service = getMailToken(name);
   const health = getMailHealthToken(name);
+  const worker = getMailWorkerToken(name);
   const queue = queueProvider(queueName, engine);
   const providers: Provider[] = [
     {
@@ -80,6 +82,11 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
       useFactory: ({ routes }: MailEngine) => new MailHealthIndicator(routes),
     },
     {
+      provide: worker,
+      inject: [engine],
+      useFactory: ({ queue }: MailEngine) => new MailWorker(queue),
+    },
+    {
       provide: `MailListeners(${name ?? 'default'})`,
       inject: [engine, DiscoveryService, MetadataScanner],
       useFactory: ({ events }: MailEngine, discovery: DiscoveryService, scanner: MetadataScanner) =>
@@ -92,7 +99,7 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     global: isGlobal,
     imports: [...(definition.imports ?? []), DiscoveryModule],
     providers: [...(definition.providers ?? []), ...providers],
-    exports: [service, health, queue.provide],
+    exports: [service, health, worker, queue.provide],
   };
 }
 

@@ -21,6 +21,8 @@ export type MailJob = Job<unknown, unknown, string>;
 export interface Backend {
   readonly queue: MailJobQueue;
   readonly flow: FlowProducer;
+  /** Whether a batch lies with a worker whose lock has run out: BullMQ's check for stalled jobs brings it back. */
+  hasStalled(): Promise<boolean>;
   createWorker(
     processor: Processor<unknown, unknown, string>,
     options: Omit<WorkerOptions, 'connection'>,
@@ -51,11 +53,19 @@ export function createBackend(name: string, store: Store, onError: (error: Error
 function onRedis(name: string, store: Extract<Store, { kind: 'redis' }>): Backend {
   const classes = withBackend((...args: Parameters<typeof createRedisBackend>) => strict(createRedisBackend(...args)));
   const producer = { connection: store.client, skipWaitingForReady: true, skipVersionCheck: true };
+  const queue: MailJobQueue = new classes.Queue(name, producer);
+  // BullMQ does not close a connection that it was given: one worker after the other uses the same.
+  let connection: ReturnType<typeof store.connectWorker> | undefined;
   return {
-    queue: new classes.Queue(name, producer),
+    queue,
     flow: new classes.FlowProducer(producer),
+    async hasStalled() {
+      const active = await queue.getBackend().getRanges(['active']);
+      const locks = active.flat().map((id) => `${queue.toKey(id)}:lock`);
+      return locks.length > 0 && (await store.client.exists(...locks)) < locks.length;
+    },
     createWorker: (processor, options) =>
-      new classes.Worker(name, processor, { ...options, connection: store.connectWorker() }),
+      new classes.Worker(name, processor, { ...options, connection: (connection ??= store.connectWorker()) }),
   };
 }
 
@@ -67,6 +77,10 @@ function onSql(name: string, store: Extract<Store, { kind: 'postgres' | 'embedde
   return {
     queue: new classes.Queue(name, { connection }) as unknown as MailJobQueue,
     flow: new classes.FlowProducer({ connection }) as unknown as FlowProducer,
+    async hasStalled() {
+      const sql = `SELECT 1 FROM job WHERE queue = $1 AND state = 'active' AND locked_until_ms < $2 LIMIT 1`;
+      return (await store.pool.query(sql, [name, Date.now()])).rows.length > 0;
+    },
     createWorker: (processor, options) =>
       new classes.Worker(name, processor, {
         ...(options as object),
@@ -113,12 +127,15 @@ function patient(store: Extract<Store, { kind: 'postgres' | 'embedded' }>): SqlP
       }
     }
   };
-  return new Proxy(pool, {
+  const proxy: SqlPool = new Proxy(pool, {
     get(target, name) {
       if (name === 'connect') return connect;
+      // BullMQ listens to the pool's errors, as the store does, and never ceases to: each worker would leave a listener.
+      if (name === 'on') return () => proxy;
       // pg's pool queries through its own `connect`, so its methods are to see the pool and not this.
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
   });
+  return proxy;
 }

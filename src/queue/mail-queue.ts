@@ -1,6 +1,6 @@
 import type { Queue } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MailDeliveryError, MailError, MailQueueUnavailableError, reasonOf } from '../errors.js';
+import { MailConfigError, MailDeliveryError, MailError, MailQueueUnavailableError, reasonOf } from '../errors.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { Limits } from '../message/limits.js';
@@ -15,6 +15,7 @@ import { Blobs } from './blobs.js';
 import { CampaignProducer } from './campaign-producer.js';
 import type { CampaignReceipt } from './queueing.js';
 import { Control } from './control.js';
+import { isAnythingDue } from './due.js';
 import { EventLoopShare } from './event-loop-share.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
@@ -24,8 +25,10 @@ import { Producer, type OwnBatch, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
 import { Checkpoints } from './store-ledger.js';
 import { Retention, type Keep } from './retention.js';
+import { Run, type RunReport } from './run.js';
+import { NOTHING_DONE, type Shift } from './shift.js';
 import { Sweep } from './sweep.js';
-import { MailWorker } from './worker.js';
+import { BatchWorker } from './worker.js';
 
 /** The bulk lane's settings, checked. Times are milliseconds. */
 export interface MailQueueSettings {
@@ -33,8 +36,8 @@ export interface MailQueueSettings {
   name: string;
   target: StoreTarget;
   batch: BatchLimits & { maxDuration: number };
-  /** False makes a producer-only process. */
-  worker: false | { batches: number; lockDuration: number };
+  /** Without `autorun` it works only while `runUntil()` does. */
+  worker: { autorun: boolean; batches: number; lockDuration: number };
   retry: RetryPolicy;
   keep: Keep;
   limits: Limits;
@@ -50,7 +53,11 @@ export class MailQueue {
   private readonly flusher: Flusher;
   private readonly producer: Producer;
   private readonly campaigns: CampaignProducer;
-  private readonly worker: MailWorker | undefined;
+  private readonly checkpoints: Checkpoints;
+  private readonly loop = new EventLoopShare();
+  private readonly worker: BatchWorker | undefined;
+  private run: Run | undefined;
+  private stopping = false;
   private readonly retention: Retention;
   private readonly sweep: Sweep;
 
@@ -58,7 +65,7 @@ export class MailQueue {
     private readonly settings: MailQueueSettings,
     private readonly store: Store,
     private readonly backend: Backend,
-    routes: Routes,
+    private readonly routes: Routes,
     private readonly onError: (error: Error) => void,
   ) {
     const { records } = store;
@@ -69,22 +76,11 @@ export class MailQueue {
     this.retention = new Retention(queue, records, this.reader, settings.keep);
     this.control = new Control(queue, records, this.reader, this.retention);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch);
-    const loop = new EventLoopShare();
-    const campaignOptions = { ...settings.batch, limits: settings.limits, loop };
+    const campaignOptions = { ...settings.batch, limits: settings.limits, loop: this.loop };
     this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, campaignOptions, onError);
     this.sweep = new Sweep(records, this.retention, settings.keep, onError);
-    if (settings.worker) {
-      this.worker = new MailWorker(
-        backend,
-        store,
-        new Checkpoints(records, onError),
-        this.blobs,
-        routes,
-        { ...settings.worker, maxDuration: settings.batch.maxDuration, retry: settings.retry },
-        loop,
-        onError,
-      );
-    }
+    this.checkpoints = new Checkpoints(records, onError);
+    if (settings.worker.autorun) this.worker = this.createWorker();
   }
 
   /** Connects nothing yet. @throws MailConfigError when the store's package is not installed */
@@ -171,9 +167,44 @@ export class MailQueue {
     void this.ask(record, undefined).catch(this.onError);
   }
 
+  /**
+   * Works on the queue for so many milliseconds, or until nothing is due any more.
+   *
+   * @throws MailConfigError when the process has a worker already
+   * @throws MailError it is being called already
+   * @throws MailQueueUnavailableError
+   */
+  async runUntil(length: number, { empty }: { empty: boolean }): Promise<RunReport> {
+    if (this.worker) {
+      throw new MailConfigError(
+        'runUntil() needs a process without a worker, and this one has one that runs all the time. Set queue.worker: false, or queue.worker: { autorun: false }.',
+      );
+    }
+    if (this.run) {
+      throw new MailError('runUntil() is running already. Wait for it to return.', {
+        permanent: false,
+        code: 'RUNNING',
+      });
+    }
+    if (this.stopping) return { reason: 'closed', ...NOTHING_DONE };
+    this.run = new Run(length, {
+      open: () => this.flusher.reach(),
+      isAnythingDue: () => isAnythingDue(this.store, this.backend),
+      createWorker: (shift) => this.createWorker(shift),
+    });
+    try {
+      // An embedded store that was never written to is not created for this.
+      if (empty && !(await this.store.exists())) return { reason: 'empty', ...NOTHING_DONE };
+      return await this.run.work(empty);
+    } finally {
+      this.run = undefined;
+    }
+  }
+
   /** Takes no more work, and finishes or records what is in flight. */
   async stopWorker(within: number): Promise<void> {
-    await this.worker?.stop(within);
+    this.stopping = true;
+    await Promise.all([this.worker?.stop(within), this.run?.stop(within)]);
   }
 
   /** @param within milliseconds for what a store that does not answer may hold up */
@@ -185,6 +216,21 @@ export class MailQueue {
       .catch((error: unknown) => this.onError(error as Error));
     await Promise.race([orderly, sleep(within, undefined, { ref: false })]);
     await this.store.close(within);
+  }
+
+  private createWorker(shift?: Shift): BatchWorker {
+    const { batch, retry, worker } = this.settings;
+    return new BatchWorker(
+      this.backend,
+      this.store,
+      this.checkpoints,
+      this.blobs,
+      this.routes,
+      { ...worker, maxDuration: batch.maxDuration, retry },
+      this.loop,
+      this.onError,
+      shift,
+    );
   }
 }
 

@@ -13,6 +13,7 @@ import { keys } from './keys.js';
 import { Lease } from './lease.js';
 import { readOrders, watchOrders, type Orders } from './orders.js';
 import { Semaphore } from './semaphore.js';
+import type { Shift } from './shift.js';
 import { readFacts, type Checkpoints, type StoreLedger } from './store-ledger.js';
 
 export interface WorkerSettings {
@@ -37,7 +38,7 @@ const IDLE_CLOSE = 1_000;
 const LAST_WORDS = 500;
 
 /** Takes batches from the queue and delivers them. */
-export class MailWorker {
+export class BatchWorker {
   private worker: Worker<unknown, unknown, string> | undefined;
   private readonly hangUp = new AbortController();
   private stopping = false;
@@ -53,6 +54,8 @@ export class MailWorker {
     private readonly settings: WorkerSettings,
     private readonly loop: EventLoopShare,
     private readonly onError: (error: Error) => void,
+    /** Without one it works until it is stopped. */
+    private readonly shift?: Shift,
   ) {
     setMaxListeners(0, this.hangUp.signal);
     this.turns = new Semaphore(routes.bulkMessages);
@@ -75,20 +78,31 @@ export class MailWorker {
     void this.run(this.worker);
   }
 
+  /** No batch is in its hands, as far as it knows: one may be on its way. */
+  get idle(): boolean {
+    return this.active === 0;
+  }
+
+  /** Takes no more batches, and resolves when those it has are delivered or back in the queue. */
+  async finish(): Promise<void> {
+    await this.worker?.close();
+  }
+
   /**
    * Takes no more batches, finishes the messages in flight, records what was accepted and hands the batches back.
    *
    * @param within milliseconds; then the connections are cut and what was in flight is sent again
+   * @param lastWords milliseconds between cutting the connections and letting go of the store
    */
-  async stop(within: number): Promise<void> {
+  async stop(within: number, lastWords = LAST_WORDS): Promise<void> {
     this.stopping = true;
     if (!this.worker) return;
     const hangUp = (): void => this.hangUp.abort(new Error('The worker is shutting down'));
     const deadline = setTimeout(hangUp, within);
     // With nothing to finish, only a store that does not answer can hold it up.
-    const idle = setTimeout(() => this.active === 0 && hangUp(), Math.min(within, IDLE_CLOSE));
+    const idle = setTimeout(() => this.idle && hangUp(), Math.min(within, IDLE_CLOSE));
     const forced = new Promise<void>((resolve) => {
-      this.hangUp.signal.addEventListener('abort', () => setTimeout(resolve, LAST_WORDS), { once: true });
+      this.hangUp.signal.addEventListener('abort', () => setTimeout(resolve, lastWords), { once: true });
     });
     await Promise.race([this.worker.close(), forced]);
     for (const timer of [deadline, idle]) clearTimeout(timer);
@@ -114,6 +128,7 @@ export class MailWorker {
 
   private async take(job: MailJob, token: string): Promise<unknown> {
     this.active++;
+    this.shift?.take();
     try {
       return await this.process(job, token);
     } finally {
@@ -125,7 +140,8 @@ export class MailWorker {
     const read = readBatch(job.data);
     if ('problem' in read) throw new UnrecoverableError(read.problem);
     const { batch } = read;
-    if (batch.sendAt !== undefined && batch.sendAt > Date.now()) return this.handBack(job, token, batch.sendAt);
+    const { sendAt = 0 } = batch;
+    if (sendAt > Date.now() || this.stopping) return this.handBack(job, token, sendAt);
     // A lock that is lost ends the run before the next message. Those in flight are finished: what becomes of them is
     // worth recording for the worker that has the batch now.
     const lease = new Lease(job, token, this.settings.lockDuration);
@@ -156,6 +172,7 @@ export class MailWorker {
     const work = workOf(batch, await this.supplies(batch));
     const endAt = performance.now() + this.settings.maxDuration;
     let orders = first;
+    const before = this.shift && ledger.view.count();
     const done = new AbortController();
     const watching = watchOrders(
       () => this.orders(batch),
@@ -166,21 +183,40 @@ export class MailWorker {
       return await deliverBatch(work, ledger, this.settings.retry, {
         concurrency: this.routes.bulkMessages,
         enter: () => this.enter(),
-        mayContinue: () => !this.stopping && lease.held && performance.now() < endAt && !orders.paused,
+        mayContinue: () => this.hasTime && lease.held && performance.now() < endAt && !orders.paused,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
         signal: this.hangUp.signal,
       });
     } finally {
       done.abort();
       await watching;
+      if (before) this.shift?.delivered(batch.id, before, ledger.view.count());
+      // Before the batch goes back: this very worker might fetch it again.
+      if (this.shift?.hasTime === false) void this.leave(this.shift);
     }
+  }
+
+  private async leave(shift: Shift): Promise<void> {
+    this.stopping = true;
+    shift.end('deadline');
+    await this.worker?.close();
+  }
+
+  private get hasTime(): boolean {
+    return !this.stopping && this.shift?.hasTime !== false;
   }
 
   /** A turn among all messages of the process, then one of the event loop. */
   private async enter(): Promise<() => void> {
     const leave = await this.turns.enter();
     await this.loop.enter();
-    return leave;
+    const { shift } = this;
+    if (!shift) return leave;
+    const startedAt = performance.now();
+    return () => {
+      shift.took(performance.now() - startedAt);
+      leave();
+    };
   }
 
   private async supplies({ shared, transport, urgency }: Batch): Promise<Supplies> {

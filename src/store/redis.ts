@@ -36,6 +36,8 @@ export async function openRedis(
   function track(worker: Redis): Redis {
     workers.add(worker);
     worker.on('error', onError);
+    worker.on('connecting', () => workers.add(worker));
+    worker.on('end', () => workers.delete(worker));
     const duplicate = worker.duplicate.bind(worker);
     worker.duplicate = (override) => track(duplicate(override));
     return worker;

@@ -14,7 +14,7 @@ describe('the defaults', () => {
         name: 'mail',
         target: { kind: 'embedded', folder: expect.stringMatching(/\.mail-queue$/) as string },
         batch: { size: 250, maxBytes: 262_144, maxDuration: 10_000 },
-        worker: { batches: 4, lockDuration: 10_000 },
+        worker: { autorun: true, batches: 4, lockDuration: 10_000 },
         retry: { attempts: 5, maxAge: 86_400_000, firstPause: 60_000, maxPause: 3_600_000 },
         keep: { sent: 86_400_000, failed: 2_592_000_000 },
       },
@@ -54,7 +54,7 @@ describe('what is given', () => {
       queue: {
         connection: 'redis://127.0.0.1:6379/1',
         batch: { size: 10, maxBytes: 2_048, maxDuration: '5s' },
-        worker: { batches: 2, lockDuration: '20s' },
+        worker: { autorun: false, batches: 2, lockDuration: '20s' },
         retry: { attempts: 3, maxAge: '90d', firstPause: '1s', maxPause: '10s' },
         keep: { sent: '2h', failed: '365d' },
       },
@@ -70,13 +70,15 @@ describe('what is given', () => {
       queue: {
         target: { kind: 'redis', url: 'redis://127.0.0.1:6379/1' },
         batch: { size: 10, maxBytes: 2_048, maxDuration: 5_000 },
-        worker: { batches: 2, lockDuration: 20_000 },
+        worker: { autorun: false, batches: 2, lockDuration: 20_000 },
         retry: { attempts: 3, maxAge: 7_776_000_000, firstPause: 1_000, maxPause: 10_000 },
         keep: { sent: 7_200_000, failed: 31_536_000_000 },
       },
     });
     expect(settings.rules.limits).toMatchObject({ recipients: 5, headers: 50 });
-    expect(parse({ queue: { worker: false } }).queue).toMatchObject({ worker: false });
+    expect(parse({ queue: { worker: false } }).queue).toMatchObject({
+      worker: { autorun: false, batches: 4, lockDuration: 10_000 },
+    });
     expect(parse({ queue: false }).queue).toBe(false);
   });
 

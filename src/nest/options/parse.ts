@@ -207,11 +207,13 @@ function parseQueue(
 }
 
 function parseWorker(parent: OptionReader): MailQueueSettings['worker'] {
-  if (parent.raw('worker') === false) return false;
+  const { worker: defaults } = DEFAULTS;
+  if (parent.raw('worker') === false) return { ...defaults, autorun: false };
   const reader = parent.section('worker');
   const worker = {
-    batches: reader.integer('batches', DEFAULTS.worker.batches, 1, 100),
-    lockDuration: reader.duration('lockDuration', DEFAULTS.worker.lockDuration, 1_000),
+    autorun: reader.boolean('autorun', defaults.autorun),
+    batches: reader.integer('batches', defaults.batches, 1, 100),
+    lockDuration: reader.duration('lockDuration', defaults.lockDuration, 1_000),
   };
   reader.end();
   return worker;

@@ -114,10 +114,12 @@ export interface QueueConfig {
     /** A batch is handed back after this long, so that others get their turn. Default `'10s'`. */
     maxDuration?: Duration;
   };
-  /** False makes a process that only queues. */
+  /** False makes a process that only queues, unless it calls `MailWorker.runUntil()`. */
   worker?:
     | false
     | {
+        /** False: the process works on the queue only while `MailWorker.runUntil()` runs. Default true. */
+        autorun?: boolean;
         /** Batches delivered at a time. Default 4. */
         batches?: number;
         /** A batch of a worker that has died is taken up by another within 1.5 times this long. Default `'10s'`. */
