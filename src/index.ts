@@ -56,6 +56,7 @@ export type { SentReceipt } from './delivery/priority.js';
 export type { QueuedReceipt } from './queue/producer.js';
 export type { CampaignReceipt, RejectedRecipient } from './queue/queueing.js';
 export type { CleanOptions } from './queue/control.js';
+export type { Limit } from './queue/bottleneck.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { RunReport } from './queue/run.js';
 export type { ShiftReport } from './queue/shift.js';

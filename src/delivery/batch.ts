@@ -40,8 +40,11 @@ export interface BatchControl {
   signal: AbortSignal;
 }
 
-/** `done`: every recipient is settled. Otherwise when to go on, at the earliest, and whether the transports are to blame. */
-export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number; trouble: boolean };
+/**
+ * `done`: every recipient is settled. Otherwise when to go on, at the earliest, whether the transports are to blame, and
+ * whether they said themselves when that is.
+ */
+export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number; trouble: boolean; held: boolean };
 
 /** The name of a recipient in the ledger: its message's place, and its own where there are several. */
 export function slotOf(work: Pick<BatchWork, 'recipients'>, index: number, recipient: number): string {
@@ -116,7 +119,8 @@ class BatchRun {
       }
     }
     if (nextAt === Infinity) return { state: 'done' };
-    return { state: 'pending', nextAt: this.interrupted ? this.heldUntil : nextAt, trouble: this.trouble };
+    const held = this.heldUntil > 0;
+    return { state: 'pending', nextAt: this.interrupted ? this.heldUntil : nextAt, trouble: this.trouble, held };
   }
 
   private async one(index: number, pending: readonly number[]): Promise<void> {

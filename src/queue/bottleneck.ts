@@ -36,6 +36,7 @@ export class Bottleneck {
   /** Batches under way, by campaign. */
   private readonly active = new Map<string, number>();
   private readonly tallies = new Map<string, Tally>();
+  private readonly heldUntil = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
   private lastLook: EventLoopUtilization = performance.eventLoopUtilization();
 
@@ -64,9 +65,12 @@ export class Bottleneck {
     return { [`${FIELD}${this.writer}`]: write(this.tallyOf(campaign)) };
   }
 
-  /** The campaign waits, and why. @param milliseconds how long it is going to */
-  held(campaign: string, limit: Limit, milliseconds: number): void {
-    this.tallyOf(campaign)[limit] += milliseconds;
+  /** A batch of the campaign waits until then, and why. Of several that wait at the same time, one counts. */
+  held(campaign: string, limit: Limit, until: number): void {
+    const from = Math.max(Date.now(), this.heldUntil.get(campaign) ?? 0);
+    if (until <= from) return;
+    this.tallyOf(campaign)[limit] += until - from;
+    this.heldUntil.set(campaign, until);
   }
 
   private look(alone?: string): void {
@@ -103,6 +107,7 @@ export class Bottleneck {
     for (const campaign of this.tallies.keys()) {
       if (this.active.has(campaign)) continue;
       this.tallies.delete(campaign);
+      this.heldUntil.delete(campaign);
       return;
     }
   }

@@ -4,6 +4,7 @@ import type { Records } from '../store/records.js';
 import type { MailJobQueue } from './backend.js';
 import { readBatch, type Batch } from './batch.js';
 import { batchIds, queuedRecipients, readRecord, type CampaignRecord } from './campaign-record.js';
+import { boundBy, type Limit } from './bottleneck.js';
 import { keys } from './keys.js';
 import { readProgress } from './progress.js';
 import { readPriorityStatus } from './priority-record.js';
@@ -37,6 +38,8 @@ export interface CampaignReport {
   /** When anything was last heard of it: of its queueing, or of a message. */
   seenAt: Date;
   finishedAt?: Date;
+  /** What limited it for most of the time so far, over all processes. */
+  boundBy?: Limit;
   lastError?: string;
 }
 
@@ -93,6 +96,7 @@ export class Reader {
     const open = total - settled;
     const state = stateOf(record, open);
     const stopped = record.cancelled ? open : 0;
+    const limit = boundBy(fields);
     return {
       id,
       state,
@@ -107,6 +111,7 @@ export class Reader {
       seenAt: new Date(Math.max(record.seenAt, at)),
       ...(record.name === undefined ? {} : { name: record.name }),
       ...(open <= 0 && record.complete ? { finishedAt: new Date(at || record.startedAt) } : {}),
+      ...(limit === undefined ? {} : { boundBy: limit }),
       ...(record.lastError === undefined ? {} : { lastError: record.lastError }),
     };
   }

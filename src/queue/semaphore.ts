@@ -4,6 +4,11 @@ export class Semaphore {
 
   constructor(private free: number) {}
 
+  /** Nobody else can come in for now. */
+  get full(): boolean {
+    return this.free === 0;
+  }
+
   /** Resolves to the function that leaves again; call it once. */
   async enter(): Promise<() => void> {
     if (this.free > 0) this.free--;

@@ -39,6 +39,11 @@ export class Checkpoints {
     this.commit = new GroupCommit((entries) => this.write(entries));
   }
 
+  /** They take so long that nothing new is begun. */
+  get slow(): boolean {
+    return this.commit.lag > SLOW_WRITE;
+  }
+
   open(batch: Batch, facts: Iterable<Fact>, signal: AbortSignal): StoreLedger {
     return new StoreLedger(batch, new LedgerView(facts), this.commit, signal);
   }

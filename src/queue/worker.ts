@@ -8,6 +8,7 @@ import type { Routes } from '../transport/route.js';
 import { promoteBatch, type Backend, type MailJob } from './backend.js';
 import { readBatch, workOf, type Batch, type Supplies } from './batch.js';
 import type { Blobs } from './blobs.js';
+import { Bottleneck } from './bottleneck.js';
 import type { EventLoopShare } from './event-loop-share.js';
 import { keys } from './keys.js';
 import { Lease } from './lease.js';
@@ -44,6 +45,7 @@ export class BatchWorker {
   private stopping = false;
   private active = 0;
   private readonly turns: Semaphore;
+  private readonly bottleneck: Bottleneck;
 
   constructor(
     private readonly backend: Backend,
@@ -59,6 +61,11 @@ export class BatchWorker {
   ) {
     setMaxListeners(0, this.hangUp.signal);
     this.turns = new Semaphore(routes.bulkMessages);
+    this.bottleneck = new Bottleneck({
+      rateLimited: () => routes.rateLimited,
+      storeHolds: () => checkpoints.slow,
+      connectionsBusy: () => this.turns.full,
+    });
   }
 
   /** Takes up work; returns at once. */
@@ -149,9 +156,9 @@ export class BatchWorker {
       const orders = await this.orders(batch);
       if (orders.paused && !orders.cancelled) return await this.holdBack(job, token, batch, orders);
       const ledger = await this.openLedger(batch);
-      const result = await this.deliver(batch, ledger, lease, orders);
-      if (result.state === 'done') return ledger.view.count();
-      return await this.handBack(job, token, nextTime(result, ledger));
+      const goesOnAt = await this.observe(batch, () => this.deliver(batch, ledger, lease, orders), ledger);
+      if (goesOnAt === undefined) return ledger.view.count();
+      return await this.handBack(job, token, goesOnAt);
     } catch (error) {
       if (error instanceof DelayedError || error instanceof UnrecoverableError || !lease.held) throw error;
       this.onError(
@@ -166,6 +173,31 @@ export class BatchWorker {
   private async openLedger(batch: Batch): Promise<StoreLedger> {
     const [facts] = await this.store.records.get([keys.ledger(batch.id)]);
     return this.checkpoints.open(batch, readFacts(facts), this.hangUp.signal);
+  }
+
+  /** Keeps in the campaign's record what its batch waited for. Returns when to go on with it; undefined when it is done. */
+  private async observe(
+    { campaign }: Batch,
+    deliver: () => Promise<BatchResult>,
+    ledger: StoreLedger,
+  ): Promise<number | undefined> {
+    if (campaign) this.bottleneck.begin(campaign.id);
+    try {
+      const result = await deliver();
+      if (result.state === 'done') return undefined;
+      const at = nextTime(result, ledger);
+      if (campaign && (result.trouble || result.held)) {
+        const limit = result.trouble || this.routes.bulkDown ? 'provider' : 'rate limit';
+        this.bottleneck.held(campaign.id, limit, at);
+      }
+      return at;
+    } finally {
+      if (campaign) {
+        const fields = this.bottleneck.end(campaign.id);
+        // A figure is not worth a batch.
+        await this.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.onError);
+      }
+    }
   }
 
   private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, first: Orders): Promise<BatchResult> {

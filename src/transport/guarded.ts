@@ -74,6 +74,11 @@ export class GuardedTransport implements Transport {
     };
   }
 
+  /** Its rate limit is what bulk mail waits for. */
+  get holdsBulk(): boolean {
+    return this.limit?.holdsBulk ?? false;
+  }
+
   async start(): Promise<void> {
     await this.inner.start?.({
       roundTrip: (milliseconds) => this.latency.add(milliseconds),

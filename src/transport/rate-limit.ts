@@ -55,6 +55,11 @@ export class RateLimit {
     this.bulk = new SlidingWindow(settings.messages - settings.reserve, per);
   }
 
+  /** Bulk mail waits for it. */
+  get holdsBulk(): boolean {
+    return this.waiters.bulk.length > 0;
+  }
+
   /** Resolves when the message may go. @throws TransportError when its time does not suffice */
   take({ lane, signal, handoverWithin }: SendOptions): Promise<void> {
     const patience = lane === 'bulk' ? BULK_PATIENCE : (handoverWithin ?? Infinity);

@@ -60,6 +60,16 @@ export class Routes {
     return bulk.reduce((sum, transport) => sum + transport.bulkMessages, 0);
   }
 
+  /** Bulk mail waits for a rate limit. */
+  get rateLimited(): boolean {
+    return this.transports.some(({ holdsBulk }) => holdsBulk);
+  }
+
+  /** A transport of the bulk lane is down. */
+  get bulkDown(): boolean {
+    return this.transports.some(({ lanes, standing }) => lanes.includes('bulk') && standing.circuit.state !== 'closed');
+  }
+
   async close(within: number): Promise<void> {
     await Promise.all([
       ...this.transports.map((transport) => transport.close(within)),
