@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cleanUp } from '../../test/support/cleanup.js';
-import { type Bar, describeBar, verdict } from './bar.js';
-import { machine } from './machine.js';
+import { type Bar, type Verdict, describeBar, verdict } from './bar.js';
+import { load, machine } from './machine.js';
 import { quick } from './quick.js';
 
 /** A picture of the figures. */
@@ -31,9 +31,11 @@ export interface Result extends Omit<Report, 'bars'> {
   name: string;
   at: string;
   machine: string;
+  /** Of the machine, when it began. */
+  load: number;
   seconds: number;
   quick: boolean;
-  bars: (Bar & { verdict: string })[];
+  bars: (Bar & { verdict: Verdict })[];
 }
 
 export const results = new URL('../results/', import.meta.url);
@@ -47,8 +49,8 @@ export async function benchmark(name: string, measure: () => Promise<Report>): P
   // Ends the servers: without a listener Node.js runs no 'exit' listeners on a signal.
   process.once('SIGINT', () => process.exit(130));
   const started = performance.now();
-  const host = machine();
-  console.log(`${name}\n${host}\n`);
+  const host = { machine: machine(), load: load() };
+  console.log(`${name}\n${host.machine}, load ${host.load.toFixed(1)}\n`);
   try {
     const report = await measure();
     const { sections, bars, notes, faults } = report;
@@ -64,7 +66,7 @@ export async function benchmark(name: string, measure: () => Promise<Report>): P
     const result: Result = {
       name,
       at: new Date().toISOString(),
-      machine: host,
+      ...host,
       seconds,
       quick,
       ...report,

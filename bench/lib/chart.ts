@@ -66,7 +66,7 @@ export interface LineChart {
 
 /** Lines over an axis from 0, at most two. */
 export function lineChart({ title, subtitle, x, y, lines }: LineChart): string {
-  const [top, left, right, height] = [100, 64, 28, 260];
+  const [top, left, right, height] = [100, 64, 44, 260];
   const points = lines.flatMap((line) => line.points);
   const [maxX, maxY] = [Math.max(...points.map(([at]) => at)), Math.max(...points.map(([, at]) => at))];
   const yTicks = ticks(maxY);
