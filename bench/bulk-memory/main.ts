@@ -80,7 +80,7 @@ ${number(WARM_UP)}. Memory is sampled every 50 ms; the peak of the RSS is the sy
 }
 
 function chart(title: string, { samples }: Run): string {
-  const points = thinned(samples);
+  const points = [...thinned(samples), ...samples.slice(-1)];
   return lineChart({
     title,
     subtitle: 'sendBulk() from a generator on Redis, no worker in the process, sampled every 50 ms',

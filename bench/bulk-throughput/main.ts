@@ -20,7 +20,7 @@ const VERIFIED = 300;
 
 /** Mails of a run: a second or more for each of them. */
 const MAILS: Partial<Record<SenderName, number>> = {
-  'sendBulk()': 15_000,
+  'sendBulk()': 10_000,
   'send() on the bulk lane': 8_000,
   'sendBulk(), embedded store': 8_000,
   'a BullMQ job per mail': 3_000,

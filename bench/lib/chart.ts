@@ -19,11 +19,11 @@ const STYLE = `
     .soft { fill: #94a3b8 }
     .ground { fill: #0f172a; stroke: #334155 }
     .rule { stroke: #334155 }
-    .bar, .key1 { fill: #64748b }
+    .bar { fill: #64748b }
     .strong, .key0 { fill: #60a5fa }
     .spread { stroke: #e5e7eb }
     .line0 { stroke: #60a5fa }
-    .line1 { stroke: #64748b }
+    .line1 { stroke: #94a3b8 }
   }`;
 
 export interface BarChart {

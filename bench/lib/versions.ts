@@ -20,7 +20,7 @@ export async function versions(): Promise<string[]> {
     ...PACKAGES.map(async (name) => join(name, await packageVersion(name))),
     programVersion('Redis', servers.redis, ['--version']),
     programVersion('PostgreSQL', servers.postgres, ['--version']),
-    programVersion('Postfix', { ...servers.smtpSink, program: 'postconf' }, ['-h', 'mail_version']),
+    programVersion('Postfix', { ...servers.smtpSink, program: 'postconf' }, ['-d', '-h', 'mail_version']),
   ]);
   return found.filter((version) => version !== undefined);
 }
@@ -37,7 +37,6 @@ async function packageVersion(name: string): Promise<string | undefined> {
 async function programVersion(name: string, server: typeof servers.redis, args: string[]): Promise<string | undefined> {
   const program = findProgram(server);
   if (!program) return undefined;
-  // Postfix prints its version only where it has been configured.
   const printed = await promisify(execFile)(program, args).catch(() => undefined);
   return join(name, /\d+(\.\d+)+/.exec(printed?.stdout ?? '')?.[0]);
 }
