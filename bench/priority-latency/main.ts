@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { checkArrivals } from '../lib/arrivals.js';
 import { type Report, benchmark } from '../lib/benchmark.js';
 import { installPeers } from '../lib/peers.js';
+import { atLength } from '../lib/quick.js';
 import { Field } from './field.js';
 import { report } from './report.js';
 
-const ROUNDS = 5;
+const ROUNDS = atLength(5, 1);
 /** The processes of these are idle while later rounds go on. */
 const ROUNDS_THAT_REST = 3;
 

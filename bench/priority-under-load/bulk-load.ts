@@ -1,6 +1,6 @@
 import type { MailService } from 'nestjs-priority-mail';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { newsletter } from './newsletter.js';
+import { newsletter } from '../lib/newsletter.js';
 
 /** Recipients of one campaign; the next one is queued as soon as no more than this many wait to be served. */
 const CAMPAIGN = 5_000;
@@ -56,7 +56,7 @@ export class BulkLoad {
     while (!this.#ending) {
       const id = `newsletter-${this.#campaigns.size}`;
       this.#campaigns.set(id, { queued: 0, sent: 0, failed: 0 });
-      await this.#mail.sendBulk({ id, ...newsletter(CAMPAIGN) });
+      await this.#mail.sendBulk(newsletter({ id, bytes: 2_048, first: 0, count: CAMPAIGN }));
       await this.#until((counts) => this.#ending || pending(counts) <= CAMPAIGN);
     }
     await this.#until((counts) => pending(counts) === 0);

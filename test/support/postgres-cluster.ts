@@ -20,8 +20,12 @@ export class PostgresCluster {
     this.#server = server;
   }
 
-  /** Makes the data folder; {@link start} is next. */
-  static async create(): Promise<PostgresCluster> {
+  /**
+   * Makes the data folder; {@link start} is next.
+   *
+   * @param own settings of the server instead of those of tests, such as `{ fsync: 'on' }`
+   */
+  static async create(own: Record<string, string> = {}): Promise<PostgresCluster> {
     const initdb = findProgram(servers.postgres);
     if (!initdb) throw new Error('This test stops PostgreSQL, so it needs initdb on this machine');
 
@@ -56,6 +60,7 @@ export class PostgresCluster {
       // Spares the disk. What was committed still survives a killed server, only not a power cut.
       fsync: 'off',
       full_page_writes: 'off',
+      ...own,
     };
     const server = new ServerProcess({
       command: join(dirname(initdb), 'postgres'),
