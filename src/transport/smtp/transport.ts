@@ -28,7 +28,7 @@ export class SmtpTransport implements Transport {
     if (options.region !== undefined) this.region = options.region;
     this.lanes = options.lanes;
     this.maxConnections = options.maxConnections;
-    this.bulkMessages = 2 * options.maxConnections;
+    this.bulkMessages = 3 * options.maxConnections;
     this.login = loginData(options.auth);
     const minWarm = options.lanes.includes('priority') ? options.minWarm : 0;
     this.pools = { priority: this.pool('priority', minWarm), bulk: this.pool('bulk', 0) };
