@@ -32,7 +32,7 @@ export interface CampaignReceipt {
 
 /** A flush carries batches up to about this size; two of them are in memory at most. */
 const FLUSH_BYTES = 1024 * 1024;
-const FLUSH_BATCHES = 16;
+const FLUSH_BATCHES = 6;
 const MAX_REJECTIONS = 100;
 
 export interface CampaignOptions extends BatchLimits {
@@ -70,14 +70,20 @@ export class Queueing {
     signal: AbortSignal | undefined,
     save: (progress: Pass) => Promise<void>,
   ): Promise<void> {
-    for await (const input of abortable(source, signal)) {
-      this.index++;
-      await this.options.loop.enter();
-      const parsed = parseRecipient(input, `recipients[${this.index}]`, this.options.limits, bulk.groups);
-      if ('faults' in parsed) this.reject(parsed.faults);
-      else if (!this.seen.add(recipientKey(parsed.recipient))) this.duplicates++;
-      else this.collect(this.packer.add(parsed.recipient));
-      if (this.chunk.length >= FLUSH_BATCHES || this.chunkBytes >= FLUSH_BYTES) await this.send(save);
+    const { loop } = this.options;
+    if (Symbol.asyncIterator in source) {
+      for await (const input of abortable(source, signal)) {
+        await loop.enter();
+        if (this.take(input, bulk)) await this.send(save);
+      }
+    } else {
+      // Millions of them are not worth a promise each.
+      for (const input of source) {
+        signal?.throwIfAborted();
+        const turn = loop.enter();
+        if (turn) await turn;
+        if (this.take(isPromise(input) ? await input : input, bulk)) await this.send(save);
+      }
     }
     signal?.throwIfAborted();
     this.collect(this.packer.take());
@@ -98,6 +104,16 @@ export class Queueing {
   receipt(): CampaignReceipt {
     const { queued, duplicates, rejected, rejections } = this;
     return { id: this.id, queued, duplicates, rejected, rejections };
+  }
+
+  /** Returns whether there is enough for a flush. */
+  private take(input: unknown, bulk: ParsedBulk): boolean {
+    this.index++;
+    const parsed = parseRecipient(input, this.index, this.options.limits, bulk.groups);
+    if ('faults' in parsed) this.reject(parsed.faults);
+    else if (!this.seen.add(recipientKey(parsed.recipient))) this.duplicates++;
+    else this.collect(this.packer.add(parsed.recipient, parsed.length));
+    return this.chunk.length >= FLUSH_BATCHES || this.chunkBytes >= FLUSH_BYTES;
   }
 
   private reject(errors: Fault[]): void {
@@ -136,4 +152,8 @@ export class Queueing {
       this.onError(new Error(`onProgress of campaign ${this.id} failed: ${reasonOf(error)}`, { cause: error }));
     }
   }
+}
+
+function isPromise(input: unknown): input is Promise<unknown> {
+  return typeof (input as { then?: unknown } | null | undefined)?.then === 'function';
 }
