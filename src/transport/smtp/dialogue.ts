@@ -10,6 +10,8 @@ export interface Reply {
 /** Longer than any reply that means well. */
 const MAX_REPLY = 1024 * 1024;
 
+const END_OF_DATA = Buffer.from('.\r\n');
+
 /** Commands and replies over an open session, in the order in which they were sent (RFC 2920). */
 export class Dialogue {
   private readonly awaited: ((reply: Reply) => void)[] = [];
@@ -37,7 +39,7 @@ export class Dialogue {
   /** @param replies one for each command of them that is answered */
   say(commands: string, ...replies: ((reply: Reply) => void)[]): void {
     this.awaited.push(...replies);
-    this.socket.write(commands);
+    this.socket.write(Buffer.from(commands));
   }
 
   /**
@@ -50,7 +52,7 @@ export class Dialogue {
     const { socket } = this;
     socket.cork();
     for (const part of parts) socket.write(part);
-    socket.write('.\r\n', 'latin1');
+    socket.write(END_OF_DATA);
     if (more()) setImmediate(() => socket.uncork());
     else socket.uncork();
   }
