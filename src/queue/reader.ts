@@ -38,8 +38,9 @@ export interface CampaignReport {
   /** When anything was last heard of it: of its queueing, or of a message. */
   seenAt: Date;
   finishedAt?: Date;
-  /** What limited it for most of the time so far, over all processes. */
+  /** What its delivery waited for most of the time so far, over all processes. Undefined until its first batch has ended. */
   boundBy?: Limit;
+  /** What went wrong last with a message, a transport or the queueing. */
   lastError?: string;
 }
 
