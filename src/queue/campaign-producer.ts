@@ -5,6 +5,7 @@ import type { ParsedBulk } from '../message/parse.js';
 import { recipientKey } from '../message/recipient.js';
 import { oneLine } from '../message/text.js';
 import type { Records } from '../store/records.js';
+import { answered } from './answered.js';
 import type { Backend } from './backend.js';
 import { itemTo, readBatch } from './batch.js';
 import type { Blobs } from './blobs.js';
@@ -48,7 +49,7 @@ export class CampaignProducer {
   async send(bulk: ParsedBulk, input: Source): Promise<CampaignReceipt> {
     const id = bulk.id ?? newId('c');
     await this.flusher.reach();
-    const claim = (): Promise<Claim> => Claim.take(this.records, id, () => this.save(id, {}));
+    const claim = (): Promise<Claim> => answered(Claim.take(this.records, id, () => this.save(id, {})));
     return bulk.id === undefined ? this.begin(id, bulk, input, claim) : this.goOn(id, bulk, input, claim);
   }
 
@@ -59,8 +60,12 @@ export class CampaignProducer {
     input: Source,
     take: () => Promise<Claim>,
   ): Promise<CampaignReceipt> {
-    const [claim, record, pass] = await Promise.all([take(), this.open(id, bulk), this.claimPass(id, 0)]);
+    const claiming = take();
+    const asked = Promise.all([this.open(id, bulk), this.claimPass(id, 0)]);
+    asked.catch(() => undefined);
+    const claim = await claiming;
     try {
+      const [record, pass] = await answered(asked);
       return await this.fill(record, pass, new KeySet(), bulk, input, claim);
     } finally {
       void claim.release();
@@ -75,12 +80,12 @@ export class CampaignProducer {
   ): Promise<CampaignReceipt> {
     const claim = await take();
     try {
-      const record = await this.open(id, bulk);
+      const record = await answered(this.open(id, bulk));
       if (record.complete) {
         return { id, queued: 0, duplicates: queuedRecipients(record), rejected: 0, rejections: [] };
       }
-      const pass = await this.claimPass(id, record.passes.length);
-      return await this.fill(record, pass, await this.alreadyQueued(record), bulk, input, claim);
+      const pass = await answered(this.claimPass(id, record.passes.length));
+      return await this.fill(record, pass, await answered(this.alreadyQueued(record)), bulk, input, claim);
     } finally {
       await claim.release();
     }
@@ -103,12 +108,12 @@ export class CampaignProducer {
     const save = (progress: Pass, fields: Partial<CampaignRecord> = {}): Promise<void> =>
       this.save(id, fields, writePass(pass, progress));
     try {
-      const attachments = await this.blobs.put(bulk.attachments, bulk.sendAt);
+      const attachments = await answered(this.blobs.put(bulk.attachments, bulk.sendAt));
       run.packer = new Packer(id, bulk, attachments, this.options, pass);
       await run.readAll(recipients, bulk, signal, async (progress) => {
-        await Promise.all([save(progress), this.refuseIfCancelled(id)]);
+        await answered(Promise.all([save(progress), this.refuseIfCancelled(id)]));
       });
-      await save(run.durable(), { complete: true, failed: false });
+      await answered(save(run.durable(), { complete: true, failed: false }));
       return run.receipt();
     } catch (error) {
       const durable = await run.settled();

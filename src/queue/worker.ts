@@ -216,6 +216,7 @@ export class BatchWorker {
         concurrency: this.routes.bulkMessages,
         enter: () => this.enter(),
         mayContinue: () => this.hasTime && lease.held && performance.now() < endAt && !orders.paused,
+        isHeld: () => lease.held,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
         signal: this.hangUp.signal,
       });

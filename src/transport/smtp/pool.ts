@@ -82,7 +82,7 @@ export class SmtpPool {
   /** @throws TransportError */
   async send(
     outgoing: Outgoing,
-    { signal, handoverWithin, stillWanted }: Omit<SendOptions, 'lane'>,
+    { signal, handoverWithin, stillWanted, mayHandOver }: Omit<SendOptions, 'lane'>,
   ): Promise<Acceptance> {
     // Many messages may share one; Node would take their listeners for a leak.
     setMaxListeners(0, signal);
@@ -92,10 +92,11 @@ export class SmtpPool {
       const { session, kept } = await this.acquire(signal, left());
       const inAdvance = this.busy.get(session)! > 1;
       try {
+        if (stillWanted?.() === false) throw notAsked(this.options.name, 'It was no longer wanted');
         const within = left();
         // A kept connection may be dead without a sign of it: half of the time is left for a fresh one.
         const acceptance = await session.send(outgoing, signal, kept && within !== undefined ? within / 2 : within, {
-          ...(stillWanted ? { stillWanted } : {}),
+          ...(mayHandOver ? { mayHandOver } : {}),
           ...(this.inAdvance ? { onHandover: () => this.invite(session) } : {}),
         });
         if (inAdvance) this.cutOff = 0;
@@ -391,6 +392,6 @@ function wasTooEarly(error: unknown): boolean {
 }
 
 function isStale(error: unknown, session: SmtpSession): boolean {
-  if (!(error instanceof TransportError) || error.outcome !== 'not-sent') return false;
+  if (!(error instanceof TransportError) || error.outcome !== 'not-sent' || error.phase === 'queue') return false;
   return error.replyCode === 421 || (error.replyCode === undefined && !session.usable);
 }

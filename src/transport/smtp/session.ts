@@ -25,7 +25,7 @@ interface Line {
 /** What a message's sender is asked and told while it is on its way. */
 export interface SendHooks {
   /** Asked right before the body leaves; false ends the attempt, and the connection with it. */
-  stillWanted?: () => boolean;
+  mayHandOver?: () => boolean;
   /** The body has left, and the answer is awaited: another message may begin. Returns whether one does, in this turn. */
   onHandover?: () => boolean;
 }
@@ -123,7 +123,7 @@ export class SmtpSession {
     outgoing: Outgoing,
     signal: AbortSignal,
     handoverWithin?: number,
-    { stillWanted, onHandover }: SendHooks = {},
+    { mayHandOver, onHandover }: SendHooks = {},
   ): Promise<Acceptance> {
     const { to } = outgoing.envelope;
     const progress: Progress = { phase: 'mail' };
@@ -136,7 +136,7 @@ export class SmtpSession {
     if (!inAdvance) socket.setTimeout(this.options.commandTimeout);
     const handover: Handover = {
       begin: () => {
-        if (stillWanted?.() === false) return false;
+        if (mayHandOver?.() === false) return false;
         clearTimeout(timer);
         progress.phase = 'body';
         if (!inAdvance) this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
