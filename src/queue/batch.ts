@@ -3,7 +3,8 @@ import type { Address } from '../message/address.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Attachment, type Content } from '../message/message.js';
 import { compileText, type MergeData } from '../mime/merge.js';
-import { Press, type Letter } from '../mime/press.js';
+import type { Letter } from '../mime/plate.js';
+import { Press } from '../mime/press.js';
 import type { Transport } from '../transport/transport.js';
 import type { BatchUrgency } from './urgency.js';
 
