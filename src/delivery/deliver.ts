@@ -55,7 +55,9 @@ export async function deliver(
       failures.push(failure);
       attempts.push(attemptOf(failure, performance.now() - started));
       const unknown = failure.outcome === 'unknown' && !options.retryUnknown;
-      if (unknown || failure.permanent || options.signal.aborted) break;
+      // While this one was asked, the message may have become another's.
+      const wanted = options.stillWanted?.() !== false && options.mayHandOver?.() !== false;
+      if (unknown || failure.permanent || options.signal.aborted || !wanted) break;
     } finally {
       attempt.end();
     }

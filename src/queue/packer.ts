@@ -58,17 +58,21 @@ export class Packer {
     const item: BatchItem = { to: to.name === '' ? to.address : [to] };
     if (context) item.context = context;
     if (idempotencyKey !== undefined) item.key = idempotencyKey;
-    let more = length;
-    if (group !== undefined) {
-      item.group = group;
-      if (!Object.hasOwn(this.groups, group)) more += JSON.stringify(this.bulk.groups[group]).length;
-    }
+    if (group !== undefined) item.group = group;
+    const more = length + this.lengthOf(group);
     const full = this.items.length >= this.limits.size || this.bytes + more > this.limits.maxBytes;
     const batch = full ? this.take() : undefined;
+    // The new batch has none of the groups that the old one had.
+    this.bytes += batch ? length + this.lengthOf(group) : more;
     if (group !== undefined) this.groups[group] = this.bulk.groups[group]!;
     this.items.push(item);
-    this.bytes += more;
     return batch;
+  }
+
+  /** What a group adds to the batch that is being filled, if it is not in it. */
+  private lengthOf(group: string | undefined): number {
+    if (group === undefined || Object.hasOwn(this.groups, group)) return 0;
+    return JSON.stringify(this.bulk.groups[group]).length;
   }
 
   /** The batch that is being filled, or undefined when it is empty. */

@@ -31,9 +31,10 @@ export class Dialogue {
     socket.on('data', this.read);
   }
 
-  /** What the server said last, if it hung up before it ended the line. */
-  get lastWords(): Reply | undefined {
-    return /^[45]\d\d[ -]/.test(this.rest) ? replyOf(this.rest) : undefined;
+  /** The server has hung up, perhaps before it ended the line of a refusal. */
+  finish(): void {
+    if (/^[45]\d\d[ -]/.test(this.rest)) this.awaited.shift()?.(replyOf(this.rest));
+    this.rest = '';
   }
 
   /** @param replies one for each command of them that is answered */

@@ -1,29 +1,41 @@
 import { TransportError } from '../transport.js';
 
-/** A server that closes the connection so often on a message that began in advance does not bear it. */
+/** A server that closes so many connections in a row on a message that began in advance does not bear it. */
 const CUT_OFF = 3;
+/** Then it is tried again after this long. Milliseconds. */
+const PAUSE = 10 * 60_000;
 
 /**
  * Whether a message may begin while the one before it is being answered. RFC 2920 §3.2 has servers bear it, but one may
  * take what comes in advance for a client that does not listen.
  */
 export class InAdvance {
-  /** Messages in a row that began in advance and found the connection closed. */
   private cutOff = 0;
+  private pausedUntil = 0;
 
-  /** @param allowed at first */
-  constructor(public allowed: boolean) {}
+  constructor(private readonly wanted: boolean) {}
+
+  get allowed(): boolean {
+    return this.wanted && Date.now() >= this.pausedUntil;
+  }
 
   /** A message that began in advance was taken. */
   worked(): void {
     this.cutOff = 0;
   }
 
-  /** One was not. Returns whether that came of its being early: it is then sent again. @param closed the connection is */
-  failed(error: unknown, closed: boolean): boolean {
+  /**
+   * One was not. Returns whether that came of its being early: it is then sent again.
+   *
+   * @param cut the server answered the message before it, and closed the connection on this one without a word
+   */
+  failed(error: unknown, cut: boolean): boolean {
     const early = wasTooEarly(error);
-    if (closed) this.cutOff++;
-    if (early || this.cutOff >= CUT_OFF) this.allowed = false;
+    if (cut) this.cutOff++;
+    if (early || this.cutOff >= CUT_OFF) {
+      this.pausedUntil = Date.now() + PAUSE;
+      this.cutOff = 0;
+    }
     return early;
   }
 }

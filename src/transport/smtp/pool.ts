@@ -100,7 +100,7 @@ export class SmtpPool {
         else this.measured(session);
         return acceptance;
       } catch (error) {
-        const tooEarly = early && this.inAdvance.failed(error, !session.usable);
+        const tooEarly = early && this.inAdvance.failed(error, !signal.aborted && wasCut(error, session));
         // The server ends connections that it finds idle or used up. It took nothing, so a connection that has carried no
         // message yet gets the same message once.
         if (!kept || signal.aborted || !(tooEarly || isStale(error, session))) throw error;
@@ -377,4 +377,9 @@ export class SmtpPool {
 function isStale(error: unknown, session: SmtpSession): boolean {
   if (!(error instanceof TransportError) || error.outcome !== 'not-sent' || error.phase === 'queue') return false;
   return error.replyCode === 421 || (error.replyCode === undefined && !session.usable);
+}
+
+/** The server closed the connection on this very message, without a word. */
+function wasCut(error: unknown, session: SmtpSession): boolean {
+  return isStale(error, session) && (error as TransportError).replyCode === undefined && !session.endedInAnswer;
 }

@@ -49,8 +49,10 @@ export class SmtpSession {
   private line!: Line;
   /** End the steps under way, which nothing else can. */
   private readonly interrupts = new Set<(error: Error) => void>();
-  /** A body is being answered. */
-  private answering = false;
+  /** The message whose body is being answered. */
+  private answering: Progress | undefined;
+  /** It ended while a body was being answered: whatever came behind that says nothing of the server. */
+  endedInAnswer = false;
   private onClose: () => void = () => undefined;
   private onGone: () => void = () => undefined;
 
@@ -64,7 +66,9 @@ export class SmtpSession {
       this.markClosed();
     });
     connection.on('end', () => {
-      this.interruptAll(this.hungUp());
+      // Its last words are for who awaits the next reply; the others heard nothing.
+      this.line?.dialogue.finish();
+      this.interruptAll(hungUp());
       this.markClosed();
       this.gone = true;
       this.onGone();
@@ -132,7 +136,7 @@ export class SmtpSession {
     const begun = performance.now();
     const { socket, server, dialogue } = this.line;
     this.sent++;
-    const inAdvance = this.answering;
+    const inAdvance = this.answering !== undefined;
     if (!inAdvance) socket.setTimeout(this.options.commandTimeout);
     const handover: Handover = {
       begin: () => {
@@ -141,7 +145,7 @@ export class SmtpSession {
         progress.phase = 'body';
         if (!inAdvance) this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
         socket.setTimeout(this.options.bodyTimeout);
-        this.answering = true;
+        this.answering = progress;
         return true;
       },
       written: () => server.pipelining && (onHandover?.() ?? false),
@@ -170,9 +174,9 @@ export class SmtpSession {
       throw failure;
     } finally {
       clearTimeout(timer);
-      if (progress.phase === 'body') this.answering = false;
-      // Another message may have begun.
-      socket.setTimeout(this.interrupts.size > 0 ? this.options.commandTimeout : 0);
+      // The body of another message may have left before this was heard of.
+      if (this.answering === progress) this.answering = undefined;
+      if (!this.answering) socket.setTimeout(this.interrupts.size > 0 ? this.options.commandTimeout : 0);
     }
   }
 
@@ -221,13 +225,6 @@ export class SmtpSession {
     this.hangUp();
   }
 
-  /** The server closed the connection, perhaps in the middle of its last words. */
-  private hungUp(): Error {
-    const last = this.line?.dialogue.lastWords;
-    const error = new Error('The server closed the connection');
-    return last ? Object.assign(error, { response: last.text, responseCode: last.code }) : error;
-  }
-
   private async ask(command: 'NOOP' | 'RSET'): Promise<void> {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new SilentServer(CHECK_TIMEOUT)), CHECK_TIMEOUT);
@@ -261,12 +258,13 @@ export class SmtpSession {
       if (signal.aborted) return abort();
       signal.addEventListener('abort', abort, { once: true });
       this.interrupts.add(settle);
-      if (this.closed) settle(this.hungUp());
+      if (this.closed) settle(hungUp());
       else run(settle);
     });
   }
 
   private interruptAll(error: Error): void {
+    this.endedInAnswer ||= this.answering !== undefined;
     for (const interrupt of [...this.interrupts]) interrupt(error);
   }
 
@@ -286,4 +284,8 @@ class SilentServer extends Error {
   constructor(milliseconds: number) {
     super(`The server did not answer within ${Math.round(milliseconds)} ms`);
   }
+}
+
+function hungUp(): Error {
+  return new Error('The server closed the connection');
 }
