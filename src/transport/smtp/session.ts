@@ -49,8 +49,8 @@ export class SmtpSession {
   private line!: Line;
   /** End the steps under way, which nothing else can. */
   private readonly interrupts = new Set<(error: Error) => void>();
-  /** A body is being answered. */
-  private answering = false;
+  /** Bodies that are being answered: two when the answer to one and the 354 to the next were read together. */
+  private answering = 0;
   private onClose: () => void = () => undefined;
   private onGone: () => void = () => undefined;
 
@@ -132,7 +132,7 @@ export class SmtpSession {
     const begun = performance.now();
     const { socket, server, dialogue } = this.line;
     this.sent++;
-    const inAdvance = this.answering;
+    const inAdvance = this.answering > 0;
     if (!inAdvance) socket.setTimeout(this.options.commandTimeout);
     const handover: Handover = {
       begin: () => {
@@ -141,7 +141,7 @@ export class SmtpSession {
         progress.phase = 'body';
         if (!inAdvance) this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
         socket.setTimeout(this.options.bodyTimeout);
-        this.answering = true;
+        this.answering++;
         return true;
       },
       written: () => server.pipelining && (onHandover?.() ?? false),
@@ -170,9 +170,8 @@ export class SmtpSession {
       throw failure;
     } finally {
       clearTimeout(timer);
-      if (progress.phase === 'body') this.answering = false;
-      // Another message may have begun.
-      socket.setTimeout(this.interrupts.size > 0 ? this.options.commandTimeout : 0);
+      if (progress.phase === 'body') this.answering--;
+      socket.setTimeout(this.patience);
     }
   }
 
@@ -207,6 +206,13 @@ export class SmtpSession {
     this.connection.close();
     this.line?.dialogue.end();
     this.markClosed();
+  }
+
+  /** Milliseconds that the server may be silent for, when a message has ended: another may have begun. */
+  private get patience(): number {
+    const { bodyTimeout, commandTimeout } = this.options;
+    if (this.answering > 0) return bodyTimeout;
+    return this.interrupts.size > 0 ? commandTimeout : 0;
   }
 
   /** nodemailer has done its part. */
