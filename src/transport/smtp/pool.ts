@@ -102,12 +102,13 @@ export class SmtpPool {
         else this.measured(session);
         return acceptance;
       } catch (error) {
+        if (signal.aborted || !wasNotTaken(error)) throw error;
         const tooEarly = inAdvance && wasTooEarly(error);
         if (inAdvance) this.judge(tooEarly, session);
         // The server ends connections that it finds idle or used up. It took nothing, so a connection that has carried no
         // message yet gets the same message once.
-        if (!kept || signal.aborted || !(tooEarly || isStale(error, session))) throw error;
-        if ((error as TransportError).replyCode === undefined) this.distrust();
+        if (!kept || !(tooEarly || isStale(error, session))) throw error;
+        if (error.replyCode === undefined) this.distrust();
       } finally {
         this.release(session);
       }
@@ -257,7 +258,7 @@ export class SmtpPool {
     return this.line.serve(session);
   }
 
-  /** A message that began in advance was not taken. */
+  /** The server did not take a message that began in advance. */
   private judge(tooEarly: boolean, session: SmtpSession): void {
     if (!session.usable) this.cutOff++;
     if (tooEarly || this.cutOff >= CUT_OFF) this.inAdvance = false;
@@ -383,14 +384,16 @@ export class SmtpPool {
   }
 }
 
-/** RFC 2920 §3.2 forbids it, but a server may take what comes in advance for a client that does not listen. */
-function wasTooEarly(error: unknown): boolean {
-  if (!(error instanceof TransportError) || error.outcome !== 'not-sent') return false;
-  const { replyCode = 0 } = error;
-  return [500, 502, 503].includes(replyCode) || (replyCode === 554 && /synchroni[sz]|pipelin/i.test(error.reply));
+/** By the server: a message that nobody wants any more is `not-sent` as well, and is not to be tried again. */
+function wasNotTaken(error: unknown): error is TransportError {
+  return error instanceof TransportError && error.outcome === 'not-sent' && error.phase !== 'queue';
 }
 
-function isStale(error: unknown, session: SmtpSession): boolean {
-  if (!(error instanceof TransportError) || error.outcome !== 'not-sent') return false;
-  return error.replyCode === 421 || (error.replyCode === undefined && !session.usable);
+/** RFC 2920 §3.2 forbids it, but a server may take what comes in advance for a client that does not listen. */
+function wasTooEarly({ replyCode = 0, reply }: TransportError): boolean {
+  return [500, 502, 503].includes(replyCode) || (replyCode === 554 && /synchroni[sz]|pipelin/i.test(reply));
+}
+
+function isStale({ replyCode }: TransportError, session: SmtpSession): boolean {
+  return replyCode === 421 || (replyCode === undefined && !session.usable);
 }
