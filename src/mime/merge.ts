@@ -82,8 +82,8 @@ export function compileText(template: string, place: Place, missing: MissingFiel
 
 /** The same for a template that is parsed. @throws MergeError when filled in */
 export function compileParts(parts: readonly Part[], place: Place, missing: MissingFields): Filled<string> {
-  const field = parts.find((part) => typeof part !== 'string');
-  if (!field) {
+  const fields = parts.filter((part) => typeof part !== 'string');
+  if (fields.length === 0) {
     const fixed = (parts as string[]).join('');
     return () => fixed;
   }
@@ -92,8 +92,10 @@ export function compileParts(parts: readonly Part[], place: Place, missing: Miss
     for (const part of parts) text += typeof part === 'string' ? part : valueFor(part, data, place, missing);
     // The template was checked before; this is the values' doing.
     const fault = place === 'header' && text.length > SHORT ? headerFault(text) : undefined;
-    if (fault) throw new MergeError(field.name, `makes a header that ${fault} ${whose(data)}`);
-    return text;
+    if (!fault) return text;
+    const length = (field: Field): number => valueFor(field, data, place, missing).length;
+    const longest = fields.reduce((one, other) => (length(other) > length(one) ? other : one));
+    throw new MergeError(longest.name, `makes no header ${whose(data)}: it ${fault}`);
   };
 }
 

@@ -70,6 +70,67 @@ describe('escaping', () => {
   });
 });
 
+describe('three braces', () => {
+  const link = `<a href="https://shop.test/?a=1&b='2'">Link</a>`;
+
+  it('put a value into HTML as it is', () => {
+    expect(merge('<p>{{{link}}}</p>', { link }, { place: 'html' })).toBe(`<p>${link}</p>`);
+    expect(merge('{{{ a.link }}}{{a.link}}', { a: { link: '<' } }, { place: 'html' })).toBe('<&lt;');
+    expect(merge('{{{v}}}', { v: 'a\r\nb\rc' }, { place: 'html' })).toBe('a\nb\nc');
+    expect(merge('{{{v}}}', { v: '{{w}}{{{w}}}', w: 'secret' }, { place: 'html' })).toBe('{{w}}{{{w}}}');
+  });
+
+  it('are like two in text and headers', () => {
+    for (const place of ['text', 'header'] as const) {
+      expect(merge('[{{{v}}}]', { v: link }, { place })).toBe(`[${link}]`);
+    }
+    expect(merge('{{{v}}}', { v: 'Ann\r\nBcc: eve@evil.test' }, { place: 'header' })).toBe('Ann Bcc: eve@evil.test');
+    expect(merge('{{{v}}}', { v: 'a\r\nb' }, { place: 'text' })).toBe('a\nb');
+  });
+
+  it.each([
+    ['{{{x}}', '{5'],
+    ['{{x}}}', '5}'],
+    ['{{{{x}}}}', '{5}'],
+    ['{{{ x}}}}', '5}'],
+    ['\\{{{x}}}', '{{{x}}}'],
+    ['\\{{x}}{{{x}}}', '{{x}}5'],
+    ['{{{}}}', '{{{}}}'],
+    ['{{{#x}}}', '{{{#x}}}'],
+  ])('are read as far as they are a field: %s', (template, expected) => {
+    expect(merge(template, { x: 5 }, { place: 'html' })).toBe(expected);
+  });
+
+  it('need a value as well', () => {
+    expect(() => merge('{{{x}}}', {}, { place: 'html' })).toThrow('The merge field {{x}} has no value');
+    expect(merge('[{{{x}}}]', {}, { place: 'html', missing: 'empty' })).toBe('[]');
+    expect(() => merge('{{{x}}}', { x: {} }, { place: 'html', missing: 'empty' })).toThrow('is not text');
+  });
+});
+
+describe('a header that a value makes', () => {
+  const fill = compileText('Hi {{ name }}!', 'header', 'error');
+  const data = (name: string) => ({ context: { name }, group: {}, recipient: 'ann@mail.test' });
+
+  it('may be long, but has no word that no line can hold', () => {
+    const words = 'word '.repeat(1_000);
+    expect(fill(data(words))).toBe(`Hi ${words}!`);
+    const longest = 'x'.repeat(899);
+    expect(fill(data(longest))).toBe(`Hi ${longest}!`);
+    expect(() => fill(data('x'.repeat(901)))).toThrow(
+      'The merge field {{name}} makes no header for ann@mail.test: it must not contain a word of more than 900 characters',
+    );
+    expect(fill(data('Ann'))).toBe('Hi Ann!');
+  });
+
+  it('is the fault of the longest of them', () => {
+    const context = { a: 'Ann', b: 'x'.repeat(950), c: 'Cat' };
+    expect(() => merge('{{a}} {{b}} {{c}}', context, { place: 'header' })).toThrow(
+      'The merge field {{b}} makes no header',
+    );
+  });
+});
+
 describe('a field without a value', () => {
   it.each([
     'missing',
@@ -84,6 +145,16 @@ describe('a field without a value', () => {
     const fill = () => merge(`{{${field}}}`, { none: null, a: {}, name: 'Ann' });
     expect(fill).toThrow(MergeError);
     expect(fill).toThrow(`The merge field {{${field}}} has no value for this recipient`);
+  });
+
+  it('is told with the recipient, where that is known', () => {
+    const fill = compileText('{{x.y}}', 'text', 'error');
+    expect(() => fill({ context: {}, group: {}, recipient: 'ann@mail.test' })).toThrow(
+      'The merge field {{x.y}} has no value for ann@mail.test',
+    );
+    expect(() => fill({ context: { x: { y: [] } }, group: {}, recipient: 'ann@mail.test' })).toThrow(
+      'The merge field {{x.y}} is not text for ann@mail.test; name one of its fields',
+    );
   });
 
   it('is a permanent fault of that recipient', () => {

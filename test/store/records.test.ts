@@ -46,6 +46,54 @@ onEveryStore((where) => {
     expect(await records.get(['a'])).toEqual([{ x: '4', y: '2', z: '5' }]);
   });
 
+  it('merges thousands of fields of several records in one call', async () => {
+    const many = (count: number, tag: string): Record<string, string> =>
+      Object.fromEntries(Array.from({ length: count }, (_, n) => [`f${n}`, `${tag}${n}`]));
+    await records.merge([{ key: 'a', fields: { f0: 'old', kept: 'yes' } }]);
+    await records.merge([
+      { key: 'a', fields: many(5_000, 'a') },
+      { key: 'b', fields: many(1_000, 'b') },
+      { key: 'c', fields: many(1_001, 'c') },
+      { key: 'd', fields: { one: '1' } },
+      { key: 'a', fields: { f1: 'last', f4999: 'last' } },
+    ]);
+    const [a, b, c, d] = await records.get(['a', 'b', 'c', 'd']);
+    expect(a).toEqual({ ...many(5_000, 'a'), f1: 'last', f4999: 'last', kept: 'yes' });
+    expect(b).toEqual(many(1_000, 'b'));
+    expect(c).toEqual(many(1_001, 'c'));
+    expect(d).toEqual({ one: '1' });
+  });
+
+  it('merges nothing where nothing is given', async () => {
+    await records.merge([]);
+    await records.merge([
+      { key: 'none', fields: {} },
+      { key: 'some', fields: { x: '1' } },
+    ]);
+    expect(await records.get(['none', 'some'])).toEqual([undefined, { x: '1' }]);
+  });
+
+  it('keeps names and values as they are, whatever is in them', async () => {
+    // PostgreSQL has no NUL in a text.
+    const octets = String.fromCharCode(...Array.from({ length: 255 }, (_, n) => n + 1));
+    const fields = {
+      [octets]: octets,
+      ' ': ' ',
+      '-1': '2',
+      "'; --": `"\\\r\n\t{}[]`,
+      한글: '이순신 😀 \u{10ffff}',
+      1e21: '007',
+      long: 'ü'.repeat(200_000),
+    };
+    await records.merge([
+      { key: 'odd', fields },
+      { key: 'odd/한글 %_*?[a]', fields: { x: octets } },
+    ]);
+    expect(await records.get(['odd', 'odd/한글 %_*?[a]'])).toEqual([fields, { x: octets }]);
+    expect(await records.putIfAbsent('put', fields)).toBe(true);
+    expect(await records.get(['put'])).toEqual([fields]);
+  });
+
   it('puts a record once, however it was made', async () => {
     expect(await records.putIfAbsent('a', { x: '1', y: '2' })).toBe(true);
     expect(await records.putIfAbsent('a', { x: '3' })).toBe(false);

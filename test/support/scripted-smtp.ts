@@ -48,6 +48,8 @@ export class ScriptedSmtp {
   readonly messages: string[] = [];
   /** Those of them that it did not refuse: it has them, whether or not it could say so. */
   readonly taken: string[] = [];
+  /** All octets of each connection, in the order of the connections: also those that no step has been answered for. */
+  readonly heard: string[] = [];
   connections = 0;
   readonly url: string;
   readonly port: number;
@@ -100,6 +102,8 @@ export async function startScriptedSmtp(script: SmtpScript = {}): Promise<Script
 
 async function converse(socket: Socket, script: SmtpScript, server: ScriptedSmtp): Promise<void> {
   const connection = ++server.connections;
+  server.heard.push('');
+  socket.setEncoding('utf8').on('data', (text: string) => (server.heard[connection - 1] += text));
   const capabilities = script.capabilities ?? ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'SIZE 10485760'];
   const greeting = ['scripted.test', ...capabilities];
   const good: Record<Step, ScriptedAnswer> = {
@@ -131,7 +135,7 @@ async function converse(socket: Socket, script: SmtpScript, server: ScriptedSmtp
 
   if (!(await answer('connect', ''))) return;
   let body: string[] | undefined;
-  for await (const line of createInterface({ input: socket.setEncoding('utf8'), crlfDelay: Infinity })) {
+  for await (const line of createInterface({ input: socket, crlfDelay: Infinity })) {
     if (body && line !== '.') {
       body.push(line.startsWith('.') ? line.slice(1) : line);
       continue;

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LANES } from '../../src/message/message.js';
 import { compose } from '../../src/mime/compose.js';
 import { rawOf } from '../../src/mime/encoded.js';
 import { OptionReader } from '../../src/nest/options/reader.js';
 import { parseSmtp } from '../../src/nest/options/smtp.js';
+import { SmtpSession } from '../../src/transport/smtp/session.js';
 import { SmtpTransport } from '../../src/transport/smtp/transport.js';
 import { startMail } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
@@ -22,6 +23,26 @@ const servers = [
 ] as const;
 
 const MAX_BYTES = 500_000;
+
+const withLf = (raw: Buffer) => Buffer.from(raw.toString('latin1').replaceAll('\r\n', '\n'), 'latin1');
+
+/** How many messages were given to sessions, and of those how many while there was no answer to another. */
+function countSessions(): { begun: () => number; inAdvance: () => number } {
+  let [open, begun, inAdvance] = [0, 0, 0];
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called on the session that it is called on
+  const original = SmtpSession.prototype.send;
+  const spy = vi.spyOn(SmtpSession.prototype, 'send').mockImplementation(async function (this: SmtpSession, ...args) {
+    begun++;
+    if (open++ > 0) inAdvance++;
+    try {
+      return await original.apply(this, args);
+    } finally {
+      open--;
+    }
+  });
+  onTestFinished(() => spy.mockRestore());
+  return { begun: () => begun, inAdvance: () => inAdvance };
+}
 
 describe.each(servers)('%s', (_, start, whyNot) => {
   if (whyNot) {
@@ -78,8 +99,6 @@ describe.each(servers)('%s', (_, start, whyNot) => {
       return stored!.subarray(stored!.indexOf(`\n${first}\n`) + 1);
     }
 
-    const withLf = (raw: Buffer) => Buffer.from(raw.toString('latin1').replaceAll('\r\n', '\n'), 'latin1');
-
     it('what the composer wrote, which reads as it was meant', async () => {
       const content = randomBytes(50_000);
       const text = `.\n..\n.dot\n\nFrom here\n${'한글 '.repeat(500)}\n${'x'.repeat(5_000)}\n.`;
@@ -126,6 +145,25 @@ describe.each(servers)('%s', (_, start, whyNot) => {
     await Promise.all(subjects.map((subject) => send(transport, mail(subject))));
     expect(proxy.connections).toBeLessThanOrEqual(3);
     expect(new Set((await delivered(/^Many /, 50)).map(subjectOf))).toEqual(new Set(subjects));
+  });
+
+  it('takes 200 bulk messages over one connection, each begun while the one before is answered', async () => {
+    const proxy = await startTcpProxy(server.port);
+    const transport = transportTo({ url: server.url.replace(`:${server.port}`, `:${proxy.port}`), maxConnections: 1 });
+    const messages = Array.from({ length: 200 }, (_, n) => {
+      const one = mail(`Advance ${n}`);
+      return { ...one, body: Buffer.from(`.\r\n..${n}\r\n${'.x'.repeat(n)}\r\n\r\n`) };
+    });
+    const { begun, inAdvance } = countSessions();
+    await Promise.all(messages.map((message) => send(transport, message, { lane: 'bulk' })));
+    expect(proxy.connections).toBe(1);
+    // None had to be sent again.
+    expect({ begun: begun(), inAdvance: inAdvance() }).toEqual({ begun: 200, inAdvance: 199 });
+    const stored = await delivered(/^Advance /, 200);
+    const found = new Map(stored.map((raw) => [subjectOf(raw), raw.subarray(raw.indexOf('\n\n') + 2).toString()]));
+    expect(found).toEqual(
+      new Map(messages.map((message) => [subjectOf(message.headers), withLf(message.body).toString()])),
+    );
   });
 
   it('refuses a wrong password', async () => {

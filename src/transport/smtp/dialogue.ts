@@ -19,6 +19,7 @@ export class Dialogue {
   private lines = '';
   /** A line that has not ended. */
   private rest = '';
+  private over = false;
 
   /**
    * @param onUnasked what the server says that answers nothing, such as 421 before it hangs up, or more than it may;
@@ -60,6 +61,7 @@ export class Dialogue {
 
   /** Hears nothing more. */
   end(): void {
+    this.over = true;
     this.socket.off('data', this.read);
     this.awaited.length = 0;
   }
@@ -67,7 +69,7 @@ export class Dialogue {
   private readonly read = (chunk: Buffer): void => {
     const text = this.rest + chunk.toString('latin1');
     let from = 0;
-    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', from)) {
+    for (let end = text.indexOf('\n'); end >= 0 && !this.over; end = text.indexOf('\n', from)) {
       this.line(text.slice(from, text[end - 1] === '\r' ? end - 1 : end));
       from = end + 1;
     }
@@ -84,6 +86,8 @@ export class Dialogue {
     const reply = replyOf(this.lines + line);
     this.lines = '';
     const next = this.awaited.shift();
+    // RFC 5321 §3.8: after it there is nothing more to hear, whatever comes in the same packet.
+    if (reply.code === 421) this.end();
     if (next) next(reply);
     else this.onUnasked(reply);
   }

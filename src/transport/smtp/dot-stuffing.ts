@@ -7,15 +7,15 @@ const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
 export function stuffDots(bytes: Buffer): Buffer {
   for (let index = 0, last = LF; index < bytes.length; index++) {
     const octet = bytes[index]!;
-    if (octet <= DOT && isWrong(last, octet, index)) return stuffed(bytes);
+    if (octet <= DOT && isWrong(last, octet)) return stuffed(bytes);
     if (last === CR && octet !== LF) return stuffed(bytes);
     last = octet;
   }
   return bytes.length > 0 && bytes[bytes.length - 1] === LF ? bytes : stuffed(bytes);
 }
 
-function isWrong(last: number, octet: number, index: number): boolean {
-  return last === LF ? octet === DOT || (octet === LF && index > 0) : octet === LF && last !== CR;
+function isWrong(last: number, octet: number): boolean {
+  return octet === LF ? last !== CR : octet === DOT && last === LF;
 }
 
 function stuffed(bytes: Buffer): Buffer {

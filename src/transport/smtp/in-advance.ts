@@ -1,4 +1,4 @@
-import { TransportError } from '../transport.js';
+import type { TransportError } from '../transport.js';
 
 /** A server that closes so many connections in a row on a message that began in advance does not bear it. */
 const CUT_OFF = 3;
@@ -25,11 +25,11 @@ export class InAdvance {
   }
 
   /**
-   * One was not. Returns whether that came of its being early: it is then sent again.
+   * One was not, and is `not-sent`. Returns whether that came of its being early: it is then sent again.
    *
    * @param cut the server answered the message before it, and closed the connection on this one without a word
    */
-  failed(error: unknown, cut: boolean): boolean {
+  failed(error: TransportError, cut: boolean): boolean {
     const early = wasTooEarly(error);
     if (cut) this.cutOff++;
     if (early || this.cutOff >= CUT_OFF) {
@@ -40,8 +40,6 @@ export class InAdvance {
   }
 }
 
-function wasTooEarly(error: unknown): boolean {
-  if (!(error instanceof TransportError) || error.outcome !== 'not-sent') return false;
-  const { replyCode = 0 } = error;
-  return [500, 502, 503].includes(replyCode) || (replyCode === 554 && /synchroni[sz]|pipelin/i.test(error.reply));
+function wasTooEarly({ replyCode = 0, reply }: TransportError): boolean {
+  return [500, 502, 503].includes(replyCode) || (replyCode === 554 && /synchroni[sz]|pipelin/i.test(reply));
 }

@@ -100,11 +100,12 @@ export class SmtpPool {
         else this.measured(session);
         return acceptance;
       } catch (error) {
-        const tooEarly = early && this.inAdvance.failed(error, !signal.aborted && wasCut(error, session));
+        if (signal.aborted || !wasNotTaken(error)) throw error;
+        const tooEarly = early && this.inAdvance.failed(error, wasCut(error, session));
         // The server ends connections that it finds idle or used up. It took nothing, so a connection that has carried no
         // message yet gets the same message once.
-        if (!kept || signal.aborted || !(tooEarly || isStale(error, session))) throw error;
-        if ((error as TransportError).replyCode === undefined) this.distrust();
+        if (!kept || !(tooEarly || isStale(error, session))) throw error;
+        if (error.replyCode === undefined) this.distrust();
       } finally {
         this.release(session);
       }
@@ -374,12 +375,16 @@ export class SmtpPool {
   }
 }
 
-function isStale(error: unknown, session: SmtpSession): boolean {
-  if (!(error instanceof TransportError) || error.outcome !== 'not-sent' || error.phase === 'queue') return false;
-  return error.replyCode === 421 || (error.replyCode === undefined && !session.usable);
+/** By the server: a message that nobody wants any more is `not-sent` as well, and is not to be tried again. */
+function wasNotTaken(error: unknown): error is TransportError {
+  return error instanceof TransportError && error.outcome === 'not-sent' && error.phase !== 'queue';
+}
+
+function isStale({ replyCode }: TransportError, session: SmtpSession): boolean {
+  return replyCode === 421 || (replyCode === undefined && !session.usable);
 }
 
 /** The server closed the connection on this very message, without a word. */
-function wasCut(error: unknown, session: SmtpSession): boolean {
-  return isStale(error, session) && (error as TransportError).replyCode === undefined && !session.endedInAnswer;
+function wasCut(error: TransportError, session: SmtpSession): boolean {
+  return error.replyCode === undefined && !session.usable && !session.endedInAnswer;
 }

@@ -49,8 +49,8 @@ export class SmtpSession {
   private line!: Line;
   /** End the steps under way, which nothing else can. */
   private readonly interrupts = new Set<(error: Error) => void>();
-  /** The message whose body is being answered. */
-  private answering: Progress | undefined;
+  /** Bodies that are being answered: two when the answer to one and the 354 to the next were read together. */
+  private answering = 0;
   /** It ended while a body was being answered: whatever came behind that says nothing of the server. */
   endedInAnswer = false;
   private onClose: () => void = () => undefined;
@@ -136,7 +136,7 @@ export class SmtpSession {
     const begun = performance.now();
     const { socket, server, dialogue } = this.line;
     this.sent++;
-    const inAdvance = this.answering !== undefined;
+    const inAdvance = this.answering > 0;
     if (!inAdvance) socket.setTimeout(this.options.commandTimeout);
     const handover: Handover = {
       begin: () => {
@@ -145,7 +145,7 @@ export class SmtpSession {
         progress.phase = 'body';
         if (!inAdvance) this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
         socket.setTimeout(this.options.bodyTimeout);
-        this.answering = progress;
+        this.answering++;
         return true;
       },
       written: () => server.pipelining && (onHandover?.() ?? false),
@@ -174,9 +174,8 @@ export class SmtpSession {
       throw failure;
     } finally {
       clearTimeout(timer);
-      // The body of another message may have left before this was heard of.
-      if (this.answering === progress) this.answering = undefined;
-      if (!this.answering) socket.setTimeout(this.interrupts.size > 0 ? this.options.commandTimeout : 0);
+      if (progress.phase === 'body') this.answering--;
+      socket.setTimeout(this.patience);
     }
   }
 
@@ -211,6 +210,13 @@ export class SmtpSession {
     this.connection.close();
     this.line?.dialogue.end();
     this.markClosed();
+  }
+
+  /** Milliseconds that the server may be silent for, when a message has ended: another may have begun. */
+  private get patience(): number {
+    const { bodyTimeout, commandTimeout } = this.options;
+    if (this.answering > 0) return bodyTimeout;
+    return this.interrupts.size > 0 ? commandTimeout : 0;
   }
 
   /** nodemailer has done its part. */
@@ -264,7 +270,7 @@ export class SmtpSession {
   }
 
   private interruptAll(error: Error): void {
-    this.endedInAnswer ||= this.answering !== undefined;
+    this.endedInAnswer ||= this.answering > 0;
     for (const interrupt of [...this.interrupts]) interrupt(error);
   }
 

@@ -80,11 +80,11 @@ export function transact(
   const refusals: Refusal[] = [];
   let refused: Refusal | undefined;
 
-  /** RFC 5321 §3.8: after a 421 there is nothing more to hear. */
-  const closing = (command: Refusal['command'], reply: Reply): boolean => {
-    if (reply.code === 421) settle(new Refusal(command, reply));
-    return reply.code === 421;
-  };
+  /** A 421 is the last reply. */
+  const unlessClosing =
+    (command: Refusal['command'], listen: (reply: Reply) => void) =>
+    (reply: Reply): void =>
+      reply.code === 421 ? settle(new Refusal(command, reply)) : listen(reply);
   const onMail = (reply: Reply): void => {
     if (!isPositive(reply)) refused = new Refusal('MAIL FROM', reply);
   };
@@ -93,7 +93,6 @@ export function transact(
     else refusals.push(new Refusal('RCPT TO', reply, recipient));
   };
   const onData = (reply: Reply): void => {
-    if (closing('DATA', reply)) return;
     const goesOn = reply.code >= 300 && reply.code < 400;
     refused ??= accepted.length === 0 ? noneAccepted(refusals) : undefined;
     if (!refused) {
@@ -116,40 +115,31 @@ export function transact(
   const mail = `MAIL FROM:<${from}>${parametersOf(outgoing, server)}\r\n`;
   const rcpt = (recipient: string): string => `RCPT TO:<${recipient}>\r\n`;
   if (server.pipelining) {
-    let over = false;
-    const unlessOver =
-      (command: Refusal['command'], listen: (reply: Reply) => void) =>
-      (reply: Reply): void => {
-        if (over) return;
-        over = closing(command, reply);
-        if (!over) listen(reply);
-      };
-    dialogue.say(
+    return dialogue.say(
       `${mail}${to.map(rcpt).join('')}DATA\r\n`,
-      unlessOver('MAIL FROM', onMail),
-      ...to.map((recipient) => unlessOver('RCPT TO', (reply) => onRcpt(recipient, reply))),
-      (reply) => over || onData(reply),
+      unlessClosing('MAIL FROM', onMail),
+      ...to.map((recipient) => unlessClosing('RCPT TO', (reply) => onRcpt(recipient, reply))),
+      unlessClosing('DATA', onData),
     );
-    return;
   }
   const next = (index: number): void => {
     const recipient = to[index];
     if (recipient === undefined) {
       refused = accepted.length === 0 ? noneAccepted(refusals) : undefined;
-      return refused ? settle(refused) : dialogue.say('DATA\r\n', onData);
+      return refused ? settle(refused) : dialogue.say('DATA\r\n', unlessClosing('DATA', onData));
     }
-    dialogue.say(rcpt(recipient), (reply) => {
-      if (closing('RCPT TO', reply)) return;
+    const onOne = (reply: Reply): void => {
       onRcpt(recipient, reply);
       next(index + 1);
-    });
+    };
+    dialogue.say(rcpt(recipient), unlessClosing('RCPT TO', onOne));
   };
-  dialogue.say(mail, (reply) => {
-    if (closing('MAIL FROM', reply)) return;
+  const onFirst = (reply: Reply): void => {
     onMail(reply);
     if (refused) settle(refused);
     else next(0);
-  });
+  };
+  dialogue.say(mail, unlessClosing('MAIL FROM', onFirst));
 }
 
 function isPositive({ code }: Reply): boolean {
