@@ -168,8 +168,9 @@ describe('last words without a line end', () => {
   ])('are %j', async (text, words) => {
     const { dialogue, replies, unasked } = listen(1);
     await says(`${text}`);
-    expect(dialogue.lastWords).toEqual(words);
     expect([...replies, ...unasked]).toEqual([]);
+    dialogue.finish();
+    expect(replies).toEqual(words ? [words] : []);
   });
 
   it('are the reason when the server hangs up on them', async () => {

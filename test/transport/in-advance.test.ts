@@ -233,7 +233,7 @@ describe('a connection that ends while a message has begun', () => {
       transport.send(mail('2'), {
         lane: 'bulk',
         signal: new AbortController().signal,
-        stillWanted: () => wanted,
+        mayHandOver: () => wanted,
       }),
     );
     await begun(server);
@@ -256,9 +256,9 @@ describe('a connection that ends while a message has begun', () => {
       gate = new Gate();
       let wanted = true;
       const { signal } = new AbortController();
-      const stillWanted = (): boolean => wanted;
+      const mayHandOver = (): boolean => wanted;
       const [first] = bulk(transport, 'first');
-      const second = failure(transport.send(mail('second'), { lane: 'bulk', signal, stillWanted }));
+      const second = failure(transport.send(mail('second'), { lane: 'bulk', signal, mayHandOver }));
       await eventually(() => BEGUN.test(server.heard[round - 1] ?? ''));
       wanted = false;
       gate.open();

@@ -27,7 +27,7 @@ export class InAdvance {
   /**
    * One was not, and is `not-sent`. Returns whether that came of its being early: it is then sent again.
    *
-   * @param cut the server answered the message before it, and closed the connection on this one without a word
+   * @param cut the server answered the message before it, and closed the connection on this one
    */
   failed(error: TransportError, cut: boolean): boolean {
     const early = wasTooEarly(error);

@@ -384,7 +384,7 @@ function isStale({ replyCode }: TransportError, session: SmtpSession): boolean {
   return replyCode === 421 || (replyCode === undefined && !session.usable);
 }
 
-/** The server closed the connection on this very message, without a word. */
+/** The server answered the message before, and closed the connection on this very one. */
 function wasCut(error: TransportError, session: SmtpSession): boolean {
-  return error.replyCode === undefined && !session.usable && !session.endedInAnswer;
+  return isStale(error, session) && !session.endedInAnswer;
 }
