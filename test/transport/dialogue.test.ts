@@ -206,7 +206,7 @@ describe('a session', () => {
 
   it('ends with an answer too many', async () => {
     const talkative = await startScriptedSmtp({
-      message: (_, connection) => (connection === 1 ? ('250 2.0.0 Ok\n250 2.0.0 Ok again') : undefined),
+      message: (_, connection) => (connection === 1 ? '250 2.0.0 Ok\n250 2.0.0 Ok again' : undefined),
     });
     const transport = smtpTransport(talkative.url, { maxConnections: 1 });
     await send(transport, mail('1'));
