@@ -31,10 +31,12 @@ export interface BatchWork {
 export interface BatchControl {
   /** Messages of this batch at once. */
   concurrency: number;
-  /** Waits for a turn among all batches of the process, so that a message that was started has a connection. */
+  /** Waits for a turn among all batches of the process. A message that was started has a connection, or is next in line. */
   enter(): Promise<() => void>;
   /** Asked before each message. False ends the run: time is up, the lock is in doubt, somebody paused it. */
   mayContinue(): boolean;
+  /** Asked before a body leaves: whether the batch is still this worker's. */
+  isHeld(): boolean;
   isCancelled(index: number): boolean;
   /** Hangs up on messages in flight. */
   signal: AbortSignal;
@@ -75,6 +77,8 @@ class BatchRun {
   private interrupted = false;
   /** Before this time no transport takes anything. */
   private heldUntil = 0;
+  private readonly mayContinue = (): boolean => this.control.mayContinue();
+  private readonly isHeld = (): boolean => this.control.isHeld();
 
   constructor(
     private readonly work: BatchWork,
@@ -152,7 +156,8 @@ class BatchRun {
       id: messageId(work.id, index),
       lane: 'bulk',
       signal: this.control.signal,
-      stillWanted: () => this.control.mayContinue(),
+      stillWanted: this.mayContinue,
+      mayHandOver: this.isHeld,
     });
   }
 

@@ -21,6 +21,8 @@ export interface DeliverOptions {
   deadline?: number;
   /** Asked again after a wait for a rate limit. */
   stillWanted?: () => boolean;
+  /** Asked again right before the body leaves. */
+  mayHandOver?: () => boolean;
   /** Goes on to the next transport also when the message may have been accepted. Default false. */
   retryUnknown?: boolean;
 }
@@ -53,7 +55,9 @@ export async function deliver(
       failures.push(failure);
       attempts.push(attemptOf(failure, performance.now() - started));
       const unknown = failure.outcome === 'unknown' && !options.retryUnknown;
-      if (unknown || failure.permanent || options.signal.aborted) break;
+      // While this one was asked, the message may have become another's.
+      const wanted = options.stillWanted?.() !== false && options.mayHandOver?.() !== false;
+      if (unknown || failure.permanent || options.signal.aborted || !wanted) break;
     } finally {
       attempt.end();
     }
@@ -65,11 +69,12 @@ export async function deliver(
 
 /** What one attempt may take while so many transports are left, this one included. */
 function attemptWithin(
-  { lane, signal, deadline, stillWanted, retryUnknown }: DeliverOptions,
+  { lane, signal, deadline, stillWanted, mayHandOver, retryUnknown }: DeliverOptions,
   left: number,
 ): { options: SendOptions; end: () => void } {
   if (deadline === undefined) {
-    return { options: { lane, signal, ...(stillWanted ? { stillWanted } : {}) }, end: () => undefined };
+    const asked = { ...(stillWanted ? { stillWanted } : {}), ...(mayHandOver ? { mayHandOver } : {}) };
+    return { options: { lane, signal, ...asked }, end: () => undefined };
   }
   const share = Math.max(0, (deadline - performance.now()) / left);
   // The last one's time ends with the signal, which comes first and knows why.

@@ -23,7 +23,13 @@ const ONLY_A_MERGE_FIELD = /^\{\{[^{}]+\}\}$/;
 /** RFC 5321 limits; UTF-8 local parts and domains allowed, a dot in the domain is not required (`root@localhost`). */
 const RULES = { allow_utf8_local_part: true, require_tld: false, allow_ip_domain: true } as const;
 
+/** What most addresses look like, and no rule refuses. */
+const COMMON = /^[\w+-]+(?:\.[\w+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}$/;
+/** No part of an address this short is too long. */
+const SHORT = 64;
+
 export function isMailAddress(value: unknown): value is string {
+  if (typeof value === 'string' && value.length <= SHORT && COMMON.test(value)) return true;
   // Quoted local parts are legal and unused, and parsers disagree about where such an address goes.
   return (
     typeof value === 'string' &&
@@ -120,8 +126,11 @@ export function domainOf(address: string): string {
   return address.slice(address.lastIndexOf('@') + 1);
 }
 
+const HAS_CAPITALS = /[^!-@[-~]/;
+
 /** What makes two spellings the same mailbox: domains ignore case, local parts do not (RFC 5321 §2.4). */
 export function addressKey(address: string): string {
+  if (!HAS_CAPITALS.test(address)) return address;
   const at = address.lastIndexOf('@');
   return `${address.slice(0, at)}@${address.slice(at + 1).toLowerCase()}`;
 }

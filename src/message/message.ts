@@ -25,14 +25,19 @@ export interface AttachmentInput {
   contentDisposition?: 'attachment' | 'inline';
 }
 
-/** What a message says, and when and how it goes: the part that many recipients can share. */
+/**
+ * What a message says, and when and how it goes: the part that many recipients can share. `sendBulk()` fills `{{merge}}` fields
+ * in `from`, `replyTo`, `subject`, `text`, `html` and the values of `headers`; `send()` leaves them as they are.
+ */
 export interface MailContentInput {
   /** Default: the module's `from`. */
   from?: AddressInput;
   replyTo?: AddressesInput;
   subject?: string;
   text?: string;
+  /** `{{field}}` is escaped; `{{{field}}}` is not, for HTML that the template's author trusts. */
   html?: string;
+  /** Beside those that are written from the other fields, which are refused here. */
   headers?: Record<string, string | readonly string[]>;
   attachments?: readonly AttachmentInput[];
   /** Forces one transport by name. */
@@ -63,12 +68,13 @@ export interface MailMessageInput extends MailContentInput {
 
 /** One recipient of a campaign. */
 export interface RecipientInput {
+  /** One address. */
   to: AddressInput;
-  /** Values of the message's `{{merge}}` fields. Must survive JSON. */
+  /** Values of the `{{merge}}` fields, looked up here before the group. JSON of at most `limits.contextBytes`. */
   context?: Record<string, unknown>;
   /** The key of this recipient's entry in `groups`. */
   group?: string;
-  /** What makes two entries the same recipient. Default: the address. */
+  /** What makes two entries the same recipient. At most 255 characters. Default: the address. */
   idempotencyKey?: string;
 }
 
@@ -79,16 +85,20 @@ export interface BulkMailInput extends MailContentInput {
    * completely is left as it is, whatever the source gives now. Default: random.
    */
   id?: string;
-  /** For people: shown in reports. */
+  /** For people: shown in reports. At most 200 characters. */
   name?: string;
+  /**
+   * An array, a generator, a database cursor, a Node.js stream in object mode. Read no faster than the queue takes them. An
+   * invalid one is in the receipt and does not stop the others; a source that throws ends the call with `SOURCE_FAILED`.
+   */
   recipients: Iterable<RecipientInput> | AsyncIterable<RecipientInput>;
   /** Data shared by many recipients, stored once a batch. A recipient names its entry with `group`. */
   groups?: Record<string, Record<string, unknown>>;
-  /** What a `{{field}}` without a value becomes: an error of that recipient (default), or nothing. */
+  /** What a `{{field}}` without a value becomes: that recipient ends as `failed`, or the place stays empty. Default `'error'`. */
   missingFields?: 'error' | 'empty';
-  /** Stops the queueing; what is queued stays, and the same `id` continues. */
+  /** Stops the queueing with the error `ABORTED`; what is queued stays, and the same `id` continues. */
   signal?: AbortSignal;
-  /** Called after each flush with the number durably queued so far. */
+  /** Called after each flush with the number of recipients durably queued so far. What it throws is logged, and stops nothing. */
   onProgress?: (progress: { campaignId: string; queued: number }) => unknown;
 }
 

@@ -4,38 +4,56 @@ import type { Limits } from './limits.js';
 import type { Recipient } from './message.js';
 import { cleanObject, isKey, KEY_RULE } from './text.js';
 
+export interface ParsedRecipient {
+  recipient: Recipient;
+  /** About how many characters of JSON it takes. */
+  length: number;
+}
+
+/** The JSON around a recipient's own text. */
+const FRAME = 40;
 const FIELDS = new Set(['to', 'context', 'group', 'idempotencyKey']);
 
 /**
  * Checks one recipient of a campaign. It finds a fault exactly where `RecipientDto` does, at a fraction of the cost;
  * a campaign of a million takes this instead of class-validator.
+ *
+ * @param index its place in the source, from 0
  */
 export function parseRecipient(
   input: unknown,
-  path: string,
+  index: number,
   limits: Limits,
   groups: Readonly<Record<string, unknown>>,
-): { recipient: Recipient } | { faults: Fault[] } {
-  if (typeof input !== 'object' || input === null)
-    return { faults: [{ path, message: 'must be an object with a `to`' }] };
+): ParsedRecipient | { faults: Fault[] } {
+  // Paths are made for faults only: a campaign has millions of recipients and few of those.
+  const at = (field = ''): string => `recipients[${index}]${field}`;
+  if (typeof input !== 'object' || input === null) {
+    return { faults: [{ path: at(), message: 'must be an object with a `to`' }] };
+  }
   const faults: Fault[] = [];
   for (const key in input) {
-    if (!FIELDS.has(key)) faults.push({ path: `${path}.${key}`, message: 'is not a known field' });
+    if (!FIELDS.has(key)) faults.push({ path: at(`.${key}`), message: 'is not a known field' });
   }
   const { to, context, group, idempotencyKey } = input as Record<string, unknown>;
-  const address = parseTo(to, `${path}.to`, faults);
-  const cleaned = context === undefined || context === null ? undefined : parseContext(context, path, limits, faults);
-  checkKey(group, `${path}.group`, faults);
-  checkKey(idempotencyKey, `${path}.idempotencyKey`, faults);
+  const address = isMailAddress(to) ? { name: '', address: to } : parseTo(to, at('.to'), faults);
+  const cleaned = context === undefined || context === null ? undefined : parseContext(context, at, limits, faults);
+  if (!isKeyOrNone(group)) faults.push({ path: at('.group'), message: KEY_RULE });
+  if (!isKeyOrNone(idempotencyKey)) faults.push({ path: at('.idempotencyKey'), message: KEY_RULE });
   if (typeof group === 'string' && !Object.hasOwn(groups, group.toWellFormed())) {
-    faults.push({ path: `${path}.group`, message: `${JSON.stringify(group)} is not one of the campaign's groups` });
+    faults.push({ path: at('.group'), message: `${JSON.stringify(group)} is not one of the campaign's groups` });
   }
   if (faults.length > 0 || !address) return { faults };
   const recipient: Recipient = { to: address };
-  if (cleaned) recipient.context = cleaned;
+  let length = FRAME + address.name.length + address.address.length;
+  if (cleaned) {
+    recipient.context = cleaned.value;
+    length += cleaned.length;
+  }
   if (typeof group === 'string') recipient.group = group.toWellFormed();
   if (typeof idempotencyKey === 'string') recipient.idempotencyKey = idempotencyKey.toWellFormed();
-  return { recipient };
+  length += (recipient.group?.length ?? 0) + (recipient.idempotencyKey?.length ?? 0);
+  return { recipient, length };
 }
 
 /** What makes two entries of a campaign the same recipient. */
@@ -44,7 +62,6 @@ export function recipientKey(recipient: Recipient): string {
 }
 
 function parseTo(to: unknown, path: string, faults: Fault[]): Address | undefined {
-  if (isMailAddress(to)) return { name: '', address: to };
   const parsed = parseAddresses(to, path);
   faults.push(...parsed.faults);
   if (parsed.faults.length === 0 && parsed.addresses.length !== 1) {
@@ -55,23 +72,25 @@ function parseTo(to: unknown, path: string, faults: Fault[]): Address | undefine
 
 function parseContext(
   context: unknown,
-  path: string,
+  at: (field: string) => string,
   limits: Limits,
   faults: Fault[],
-): Record<string, unknown> | undefined {
-  const at = `${path}.context`;
+): { value: Record<string, unknown>; length: number } | undefined {
   const cleaned = cleanObject(context);
   if ('problem' in cleaned) {
-    faults.push({ path: at, message: cleaned.problem });
+    faults.push({ path: at('.context'), message: cleaned.problem });
     return undefined;
   }
+  // A character takes six bytes at most: what is far from the limit need not be measured.
+  if (cleaned.length * 6 <= limits.contextBytes) return cleaned;
   const bytes = Buffer.byteLength(JSON.stringify(cleaned.value));
   if (bytes > limits.contextBytes) {
-    faults.push({ path: at, message: `${bytes} bytes, more than limits.contextBytes (${limits.contextBytes})` });
+    const message = `${bytes} bytes, more than limits.contextBytes (${limits.contextBytes})`;
+    faults.push({ path: at('.context'), message });
   }
-  return cleaned.value;
+  return cleaned;
 }
 
-function checkKey(value: unknown, path: string, faults: Fault[]): void {
-  if (value !== undefined && value !== null && !isKey(value)) faults.push({ path, message: KEY_RULE });
+function isKeyOrNone(value: unknown): boolean {
+  return value === undefined || value === null || isKey(value);
 }

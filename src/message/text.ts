@@ -14,11 +14,13 @@ export function headerFault(value: string): string | undefined {
 /**
  * A copy of JSON-like data in which lone surrogates are replaced by U+FFFD, or a complaint: NUL anywhere and values that
  * JSON would drop or change are refused, because a store would refuse the whole batch for them (PostgreSQL's jsonb) or
- * the worker would see something else than the caller passed.
+ * the worker would see something else than the caller passed. `length` is about that of its JSON, escapes not counted.
  */
-export function cleanJson(value: unknown): { value: unknown } | { problem: string } {
+export function cleanJson(value: unknown): { value: unknown; length: number } | { problem: string } {
+  const before = measured;
   try {
-    return { value: clean(value, 0) };
+    const cleaned = clean(value, 0);
+    return { value: cleaned, length: measured - before };
   } catch (error) {
     if (error instanceof Unclean) return { problem: error.message };
     throw error;
@@ -26,13 +28,13 @@ export function cleanJson(value: unknown): { value: unknown } | { problem: strin
 }
 
 /** The same for data that must be an object, such as a recipient's context. */
-export function cleanObject(value: unknown): { value: Record<string, unknown> } | { problem: string } {
+export function cleanObject(value: unknown): { value: Record<string, unknown>; length: number } | { problem: string } {
   const cleaned = cleanJson(value);
   if ('problem' in cleaned) return cleaned;
   if (typeof cleaned.value !== 'object' || cleaned.value === null || Array.isArray(cleaned.value)) {
     return { problem: 'must be an object' };
   }
-  return { value: cleaned.value as Record<string, unknown> };
+  return { value: cleaned.value as Record<string, unknown>, length: cleaned.length };
 }
 
 const MAX_KEY_LENGTH = 255;
@@ -46,14 +48,20 @@ export function isKey(value: unknown): value is string {
 class Unclean extends Error {}
 const MAX_DEPTH = 20;
 
+/** Characters of JSON of all that was cleaned so far. */
+let measured = 0;
+
 function clean(value: unknown, depth: number): unknown {
   if (typeof value === 'string') {
     if (value.includes('\0')) throw new Unclean('contains a NUL character');
+    measured += value.length + 3;
     return value.toWellFormed();
   }
+  measured += 5;
   if (value === null || typeof value === 'boolean') return value;
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new Unclean(`contains ${value}, which JSON cannot carry`);
+    measured += 20;
     return value;
   }
   if (depth > MAX_DEPTH) throw new Unclean(`is nested deeper than ${MAX_DEPTH} levels`);
@@ -62,8 +70,9 @@ function clean(value: unknown, depth: number): unknown {
     const { toJSON } = value as { toJSON?: () => unknown };
     if (typeof toJSON === 'function') return clean(toJSON.call(value), depth + 1);
     const result: Record<string, unknown> = {};
-    for (const [key, entry] of Object.entries(value)) {
+    for (const key of Object.keys(value)) {
       if (key === '__proto__') throw new Unclean('contains the key __proto__');
+      const entry = (value as Record<string, unknown>)[key];
       if (entry !== undefined) result[clean(key, depth) as string] = clean(entry, depth + 1);
     }
     return result;

@@ -14,6 +14,8 @@ export interface MergeData {
   recipient?: string;
 }
 
+export const NO_DATA: MergeData = { context: {}, group: {} };
+
 export type MissingFields = 'error' | 'empty';
 
 /** A merge field has no value, or one that cannot be text. */

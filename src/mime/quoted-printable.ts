@@ -3,6 +3,9 @@ const LINE = 75;
 const HEX = Buffer.from('0123456789ABCDEF', 'latin1');
 const [TAB, LF, CR, SPACE, DOT, EQUALS] = [0x09, 0x0a, 0x0d, 0x20, 0x2e, 0x3d];
 
+/** Octets of working memory that are kept from one message to the next. */
+const KEEP = 64 * 1024;
+
 /** 1 for each octet that stands for itself. */
 const LITERAL = new Uint8Array(256);
 for (let octet = 0x21; octet <= 0x7e; octet++) LITERAL[octet] = octet === EQUALS ? 0 : 1;
@@ -22,7 +25,7 @@ export interface Quoted {
 
 /** Writes quoted-printable text (RFC 2045 §6.7) piece by piece. Line ends of any kind become CRLF. */
 export class QuotedWriter {
-  private bytes = Buffer.allocUnsafe(64 * 1024);
+  private bytes = Buffer.allocUnsafe(KEEP);
   private length = 0;
   private column = 0;
 
@@ -33,6 +36,7 @@ export class QuotedWriter {
 
   /** Forgets what was written. */
   reset(): void {
+    if (this.bytes.length > KEEP) this.bytes = Buffer.allocUnsafe(KEEP);
     this.length = 0;
     this.column = 0;
   }
@@ -51,7 +55,7 @@ export class QuotedWriter {
   /** What `quote` made. */
   put({ bytes, first, last }: Quoted): void {
     this.reserve(bytes.length + 3);
-    if (this.column + first > LINE) this.softBreak();
+    if (this.column > 0 && this.column + first > LINE) this.softBreak();
     bytes.copy(this.bytes, this.length);
     this.length += bytes.length;
     this.column = last ?? this.column + first;
@@ -62,7 +66,7 @@ export class QuotedWriter {
     const { length } = text;
     if (length <= LINE && PLAIN.test(text)) {
       this.reserve(length + 3);
-      if (this.column + length > LINE) this.softBreak();
+      if (this.column > 0 && this.column + length > LINE) this.softBreak();
       this.length += this.bytes.write(text, this.length, 'latin1');
       this.column += length;
       return;

@@ -3,12 +3,13 @@ import type { Address } from '../message/address.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Attachment, type Content } from '../message/message.js';
 import { compileText, type MergeData } from '../mime/merge.js';
-import { Press, type Letter } from '../mime/press.js';
+import type { Letter } from '../mime/plate.js';
+import { Press } from '../mime/press.js';
 import type { Transport } from '../transport/transport.js';
 import type { BatchUrgency } from './urgency.js';
 
 /** Raised when a worker of an older release could not read what a newer producer wrote. */
-export const BATCH_VERSION = 1;
+export const BATCH_VERSION = 2;
 
 /** An attachment whose bytes lie in the store under their hash. */
 export type StoredAttachment = Omit<Attachment, 'content'> & { blob: string };
@@ -25,7 +26,8 @@ export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | '
 
 /** One message of a batch: a recipient of a campaign, or what a single `send()` does not share with its neighbours. */
 export interface BatchItem {
-  to: Address[];
+  /** An address without a name stands for itself: most recipients of most campaigns are that. */
+  to: Address[] | string;
   subject?: string;
   text?: string;
   html?: string;
@@ -36,7 +38,7 @@ export interface BatchItem {
 
 /** One BullMQ job: messages that share their meta. */
 export interface Batch {
-  v: typeof BATCH_VERSION;
+  v: 1 | typeof BATCH_VERSION;
   id: string;
   createdAt: number;
   urgency: BatchUrgency;
@@ -66,9 +68,14 @@ export function readBatch(data: unknown): { batch: Batch } | { problem: string }
   if (items.length === 0) return { problem: 'The batch is empty' };
   const missing = missingInShared(shared);
   if (missing) return { problem: `The batch is malformed: its shared part has no ${missing}` };
-  const bad = items.findIndex((item) => !Array.isArray(item?.to) || item.to.length === 0 || !item.to.every(isAddress));
+  const bad = items.findIndex((item) => !hasRecipients(item));
   if (bad >= 0) return { problem: `The batch is malformed: item ${bad} has no recipients` };
   return { batch: data as Batch };
+}
+
+function hasRecipients(item: Partial<BatchItem> | null | undefined): boolean {
+  const to = item?.to;
+  return typeof to === 'string' ? to !== '' : Array.isArray(to) && to.length > 0 && to.every(isAddress);
 }
 
 function missingInShared(shared: Partial<SharedContent> | null | undefined): string | undefined {
@@ -117,9 +124,10 @@ export function workOf(batch: Batch, { blobs, route, blocked }: Supplies): Batch
 }
 
 function letterOf(batch: Batch, index: number): Letter {
-  const { to, subject, text, html } = batch.items[index]!;
+  const item = batch.items[index]!;
+  const { subject, text, html } = item;
   return {
-    to,
+    to: itemTo(item),
     ...(subject === undefined ? {} : { subject }),
     ...(text === undefined ? {} : { text }),
     ...(html === undefined ? {} : { html }),
@@ -128,8 +136,15 @@ function letterOf(batch: Batch, index: number): Letter {
 }
 
 function mergeData({ items, groups }: Batch, index: number): MergeData {
-  const { to, context = {}, group } = items[index]!;
-  return { context, group: (group !== undefined && groups?.[group]) || {}, recipient: to[0]!.address };
+  const item = items[index]!;
+  const { to, context = {}, group } = item;
+  const recipient = typeof to === 'string' ? to : to[0]!.address;
+  return { context, group: (group !== undefined && groups?.[group]) || {}, recipient };
+}
+
+/** Those in the To header of one message. */
+export function itemTo({ to }: BatchItem): Address[] {
+  return typeof to === 'string' ? [{ name: '', address: to }] : to;
 }
 
 /** The sender's address of one message, which may hold merge fields. */
@@ -141,5 +156,7 @@ export function senderOf(batch: Batch, index: number): string {
 
 /** The envelope recipients of one message of the batch. */
 export function itemRecipients(batch: Batch, item: BatchItem): string[] {
-  return envelopeRecipients({ to: item.to, cc: batch.shared.cc, bcc: batch.shared.bcc });
+  const { cc, bcc } = batch.shared;
+  if (typeof item.to === 'string' && cc.length + bcc.length === 0) return [item.to];
+  return envelopeRecipients({ to: itemTo(item), cc, bcc });
 }

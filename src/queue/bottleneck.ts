@@ -7,7 +7,7 @@ export const LIMITS = ['store', 'cpu', 'connections', 'rate limit', 'provider'] 
 /**
  * `cpu`: this process computes all the time. `connections`: all are in use, and wait for the provider's answers. `rate limit`:
  * the transport's own. `provider`: it is down, or takes nothing for now. `store`: none of these; the queue's store is
- * waited for.
+ * waited for, to record what was sent or for the next batch.
  */
 export type Limit = (typeof LIMITS)[number];
 
@@ -17,7 +17,7 @@ export interface Gauges {
   rateLimited(): boolean;
   /** Nothing is begun because checkpoints are slow. */
   storeHolds(): boolean;
-  /** All connections have a message. */
+  /** As many messages are under way as the connections take. */
   connectionsBusy(): boolean;
 }
 
@@ -26,13 +26,10 @@ const LOOK_EVERY = 50;
 /** An event loop that is busy for this share of the time has none left. */
 const BUSY = 0.85;
 
-const FIELD = 'bound ';
-
-type Tally = Record<Limit, number>;
+type Tally = Record<Limit, number> & { field: string };
 
 /** Looks at a worker while it delivers campaigns, and keeps for each what it was waiting for. */
 export class Bottleneck {
-  private readonly writer = randomBytes(6).toString('base64url');
   /** Batches under way, by campaign. */
   private readonly active = new Map<string, number>();
   private readonly tallies = new Map<string, Tally>();
@@ -51,7 +48,7 @@ export class Bottleneck {
     this.timer.unref();
   }
 
-  /** A batch of the campaign has ended. Returns what is known by now, as a field of the campaign's record. */
+  /** A batch of the campaign has ended. Returns what is known by now, as a field of the campaign's own record of it. */
   end(campaign: string): Fields {
     const left = (this.active.get(campaign) ?? 1) - 1;
     if (left > 0) this.active.set(campaign, left);
@@ -62,7 +59,8 @@ export class Bottleneck {
       clearInterval(this.timer);
       this.timer = undefined;
     }
-    return { [`${FIELD}${this.writer}`]: write(this.tallyOf(campaign)) };
+    const tally = this.tallyOf(campaign);
+    return { [tally.field]: write(tally) };
   }
 
   /** A batch of the campaign waits until then, and why. Of several that wait at the same time, one counts. */
@@ -94,14 +92,16 @@ export class Bottleneck {
   private tallyOf(campaign: string): Tally {
     let tally = this.tallies.get(campaign);
     if (!tally) {
-      tally = { store: 0, cpu: 0, connections: 0, 'rate limit': 0, provider: 0 };
+      // A field of its own: what another process wrote, or this one before it forgot the campaign, stays.
+      const field = randomBytes(6).toString('base64url');
+      tally = { field, store: 0, cpu: 0, connections: 0, 'rate limit': 0, provider: 0 };
       this.tallies.set(campaign, tally);
       this.forgetOne();
     }
     return tally;
   }
 
-  /** What a process kept for a campaign long ago lies in the campaign's record. */
+  /** What a process kept for a campaign long ago lies in the store. */
   private forgetOne(): void {
     if (this.tallies.size <= 100) return;
     for (const campaign of this.tallies.keys()) {
@@ -114,10 +114,9 @@ export class Bottleneck {
 }
 
 /** What limited a campaign for most of the time, over all processes; undefined when nobody has looked yet. */
-export function boundBy(fields: Fields): Limit | undefined {
+export function boundBy(fields: Fields = {}): Limit | undefined {
   const sums = LIMITS.map(() => 0);
-  for (const [name, value] of Object.entries(fields)) {
-    if (!name.startsWith(FIELD)) continue;
+  for (const value of Object.values(fields)) {
     for (const [index, milliseconds] of value.split(' ').entries()) sums[index]! += Number(milliseconds);
   }
   const most = Math.max(...sums);

@@ -5,8 +5,9 @@ import type { ParsedBulk } from '../message/parse.js';
 import { recipientKey } from '../message/recipient.js';
 import { oneLine } from '../message/text.js';
 import type { Records } from '../store/records.js';
+import { answered } from './answered.js';
 import type { Backend } from './backend.js';
-import { readBatch } from './batch.js';
+import { itemTo, readBatch } from './batch.js';
 import type { Blobs } from './blobs.js';
 import {
   fingerprintOf,
@@ -48,16 +49,43 @@ export class CampaignProducer {
   async send(bulk: ParsedBulk, input: Source): Promise<CampaignReceipt> {
     const id = bulk.id ?? newId('c');
     await this.flusher.reach();
-    const claim = await Claim.take(this.records, id, () => this.save(id, {}));
+    const claim = (): Promise<Claim> => answered(Claim.take(this.records, id, () => this.save(id, {})));
+    return bulk.id === undefined ? this.begin(id, bulk, input, claim) : this.goOn(id, bulk, input, claim);
+  }
+
+  /** A campaign whose id was just made: nobody else can have it, so the store is asked everything at once. */
+  private async begin(
+    id: string,
+    bulk: ParsedBulk,
+    input: Source,
+    take: () => Promise<Claim>,
+  ): Promise<CampaignReceipt> {
+    const claiming = take();
+    const asked = Promise.all([this.open(id, bulk), this.claimPass(id, 0)]);
+    asked.catch(() => undefined);
+    const claim = await claiming;
     try {
-      const record = await this.open(id, bulk);
+      const [record, pass] = await answered(asked);
+      return await this.fill(record, pass, new KeySet(), bulk, input, claim);
+    } finally {
+      void claim.release();
+    }
+  }
+
+  private async goOn(
+    id: string,
+    bulk: ParsedBulk,
+    input: Source,
+    take: () => Promise<Claim>,
+  ): Promise<CampaignReceipt> {
+    const claim = await take();
+    try {
+      const record = await answered(this.open(id, bulk));
       if (record.complete) {
         return { id, queued: 0, duplicates: queuedRecipients(record), rejected: 0, rejections: [] };
       }
-      const pass = await this.claimPass(record);
-      const seen = await this.alreadyQueued(record);
-      const signal = input.signal ? AbortSignal.any([input.signal, claim.lost]) : claim.lost;
-      return await this.fill(record, pass, seen, bulk, { ...input, signal });
+      const pass = await answered(this.claimPass(id, record.passes.length));
+      return await this.fill(record, pass, await answered(this.alreadyQueued(record)), bulk, input, claim);
     } finally {
       await claim.release();
     }
@@ -68,8 +96,11 @@ export class CampaignProducer {
     pass: number,
     seen: KeySet,
     bulk: ParsedBulk,
-    { recipients, signal, onProgress }: Source,
+    input: Source,
+    claim: Claim,
   ): Promise<CampaignReceipt> {
+    const { recipients, onProgress } = input;
+    const signal = input.signal ? AbortSignal.any([input.signal, claim.lost]) : claim.lost;
     const { id } = record;
     const before = queuedRecipients(record);
     const flush = this.flusher.flush.bind(this.flusher);
@@ -77,13 +108,12 @@ export class CampaignProducer {
     const save = (progress: Pass, fields: Partial<CampaignRecord> = {}): Promise<void> =>
       this.save(id, fields, writePass(pass, progress));
     try {
-      const attachments = await this.blobs.put(bulk.attachments, bulk.sendAt);
+      const attachments = await answered(this.blobs.put(bulk.attachments, bulk.sendAt));
       run.packer = new Packer(id, bulk, attachments, this.options, pass);
       await run.readAll(recipients, bulk, signal, async (progress) => {
-        await save(progress);
-        await this.refuseIfCancelled(id);
+        await answered(Promise.all([save(progress), this.refuseIfCancelled(id)]));
       });
-      await save(run.durable(), { complete: true, failed: false });
+      await answered(save(run.durable(), { complete: true, failed: false }));
       return run.receipt();
     } catch (error) {
       const durable = await run.settled();
@@ -121,8 +151,8 @@ export class CampaignProducer {
   }
 
   /** A number that no other call has, even one that still believes to be queueing this campaign. */
-  private async claimPass({ id, passes }: CampaignRecord): Promise<number> {
-    for (let pass = passes.length; ; pass++) {
+  private async claimPass(id: string, from: number): Promise<number> {
+    for (let pass = from; ; pass++) {
       if (await this.records.putIfAbsent(keys.pass(id, pass), { at: String(Date.now()) })) return pass;
     }
   }
@@ -149,8 +179,9 @@ export class CampaignProducer {
         const read = job ? readBatch(job.data) : undefined;
         if (!read || 'problem' in read) continue;
         const { items } = read.batch;
-        for (const { to, key } of items) {
-          seen.add(recipientKey({ to: to[0]!, ...(key === undefined ? {} : { idempotencyKey: key }) }));
+        for (const item of items) {
+          const { key } = item;
+          seen.add(recipientKey({ to: itemTo(item)[0]!, ...(key === undefined ? {} : { idempotencyKey: key }) }));
         }
         if (numbers[index]! < found.batches) continue;
         found.batches = numbers[index]! + 1;

@@ -7,6 +7,8 @@ export const keys = {
   campaign: (id: string) => `campaign/${id}`,
   /** A campaign's batches: one field each, how far it has come. */
   progress: (id: string) => `progress/${id}`,
+  /** What a campaign waited for: one field a process. */
+  bound: (id: string) => `bound/${id}`,
   /** Tells that a pass of a campaign is somebody's. */
   pass: (id: string, pass: number) => `pass/${id}/${pass}`,
   /** Held by the process that is queueing a campaign. */

@@ -1,6 +1,6 @@
 import type { Queue } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MailConfigError, MailDeliveryError, MailError, MailQueueUnavailableError, reasonOf } from '../errors.js';
+import { MailConfigError, MailDeliveryError, MailError } from '../errors.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { Limits } from '../message/limits.js';
@@ -10,6 +10,7 @@ import { openStore } from '../store/open.js';
 import type { Store } from '../store/store.js';
 import type { StoreTarget } from '../store/target.js';
 import type { Routes } from '../transport/route.js';
+import { answered } from './answered.js';
 import { createBackend, migrateQueue, type Backend } from './backend.js';
 import { Blobs } from './blobs.js';
 import { CampaignProducer } from './campaign-producer.js';
@@ -231,15 +232,5 @@ export class MailQueue {
       this.onError,
       shift,
     );
-  }
-}
-
-/** @throws MailQueueUnavailableError */
-async function answered<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof MailError) throw error;
-    throw new MailQueueUnavailableError(`The mail queue's store did not answer: ${reasonOf(error)}`, { cause: error });
   }
 }

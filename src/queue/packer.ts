@@ -1,7 +1,7 @@
 import { batchId } from '../message/ids.js';
 import type { Recipient } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
-import type { Batch, BatchItem, SharedContent, StoredAttachment } from './batch.js';
+import { BATCH_VERSION, type Batch, type BatchItem, type SharedContent, type StoredAttachment } from './batch.js';
 
 export interface BatchLimits {
   /** Recipients of a batch. */
@@ -49,22 +49,30 @@ export class Packer {
     return this.taken.get(batch) ?? 0;
   }
 
-  /** Adds a recipient; returns the batch before it when that is full. */
-  add({ to, context, group, idempotencyKey }: Recipient): Batch | undefined {
-    const item: BatchItem = { to: [to] };
+  /**
+   * Adds a recipient; returns the batch before it when that is full.
+   *
+   * @param length of its JSON, more or less
+   */
+  add({ to, context, group, idempotencyKey }: Recipient, length: number): Batch | undefined {
+    const item: BatchItem = { to: to.name === '' ? to.address : [to] };
     if (context) item.context = context;
     if (idempotencyKey !== undefined) item.key = idempotencyKey;
-    let bytes = JSON.stringify(item).length;
-    if (group !== undefined) {
-      item.group = group;
-      if (!Object.hasOwn(this.groups, group)) bytes += JSON.stringify(this.bulk.groups[group]).length;
-    }
-    const full = this.items.length >= this.limits.size || this.bytes + bytes > this.limits.maxBytes;
+    if (group !== undefined) item.group = group;
+    const more = length + this.lengthOf(group);
+    const full = this.items.length >= this.limits.size || this.bytes + more > this.limits.maxBytes;
     const batch = full ? this.take() : undefined;
+    // The new batch has none of the groups that the old one had.
+    this.bytes += batch ? length + this.lengthOf(group) : more;
     if (group !== undefined) this.groups[group] = this.bulk.groups[group]!;
     this.items.push(item);
-    this.bytes += bytes;
     return batch;
+  }
+
+  /** What a group adds to the batch that is being filled, if it is not in it. */
+  private lengthOf(group: string | undefined): number {
+    if (group === undefined || Object.hasOwn(this.groups, group)) return 0;
+    return JSON.stringify(this.bulk.groups[group]).length;
   }
 
   /** The batch that is being filled, or undefined when it is empty. */
@@ -72,7 +80,7 @@ export class Packer {
     if (this.items.length === 0) return undefined;
     const { transport, sendAt, expiresAt, urgency = 'low', missingFields } = this.bulk;
     const batch: Batch = {
-      v: 1,
+      v: BATCH_VERSION,
       id: batchId(this.campaignId, this.pass, this.number),
       createdAt: Date.now(),
       urgency,

@@ -1,7 +1,7 @@
 import { MailQueueUnavailableError } from '../errors.js';
 import { messageId, messageIdHeader, newId } from '../message/ids.js';
 import type { Message, Travel } from '../message/message.js';
-import type { Batch, BatchItem, StoredAttachment } from './batch.js';
+import { BATCH_VERSION, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
 import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
 import { GroupCommit } from './group-commit.js';
@@ -96,7 +96,13 @@ function groupByMeta(group: readonly Pending[], { size, maxBytes }: BatchLimits)
     const key = pending.own?.id ?? JSON.stringify(meta);
     let last = open.get(key);
     if (!last || last.batch.items.length >= size || last.bytes + pending.bytes > maxBytes) {
-      const batch: Batch = { v: 1, id: pending.own?.id ?? newId('m'), createdAt: Date.now(), ...meta, items: [] };
+      const batch: Batch = {
+        v: BATCH_VERSION,
+        id: pending.own?.id ?? newId('m'),
+        createdAt: Date.now(),
+        ...meta,
+        items: [],
+      };
       last = { batch, bytes: key.length };
       open.set(key, last);
       batches.push(batch);

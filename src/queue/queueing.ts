@@ -30,7 +30,7 @@ export interface CampaignReceipt {
   rejections: RejectedRecipient[];
 }
 
-/** A flush carries batches up to about this size; two of them are in memory at most. */
+/** No more than this is collected while a flush is under way; then the source waits. */
 const FLUSH_BYTES = 1024 * 1024;
 const FLUSH_BATCHES = 16;
 const MAX_REJECTIONS = 100;
@@ -52,6 +52,7 @@ export class Queueing {
   private chunk: Batch[] = [];
   private chunkBytes = 0;
   private flushing: Promise<void> = Promise.resolve();
+  private busy = false;
 
   constructor(
     private readonly id: string,
@@ -70,14 +71,23 @@ export class Queueing {
     signal: AbortSignal | undefined,
     save: (progress: Pass) => Promise<void>,
   ): Promise<void> {
-    for await (const input of abortable(source, signal)) {
-      this.index++;
-      await this.options.loop.enter();
-      const parsed = parseRecipient(input, `recipients[${this.index}]`, this.options.limits, bulk.groups);
-      if ('faults' in parsed) this.reject(parsed.faults);
-      else if (!this.seen.add(recipientKey(parsed.recipient))) this.duplicates++;
-      else this.collect(this.packer.add(parsed.recipient));
-      if (this.chunk.length >= FLUSH_BATCHES || this.chunkBytes >= FLUSH_BYTES) await this.send(save);
+    const { loop } = this.options;
+    if (Symbol.asyncIterator in source) {
+      for await (const input of abortable(source, signal)) {
+        await loop.enter();
+        this.take(input, bulk);
+        await this.flushWhenDue(save);
+      }
+    } else {
+      // Millions of them are not worth a promise each.
+      for (const input of source) {
+        signal?.throwIfAborted();
+        const turn = loop.enter();
+        if (turn) await turn;
+        this.take(isPromise(input) ? await input : input, bulk);
+        const flush = this.flushWhenDue(save);
+        if (flush) await flush;
+      }
     }
     signal?.throwIfAborted();
     this.collect(this.packer.take());
@@ -100,6 +110,21 @@ export class Queueing {
     return { id: this.id, queued, duplicates, rejected, rejections };
   }
 
+  private take(input: unknown, bulk: ParsedBulk): void {
+    this.index++;
+    const parsed = parseRecipient(input, this.index, this.options.limits, bulk.groups);
+    if ('faults' in parsed) this.reject(parsed.faults);
+    else if (!this.seen.add(recipientKey(parsed.recipient))) this.duplicates++;
+    else this.collect(this.packer.add(parsed.recipient, parsed.length));
+  }
+
+  /** One flush is under way at a time, and the next one carries what was read meanwhile. */
+  private flushWhenDue(save: (progress: Pass) => Promise<void>): Promise<void> | undefined {
+    if (this.chunk.length === 0) return undefined;
+    const full = this.chunk.length >= FLUSH_BATCHES || this.chunkBytes >= FLUSH_BYTES;
+    return full || !this.busy ? this.send(save) : undefined;
+  }
+
   private reject(errors: Fault[]): void {
     this.rejected++;
     if (this.rejections.length < MAX_REJECTIONS) this.rejections.push({ index: this.index, errors });
@@ -118,10 +143,12 @@ export class Queueing {
     this.chunkBytes = 0;
     await this.flushing;
     if (chunk.length === 0) return;
+    this.busy = true;
     this.flushing = this.flush(chunk).then(async () => {
       this.queued += chunk.reduce((sum, batch) => sum + batch.items.length, 0);
       this.batches += chunk.length;
       await save(this.durable());
+      this.busy = false;
       await this.report();
     });
     // Its failure is met at the next await; until then nobody listens.
@@ -136,4 +163,8 @@ export class Queueing {
       this.onError(new Error(`onProgress of campaign ${this.id} failed: ${reasonOf(error)}`, { cause: error }));
     }
   }
+}
+
+function isPromise(input: unknown): input is Promise<unknown> {
+  return typeof (input as { then?: unknown } | null | undefined)?.then === 'function';
 }

@@ -38,8 +38,9 @@ export interface CampaignReport {
   /** When anything was last heard of it: of its queueing, or of a message. */
   seenAt: Date;
   finishedAt?: Date;
-  /** What limited it for most of the time so far, over all processes. */
+  /** What its delivery waited for most of the time so far, over all processes. Undefined until its first batch has ended. */
   boundBy?: Limit;
+  /** What went wrong last with a message, a transport or the queueing. */
   lastError?: string;
 }
 
@@ -87,7 +88,7 @@ export class Reader {
   }
 
   async campaign(id: string): Promise<CampaignReport | undefined> {
-    const [fields, progress] = await this.records.get([keys.campaign(id), keys.progress(id)]);
+    const [fields, progress, bound] = await this.records.get([keys.campaign(id), keys.progress(id), keys.bound(id)]);
     if (!fields) return undefined;
     const record = readRecord(fields);
     const { sent, failed, deferred, expired, cancelled, at } = readProgress(progress);
@@ -96,7 +97,7 @@ export class Reader {
     const open = total - settled;
     const state = stateOf(record, open);
     const stopped = record.cancelled ? open : 0;
-    const limit = boundBy(fields);
+    const limit = boundBy(bound);
     return {
       id,
       state,

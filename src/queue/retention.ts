@@ -72,7 +72,8 @@ export class Retention {
     const abandoned = report?.state === 'incomplete' && now - report.seenAt.getTime() > this.keep.failed;
     const ended = !report || report.finishedAt !== undefined || report.state === 'cancelled' || abandoned;
     known.set(id, ended);
-    if (report && ended) await this.records.expire([keys.campaign(id), keys.progress(id)], now + RECORD_KEPT_FOR);
+    if (report && ended)
+      await this.records.expire([keys.campaign(id), keys.progress(id), keys.bound(id)], now + RECORD_KEPT_FOR);
     return ended;
   }
 

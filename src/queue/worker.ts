@@ -35,6 +35,9 @@ const PAUSED_FOR = 15 * 60_000;
 const INTERRUPTED_FOR = 5_000;
 /** Closing an idle worker takes no longer than this. */
 const IDLE_CLOSE = 1_000;
+/** Messages of more bytes take the places of those that would be in line behind them, which is memory. */
+const LARGE = 256 * 1024;
+const PLACES_OF_LARGE = 3;
 /** Between hanging up on what is in flight and letting go of the store. */
 const LAST_WORDS = 500;
 
@@ -195,13 +198,15 @@ export class BatchWorker {
       if (campaign) {
         const fields = this.bottleneck.end(campaign.id);
         // A figure is not worth a batch.
-        await this.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.onError);
+        await this.store.records.merge([{ key: keys.bound(campaign.id), fields }]).catch(this.onError);
       }
     }
   }
 
   private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, first: Orders): Promise<BatchResult> {
-    const work = workOf(batch, await this.supplies(batch));
+    const supplies = await this.supplies(batch);
+    const work = workOf(batch, supplies);
+    const places = bytesOf(batch, supplies) > LARGE ? PLACES_OF_LARGE : 1;
     const endAt = performance.now() + this.settings.maxDuration;
     let orders = first;
     const before = this.shift && ledger.view.count();
@@ -214,8 +219,9 @@ export class BatchWorker {
     try {
       return await deliverBatch(work, ledger, this.settings.retry, {
         concurrency: this.routes.bulkMessages,
-        enter: () => this.enter(),
+        enter: () => this.enter(places),
         mayContinue: () => this.hasTime && lease.held && performance.now() < endAt && !orders.paused,
+        isHeld: () => lease.held,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
         signal: this.hangUp.signal,
       });
@@ -224,7 +230,7 @@ export class BatchWorker {
       await watching;
       if (before) this.shift?.delivered(batch.id, before, ledger.view.count());
       // Before the batch goes back: this very worker might fetch it again.
-      if (this.shift?.hasTime === false) void this.leave(this.shift);
+      if (this.shift?.hasTime === false) this.leave(this.shift).catch(this.onError);
     }
   }
 
@@ -239,8 +245,8 @@ export class BatchWorker {
   }
 
   /** A turn among all messages of the process, then one of the event loop. */
-  private async enter(): Promise<() => void> {
-    const leave = await this.turns.enter();
+  private async enter(places: number): Promise<() => void> {
+    const leave = await this.turns.enter(places);
     await this.loop.enter();
     const { shift } = this;
     if (!shift) return leave;
@@ -284,6 +290,13 @@ export class BatchWorker {
     await job.moveToDelayed(Math.max(at, Date.now()), token);
     throw new DelayedError();
   }
+}
+
+/** About what each message of the batch has, its own values not counted. */
+function bytesOf({ shared, items }: Batch, { blobs }: Supplies): number {
+  const [first] = items;
+  const { text = first?.text ?? '', html = first?.html ?? '' } = shared;
+  return shared.attachments.reduce((sum, { blob }) => sum + (blobs.get(blob)?.length ?? 0), text.length + html.length);
 }
 
 function nextTime(result: Extract<BatchResult, { state: 'pending' }>, ledger: StoreLedger): number {

@@ -61,7 +61,8 @@ export class GuardedTransport implements Transport {
     if (inner.region !== undefined) this.region = inner.region;
     this.lanes = inner.lanes;
     this.maxConnections = inner.maxConnections;
-    this.bulkMessages = inner.bulkMessages ?? inner.maxConnections;
+    // What has passed the limit is to leave at once: two of a connection's messages would come late, all together.
+    this.bulkMessages = (limit ? undefined : inner.bulkMessages) ?? inner.maxConnections;
     this.breaker = new CircuitBreaker(BREAKER, (change) => this.changed(change));
   }
 
@@ -91,10 +92,8 @@ export class GuardedTransport implements Transport {
     const left = (): SendOptions =>
       until === undefined ? options : { ...options, handoverWithin: Math.max(0, until - performance.now()) };
     if (options.lane === 'bulk' && this.breaker.circuit.state !== 'closed') await this.recovery(options);
-    if (this.limit) {
-      await this.limit.take(left());
-      if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
-    }
+    if (this.limit) await this.limit.take(left());
+    if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
     // Begun in the same turn, so that whoever comes next finds the probe to wait for.
     if (options.lane === 'priority' && this.breaker.probe()) return this.probe(() => this.attempt(outgoing, left()));
     if (this.breaker.circuit.state !== 'closed') await this.recovery(left());

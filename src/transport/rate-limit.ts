@@ -38,6 +38,7 @@ export class RateLimit {
   private readonly bulk: SlidingWindow;
   private serving = false;
   private nextBulk = 0;
+  private holding = false;
   private counterPausedUntil = 0;
   /** The shared counter of bulk mail has granted a message that the one of both lanes has not yet. */
   private bulkGranted = false;
@@ -55,9 +56,9 @@ export class RateLimit {
     this.bulk = new SlidingWindow(settings.messages - settings.reserve, per);
   }
 
-  /** Bulk mail waits for it. */
+  /** It is used up, and bulk mail waits. */
   get holdsBulk(): boolean {
-    return this.waiters.bulk.length > 0;
+    return this.holding && this.waiters.bulk.length > 0;
   }
 
   /** Resolves when the message may go. @throws TransportError when its time does not suffice */
@@ -94,6 +95,7 @@ export class RateLimit {
     try {
       for (let lane = this.next(); lane; lane = this.next()) {
         const wait = await this.ask(lane);
+        if (lane === 'bulk') this.holding = wait > 0;
         if (wait > 0) {
           // It came while bulk mail was counted, and does not wait for bulk mail's sake.
           if (lane === 'bulk' && this.waiters.priority.length > 0) continue;

@@ -46,6 +46,11 @@ export interface SendOptions {
   handoverWithin?: number;
   /** Asked again after a wait for leave to send; false ends the attempt as `not-sent`. */
   stillWanted?: () => boolean;
+  /**
+   * Asked right before the body leaves, where that can be told; false ends the attempt as `not-sent`, and costs the
+   * connection.
+   */
+  mayHandOver?: () => boolean;
 }
 
 /** Told by a transport what it sees, also between sends. */

@@ -40,6 +40,7 @@ const control = (extra: Partial<BatchControl> = {}): BatchControl => ({
   concurrency: 2,
   enter: () => Promise.resolve(() => undefined),
   mayContinue: () => true,
+  isHeld: () => true,
   isCancelled: () => false,
   signal: new AbortController().signal,
   ...extra,
@@ -68,7 +69,7 @@ describe('a batch', () => {
       POLICY,
       control({ concurrency: 1, enter, mayContinue: () => held }),
     );
-    expect(await running).toEqual({ state: 'pending', nextAt: 0, trouble: false });
+    expect(await running).toEqual({ state: 'pending', nextAt: 0, trouble: false, held: false });
     expect(mailbox.received).toHaveLength(2);
   });
 
@@ -125,7 +126,7 @@ describe('a batch', () => {
     }
     const ledger = new MemoryLedger();
     const cut = deliverBatch(work(1, new Cut()), ledger, POLICY, control({ signal: abort.signal }));
-    expect(await cut).toMatchObject({ state: 'pending', trouble: false });
+    expect(await cut).toMatchObject({ state: 'pending', trouble: false, held: false });
     expect(ledger.added).toEqual([]);
   });
 });

@@ -47,10 +47,10 @@ function unquoted(cell: string): string {
   return cell.replaceAll('`', '');
 }
 
-/** What follows `code:` where src makes an error. */
+/** What follows `code:` where src makes an error that callers see; a plain Error in nodemailer's shape is a cause. */
 function errorCodes(): string[] {
   const found = sources().flatMap((source) =>
-    [...source.matchAll(/\bcode: (?:[\w.]+ \?\? )?'([A-Z_]+)'/g)].map(([, code = '']) => code),
+    [...source.matchAll(/(?<!new Error\(.*)\bcode: (?:[\w.]+ \?\? )?'([A-Z_]+)'/g)].map(([, code = '']) => code),
   );
   return [...new Set(found)];
 }

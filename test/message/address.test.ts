@@ -1,3 +1,5 @@
+import { isEmail } from 'class-validator';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { addressKey, isMailAddress, parseAddresses } from '../../src/message/address.js';
 
@@ -150,5 +152,21 @@ describe('isMailAddress', () => {
 describe('addressKey', () => {
   it('ignores case in domains, not in local parts', () => {
     expect(addressKey('Ann@MAIL.Test')).toBe('Ann@mail.test');
+  });
+});
+
+describe('an address that looks like most', () => {
+  it('is one by all the rules', () => {
+    const label = fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,20}$/);
+    const local = fc.stringMatching(/^[\w.+-]{1,40}$/);
+    const address = fc
+      .tuple(local, fc.array(label, { minLength: 1, maxLength: 4 }))
+      .map(([a, b]) => `${a}@${b.join('.')}`);
+    fc.assert(
+      fc.property(address, (value) => {
+        if (isMailAddress(value)) expect(isEmail(value, { require_tld: false, allow_ip_domain: true })).toBe(true);
+      }),
+      { numRuns: 3_000 },
+    );
   });
 });

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cleanJson, cleanObject, isKey } from '../../src/message/text.js';
 
@@ -10,19 +11,19 @@ describe('cleanJson', () => {
   it('copies what JSON carries', () => {
     const value = { text: '안녕 👋', number: 1.5, yes: true, none: null, list: [1, [2, { three: 3 }]] };
     const cleaned = cleanJson(value);
-    expect(cleaned).toEqual({ value });
+    expect(cleaned).toMatchObject({ value });
     expect('value' in cleaned && cleaned.value).not.toBe(value);
   });
 
   it('sees dates and the like as JSON does', () => {
     const money = { toJSON: () => ({ amount: 5, currency: 'EUR' }) };
-    expect(cleanJson({ at: new Date(0), money, gone: undefined, list: [undefined] })).toEqual({
+    expect(cleanJson({ at: new Date(0), money, gone: undefined, list: [undefined] })).toMatchObject({
       value: { at: '1970-01-01T00:00:00.000Z', money: { amount: 5, currency: 'EUR' }, list: [null] },
     });
   });
 
   it('replaces lone surrogates, in keys as well', () => {
-    expect(cleanJson({ 'a\udc00': ['\ud83d', '👋'] })).toEqual({ value: { 'a\ufffd': ['\ufffd', '👋'] } });
+    expect(cleanJson({ 'a\udc00': ['\ud83d', '👋'] })).toMatchObject({ value: { 'a\ufffd': ['\ufffd', '👋'] } });
   });
 
   it.each([
@@ -78,5 +79,18 @@ describe('isKey', () => {
   it('is a string of at most 255 characters without NUL', () => {
     expect(['', '한국', 'x'.repeat(255)].map(isKey)).toEqual([true, true, true]);
     expect(['x'.repeat(256), 'a\0', 5, undefined].map(isKey)).toEqual([false, false, false, false]);
+  });
+});
+
+describe('the length that cleaning tells', () => {
+  it('is never less than a sixth of the bytes of JSON', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const cleaned = cleanJson(value);
+        if ('problem' in cleaned) return;
+        expect(cleaned.length * 6).toBeGreaterThanOrEqual(Buffer.byteLength(JSON.stringify(cleaned.value)));
+      }),
+      { numRuns: 1_000 },
+    );
   });
 });

@@ -15,7 +15,7 @@ const BAD: [what: string, data: object, reason: RegExp][] = [
   ['is empty', { v: 1, id: 'x', createdAt: 1, urgency: 'low', shared, items: [] }, /empty/],
   [
     'has one item without recipients',
-    { v: 1, id: 'x', createdAt: 1, urgency: 'low', shared, items: [good, { to: null }] },
+    { v: 2, id: 'x', createdAt: 1, urgency: 'low', shared, items: [good, { to: null }] },
     /item 1/,
   ],
   [
@@ -25,8 +25,8 @@ const BAD: [what: string, data: object, reason: RegExp][] = [
   ],
   [
     'is of a newer version',
-    { v: 2, id: 'x', createdAt: 1, urgency: 'low', shared, items: [good] },
-    /version 2.*reads up to 1/,
+    { v: 3, id: 'x', createdAt: 1, urgency: 'low', shared, items: [good] },
+    /version 3.*reads up to 2/,
   ],
 ];
 

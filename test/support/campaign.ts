@@ -3,7 +3,7 @@ import { isMailAddress, type Address } from '../../src/message/address.js';
 import type { Attachment, Content, Message } from '../../src/message/message.js';
 import { headerFault } from '../../src/message/text.js';
 import type { MergeData, Place } from '../../src/mime/merge.js';
-import type { Letter } from '../../src/mime/press.js';
+import type { Letter } from '../../src/mime/plate.js';
 import { escaped, lookup, template, type Template } from './templates.js';
 import { defined, joined, listOf, optional, value, wild, without } from './texts.js';
 

@@ -10,6 +10,8 @@ export interface Reply {
 /** Longer than any reply that means well. */
 const MAX_REPLY = 1024 * 1024;
 
+const END_OF_DATA = Buffer.from('.\r\n');
+
 /** Commands and replies over an open session, in the order in which they were sent (RFC 2920). */
 export class Dialogue {
   private readonly awaited: ((reply: Reply) => void)[] = [];
@@ -30,15 +32,16 @@ export class Dialogue {
     socket.on('data', this.read);
   }
 
-  /** What the server said last, if it hung up before it ended the line. */
-  get lastWords(): Reply | undefined {
-    return /^[45]\d\d[ -]/.test(this.rest) ? replyOf(this.rest) : undefined;
+  /** The server has hung up, perhaps before it ended the line of a refusal. */
+  finish(): void {
+    if (/^[45]\d\d[ -]/.test(this.rest)) this.awaited.shift()?.(replyOf(this.rest));
+    this.rest = '';
   }
 
   /** @param replies one for each command of them that is answered */
   say(commands: string, ...replies: ((reply: Reply) => void)[]): void {
     this.awaited.push(...replies);
-    this.socket.write(commands);
+    this.socket.write(Buffer.from(commands));
   }
 
   /**
@@ -51,7 +54,7 @@ export class Dialogue {
     const { socket } = this;
     socket.cork();
     for (const part of parts) socket.write(part);
-    socket.write('.\r\n', 'latin1');
+    socket.write(END_OF_DATA);
     if (more()) setImmediate(() => socket.uncork());
     else socket.uncork();
   }

@@ -9,6 +9,7 @@ import {
   type TransportMonitor,
 } from '../transport.js';
 import { Dialer, type DialSettings } from './dialer.js';
+import { InAdvance } from './in-advance.js';
 import type { SmtpTransportOptions } from './options.js';
 import type { SmtpSession } from './session.js';
 import { WaitingLine } from './waiting-line.js';
@@ -34,8 +35,6 @@ export interface PoolSettings extends DialSettings {
 const CONNECT_PAUSE = 1_000;
 /** A connection that is kept without NOOP is looked at this often, whether it is worn. */
 const LOOK_AT_LEAST = 60_000;
-/** A server that closes the connection so often on a message that began in advance does not bear it. */
-const CUT_OFF = 3;
 /** A kept connection gets a successor when it has used up this much of its age or messages. */
 const WORN = 0.9;
 
@@ -57,9 +56,7 @@ export class SmtpPool {
   private pausedUntil = 0;
   private refill: NodeJS.Timeout | undefined;
   private minWarm = 0;
-  private inAdvance: boolean;
-  /** Messages in a row that began in advance and found the connection closed. */
-  private cutOff = 0;
+  private readonly inAdvance: InAdvance;
   private monitor: TransportMonitor | undefined;
   private drained: (() => void) | undefined;
 
@@ -68,7 +65,7 @@ export class SmtpPool {
     private readonly settings: PoolSettings,
   ) {
     setMaxListeners(0, this.closing.signal);
-    this.inAdvance = settings.inAdvance;
+    this.inAdvance = new InAdvance(settings.inAdvance);
     this.dialer = new Dialer(options, settings, this.closing.signal, (session, how) => this.gone(session, how));
   }
 
@@ -82,7 +79,7 @@ export class SmtpPool {
   /** @throws TransportError */
   async send(
     outgoing: Outgoing,
-    { signal, handoverWithin, stillWanted }: Omit<SendOptions, 'lane'>,
+    { signal, handoverWithin, stillWanted, mayHandOver }: Omit<SendOptions, 'lane'>,
   ): Promise<Acceptance> {
     // Many messages may share one; Node would take their listeners for a leak.
     setMaxListeners(0, signal);
@@ -90,25 +87,24 @@ export class SmtpPool {
     const left = (): number | undefined => handoverBy && Math.max(0, handoverBy - performance.now());
     for (;;) {
       const { session, kept } = await this.acquire(signal, left());
-      const inAdvance = this.busy.get(session)! > 1;
+      const early = this.busy.get(session)! > 1;
       try {
+        if (stillWanted?.() === false) throw notAsked(this.options.name, 'It was no longer wanted');
         const within = left();
         // A kept connection may be dead without a sign of it: half of the time is left for a fresh one.
         const acceptance = await session.send(outgoing, signal, kept && within !== undefined ? within / 2 : within, {
-          ...(stillWanted ? { stillWanted } : {}),
-          ...(this.inAdvance ? { onHandover: () => this.invite(session) } : {}),
+          ...(mayHandOver ? { mayHandOver } : {}),
+          ...(this.inAdvance.allowed ? { onHandover: () => this.invite(session) } : {}),
         });
-        if (inAdvance) this.cutOff = 0;
+        if (early) this.inAdvance.worked();
         else this.measured(session);
         return acceptance;
       } catch (error) {
-        if (signal.aborted || !wasNotTaken(error)) throw error;
-        const tooEarly = inAdvance && wasTooEarly(error);
-        if (inAdvance) this.judge(tooEarly, session);
+        const tooEarly = early && this.inAdvance.failed(error, !signal.aborted && wasCut(error, session));
         // The server ends connections that it finds idle or used up. It took nothing, so a connection that has carried no
         // message yet gets the same message once.
-        if (!kept || !(tooEarly || isStale(error, session))) throw error;
-        if (error.replyCode === undefined) this.distrust();
+        if (!kept || signal.aborted || !(tooEarly || isStale(error, session))) throw error;
+        if ((error as TransportError).replyCode === undefined) this.distrust();
       } finally {
         this.release(session);
       }
@@ -253,15 +249,9 @@ export class SmtpPool {
   private invite(session: SmtpSession): boolean {
     const { maxMessages, maxAge } = this.options;
     const worn = session.sent >= maxMessages || session.age >= maxAge;
-    if (!this.inAdvance || worn || !session.usable || this.line.length === 0) return false;
+    if (!this.inAdvance.allowed || worn || !session.usable || this.line.length === 0) return false;
     this.busy.set(session, this.busy.get(session)! + 1);
     return this.line.serve(session);
-  }
-
-  /** The server did not take a message that began in advance. */
-  private judge(tooEarly: boolean, session: SmtpSession): void {
-    if (!session.usable) this.cutOff++;
-    if (tooEarly || this.cutOff >= CUT_OFF) this.inAdvance = false;
   }
 
   private release(session: SmtpSession): void {
@@ -384,16 +374,12 @@ export class SmtpPool {
   }
 }
 
-/** By the server: a message that nobody wants any more is `not-sent` as well, and is not to be tried again. */
-function wasNotTaken(error: unknown): error is TransportError {
-  return error instanceof TransportError && error.outcome === 'not-sent' && error.phase !== 'queue';
+function isStale(error: unknown, session: SmtpSession): boolean {
+  if (!(error instanceof TransportError) || error.outcome !== 'not-sent' || error.phase === 'queue') return false;
+  return error.replyCode === 421 || (error.replyCode === undefined && !session.usable);
 }
 
-/** RFC 2920 §3.2 forbids it, but a server may take what comes in advance for a client that does not listen. */
-function wasTooEarly({ replyCode = 0, reply }: TransportError): boolean {
-  return [500, 502, 503].includes(replyCode) || (replyCode === 554 && /synchroni[sz]|pipelin/i.test(reply));
-}
-
-function isStale({ replyCode }: TransportError, session: SmtpSession): boolean {
-  return replyCode === 421 || (replyCode === undefined && !session.usable);
+/** The server closed the connection on this very message, without a word. */
+function wasCut(error: unknown, session: SmtpSession): boolean {
+  return isStale(error, session) && (error as TransportError).replyCode === undefined && !session.endedInAnswer;
 }

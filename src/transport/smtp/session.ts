@@ -25,7 +25,7 @@ interface Line {
 /** What a message's sender is asked and told while it is on its way. */
 export interface SendHooks {
   /** Asked right before the body leaves; false ends the attempt, and the connection with it. */
-  stillWanted?: () => boolean;
+  mayHandOver?: () => boolean;
   /** The body has left, and the answer is awaited: another message may begin. Returns whether one does, in this turn. */
   onHandover?: () => boolean;
 }
@@ -49,8 +49,10 @@ export class SmtpSession {
   private line!: Line;
   /** End the steps under way, which nothing else can. */
   private readonly interrupts = new Set<(error: Error) => void>();
-  /** Bodies that are being answered: two when the answer to one and the 354 to the next were read together. */
-  private answering = 0;
+  /** The message whose body is being answered. */
+  private answering: Progress | undefined;
+  /** It ended while a body was being answered: whatever came behind that says nothing of the server. */
+  endedInAnswer = false;
   private onClose: () => void = () => undefined;
   private onGone: () => void = () => undefined;
 
@@ -64,7 +66,9 @@ export class SmtpSession {
       this.markClosed();
     });
     connection.on('end', () => {
-      this.interruptAll(this.hungUp());
+      // Its last words are for who awaits the next reply; the others heard nothing.
+      this.line?.dialogue.finish();
+      this.interruptAll(hungUp());
       this.markClosed();
       this.gone = true;
       this.onGone();
@@ -123,7 +127,7 @@ export class SmtpSession {
     outgoing: Outgoing,
     signal: AbortSignal,
     handoverWithin?: number,
-    { stillWanted, onHandover }: SendHooks = {},
+    { mayHandOver, onHandover }: SendHooks = {},
   ): Promise<Acceptance> {
     const { to } = outgoing.envelope;
     const progress: Progress = { phase: 'mail' };
@@ -132,16 +136,16 @@ export class SmtpSession {
     const begun = performance.now();
     const { socket, server, dialogue } = this.line;
     this.sent++;
-    const inAdvance = this.answering > 0;
+    const inAdvance = this.answering !== undefined;
     if (!inAdvance) socket.setTimeout(this.options.commandTimeout);
     const handover: Handover = {
       begin: () => {
-        if (stillWanted?.() === false) return false;
+        if (mayHandOver?.() === false) return false;
         clearTimeout(timer);
         progress.phase = 'body';
         if (!inAdvance) this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
         socket.setTimeout(this.options.bodyTimeout);
-        this.answering++;
+        this.answering = progress;
         return true;
       },
       written: () => server.pipelining && (onHandover?.() ?? false),
@@ -170,8 +174,9 @@ export class SmtpSession {
       throw failure;
     } finally {
       clearTimeout(timer);
-      if (progress.phase === 'body') this.answering--;
-      socket.setTimeout(this.patience);
+      // The body of another message may have left before this was heard of.
+      if (this.answering === progress) this.answering = undefined;
+      if (!this.answering) socket.setTimeout(this.interrupts.size > 0 ? this.options.commandTimeout : 0);
     }
   }
 
@@ -208,13 +213,6 @@ export class SmtpSession {
     this.markClosed();
   }
 
-  /** Milliseconds that the server may be silent for, when a message has ended: another may have begun. */
-  private get patience(): number {
-    const { bodyTimeout, commandTimeout } = this.options;
-    if (this.answering > 0) return bodyTimeout;
-    return this.interrupts.size > 0 ? commandTimeout : 0;
-  }
-
   /** nodemailer has done its part. */
   private goOn(): void {
     const { socket, server } = this.connection.takeOver();
@@ -225,13 +223,6 @@ export class SmtpSession {
   private unasked({ text }: Reply): void {
     this.interruptAll(new Error(`Unexpected reply: ${text}`));
     this.hangUp();
-  }
-
-  /** The server closed the connection, perhaps in the middle of its last words. */
-  private hungUp(): Error {
-    const last = this.line?.dialogue.lastWords;
-    const error = new Error('The server closed the connection');
-    return last ? Object.assign(error, { response: last.text, responseCode: last.code }) : error;
   }
 
   private async ask(command: 'NOOP' | 'RSET'): Promise<void> {
@@ -267,12 +258,13 @@ export class SmtpSession {
       if (signal.aborted) return abort();
       signal.addEventListener('abort', abort, { once: true });
       this.interrupts.add(settle);
-      if (this.closed) settle(this.hungUp());
+      if (this.closed) settle(hungUp());
       else run(settle);
     });
   }
 
   private interruptAll(error: Error): void {
+    this.endedInAnswer ||= this.answering !== undefined;
     for (const interrupt of [...this.interrupts]) interrupt(error);
   }
 
@@ -292,4 +284,8 @@ class SilentServer extends Error {
   constructor(milliseconds: number) {
     super(`The server did not answer within ${Math.round(milliseconds)} ms`);
   }
+}
+
+function hungUp(): Error {
+  return new Error('The server closed the connection');
 }

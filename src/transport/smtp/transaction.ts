@@ -156,11 +156,15 @@ function noneAccepted(refusals: Refusal[]): Refusal {
 /** What a server could only misunderstand, or said it would not take. */
 function faultOf({ envelope: { from, to }, headers, body }: Outgoing, { maxSize }: Capabilities): Error | undefined {
   const wrong = [from, ...to].find((address) => NO_ADDRESS.test(address));
-  if (wrong !== undefined) return new Error(`${JSON.stringify(wrong)} cannot be an envelope address`);
-  if (to.length === 0) return new Error('The envelope has no recipients');
+  if (wrong !== undefined) return unsendable(`${JSON.stringify(wrong)} cannot be an envelope address`);
+  if (to.length === 0) return unsendable('The envelope has no recipients');
   const size = headers.length + body.length;
   if (maxSize === 0 || size <= maxSize) return undefined;
-  const message = `The message has ${size} octets, more than the ${maxSize} that the server takes`;
+  return unsendable(`The message has ${size} octets, more than the ${maxSize} that the server takes`);
+}
+
+/** In nodemailer's words: the message itself is at fault, and was not begun. */
+function unsendable(message: string): Error {
   return Object.assign(new Error(message), { code: 'EMESSAGE' });
 }
 
