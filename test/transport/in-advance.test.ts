@@ -339,6 +339,27 @@ describe('a server that does not bear it', () => {
     expect(subjects(server.messages).sort()).toEqual(ALL);
     expect(server.connections).toBe(4);
   });
+
+  it('is not one that closes the connection before it has answered the message before', async () => {
+    let gate = new Gate();
+    const server = await startScriptedSmtp({
+      message: async (text) => {
+        if (subjectOf(text) !== 'first') return undefined;
+        await gate.pass();
+        return 'drop';
+      },
+    });
+    const transport = smtpTransport(server.url, ONE);
+    for (let round = 1; round <= 4; round++) {
+      gate = new Gate();
+      const [first, second] = bulk(transport, 'first', 'second');
+      await eventually(() => gate.waiting === 1 && BEGUN.test(server.heard.at(-1)!));
+      gate.open();
+      expect(await failure(first!)).toMatchObject({ outcome: 'unknown' });
+      await second;
+    }
+    expect(subjects(server.messages).filter((subject) => subject === 'second')).toHaveLength(4);
+  });
 });
 
 describe('close()', () => {
