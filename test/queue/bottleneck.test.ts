@@ -153,7 +153,7 @@ describe('what is looked at', () => {
     bottleneck.begin('long');
     bottleneck.begin('past');
     pass(1_000);
-    bottleneck.end('past');
+    const before = bottleneck.end('past');
     gauges.connectionsBusy = false;
     for (let count = 0; count < 100; count++) {
       bottleneck.begin(`other-${count}`);
@@ -162,7 +162,10 @@ describe('what is looked at', () => {
     }
     bottleneck.begin('past');
     pass(100);
-    expect(boundBy(bottleneck.end('past'))).toBe('store');
+    const after = bottleneck.end('past');
+    expect(boundBy(after)).toBe('store');
+    // What was written then is not written over.
+    expect(boundBy({ ...before, ...after })).toBe('connections');
     expect(boundBy(bottleneck.end('long'))).toBe('connections');
   });
 });

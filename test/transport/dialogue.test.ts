@@ -52,7 +52,8 @@ const octets = fc
 const wire = fc.array(
   fc.record({
     blank: fc.constantFrom('', '\r\n', ' \t\r\n'),
-    code: fc.integer({ min: 200, max: 599 }),
+    // 421 is the last.
+    code: fc.integer({ min: 200, max: 599 }).filter((code) => code !== 421),
     lines: fc.array(fc.oneof(utf8, octets), { minLength: 1, maxLength: 4 }),
     end: fc.constantFrom('\r\n', '\n'),
   }),
@@ -148,6 +149,12 @@ describe('replies', () => {
     expect(one.unasked[0]).toEqual({ code: 0, text: 'The reply has no end' });
   });
 
+  it('are not heard after a 421, even in the same packet', async () => {
+    const { replies, unasked } = listen(3);
+    await says('250 ok\r\n421 4.3.2 Closing\r\n250 ok\r\n354 go on\r\n');
+    expect({ replies: replies.map(({ code }) => code), unasked }).toEqual({ replies: [250, 421], unasked: [] });
+  });
+
   it('are not heard after the end', async () => {
     const { dialogue, replies, unasked } = listen(1);
     dialogue.end();
@@ -166,11 +173,12 @@ describe('last words without a line end', () => {
     ['4210 no code', undefined],
     ['', undefined],
   ])('are %j', async (text, words) => {
-    const { dialogue, replies, unasked } = listen(1);
+    const { dialogue, replies, unasked } = listen(2);
     await says(`${text}`);
-    expect([...replies, ...unasked]).toEqual([]);
+    expect(replies).toEqual([]);
     dialogue.finish();
-    expect(replies).toEqual(words ? [words] : []);
+    dialogue.finish();
+    expect({ replies, unasked }).toEqual({ replies: words ? [words] : [], unasked: [] });
   });
 
   it('are the reason when the server hangs up on them', async () => {
