@@ -18,6 +18,8 @@ export async function* abortable<T>(
   signal.addEventListener('abort', abort, { once: true });
   try {
     for (;;) {
+      // It may have aborted while the last item was worked on.
+      signal.throwIfAborted();
       const { done, value } = await new Promise<IteratorResult<T, unknown>>((resolve, reject) => {
         interrupt = reject;
         iterator.next().then(resolve, reject);

@@ -197,6 +197,25 @@ it('a stream that is destroyed before its end is a source that failed', async ()
   expect(await app.mail.campaign(error.campaignId!)).toMatchObject({ state: 'incomplete' });
 });
 
+it('an abort during a flush is met though the source never answers again', async () => {
+  const abort = new AbortController();
+  let read = 0;
+  const hanging = async function* (): AsyncGenerator<RecipientInput> {
+    while (!abort.signal.aborted) {
+      if (read === 160) proxy.freeze();
+      yield await Promise.resolve(person(read++));
+    }
+    await new Promise(() => undefined);
+  };
+  onTestFinished(() => proxy.thaw());
+  const queueing = rejection(app.mail.sendBulk({ ...post, delay: '1h', recipients: hanging(), signal: abort.signal }));
+  // It waits for the store before it asks the source for more.
+  await standstill(() => read);
+  abort.abort();
+  proxy.thaw();
+  expect(await queueing).toMatchObject({ code: 'ABORTED' });
+});
+
 /** How far it was read when it has not been read on for ten looks. */
 async function standstill(read: () => number): Promise<number> {
   let [seen, times] = [-1, 0];
