@@ -66,19 +66,39 @@ function clean(value: unknown, depth: number): unknown {
   }
   if (depth > MAX_DEPTH) throw new Unclean(`is nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) return value.map((entry) => (entry === undefined ? null : clean(entry, depth + 1)));
-  if (typeof value === 'object' && !ArrayBuffer.isView(value) && !OPAQUE.some((type) => value instanceof type)) {
+  if (typeof value === 'object' && (isPlain(value) || !isOpaque(value))) {
     const { toJSON } = value as { toJSON?: () => unknown };
     if (typeof toJSON === 'function') return clean(toJSON.call(value), depth + 1);
     const result: Record<string, unknown> = {};
     for (const key of Object.keys(value)) {
       if (key === '__proto__') throw new Unclean('contains the key __proto__');
       const entry = (value as Record<string, unknown>)[key];
-      if (entry !== undefined) result[clean(key, depth) as string] = clean(entry, depth + 1);
+      if (entry !== undefined) result[cleanKey(key, depth)] = clean(entry, depth + 1);
     }
     return result;
   }
   const what = typeof value === 'object' ? value.constructor.name : typeof value;
   throw new Unclean(`contains a ${what}, which JSON cannot carry`);
+}
+
+/** Keys that needed no cleaning: contexts have the same ones again and again. */
+const cleanKeys = new Set<string>();
+
+function cleanKey(key: string, depth: number): string {
+  measured += key.length + 3;
+  if (cleanKeys.has(key)) return key;
+  const cleaned = clean(key, depth) as string;
+  if (cleaned === key && cleanKeys.size < 1_000) cleanKeys.add(key);
+  return cleaned;
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function isOpaque(value: object): boolean {
+  return ArrayBuffer.isView(value) || OPAQUE.some((type) => value instanceof type);
 }
 
 /** JSON turns these into `{}` or worse. */

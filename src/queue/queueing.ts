@@ -52,6 +52,8 @@ export class Queueing {
   private chunk: Batch[] = [];
   private chunkBytes = 0;
   private flushing: Promise<void> = Promise.resolve();
+  /** What the last flush but one has queued is written down. */
+  private saving: Promise<void> = Promise.resolve();
   private busy = false;
 
   constructor(
@@ -93,10 +95,12 @@ export class Queueing {
     this.collect(this.packer.take());
     await this.send(save);
     await this.flushing;
+    await this.saving;
   }
 
   /** What is in the queue once the flush under way has ended. */
   async settled(): Promise<Pass> {
+    this.chunk = [];
     await this.flushing.catch(() => undefined);
     return this.durable();
   }
@@ -138,17 +142,21 @@ export class Queueing {
 
   /** Starts the flush of the chunk when the one before is durable; meanwhile the source is read on. */
   private async send(save: (progress: Pass) => Promise<void>): Promise<void> {
+    while (this.busy) await this.flushing;
     const chunk = this.chunk;
+    if (chunk.length === 0) return;
     this.chunk = [];
     this.chunkBytes = 0;
-    await this.flushing;
-    if (chunk.length === 0) return;
     this.busy = true;
-    this.flushing = this.flush(chunk).then(async () => {
+    this.flushing = Promise.all([this.flush(chunk), this.saving]).then(async () => {
       this.queued += chunk.reduce((sum, batch) => sum + batch.items.length, 0);
       this.batches += chunk.length;
-      await save(this.durable());
       this.busy = false;
+      // The next flush does not wait for it.
+      this.saving = save(this.durable());
+      this.saving.catch(() => undefined);
+      // What is whole does not wait for a slow source.
+      void this.send(save).catch(() => undefined);
       await this.report();
     });
     // Its failure is met at the next await; until then nobody listens.
