@@ -11,7 +11,8 @@ import { hasPostgres, storeFor } from '../lib/stores.js';
 import { table } from '../lib/table.js';
 
 const REPEATS = atLength(7, 2);
-const WARM_UPS = atLength(3, 1);
+// As many as it takes until the compiler of Node.js has seen all of it.
+const WARM_UPS = atLength(12, 1);
 const FOLLOWERS = atLength(5_000, 1_000);
 const BYTES = 2_048;
 /** Nobody listens there, and nobody asks. */

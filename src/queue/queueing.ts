@@ -151,13 +151,13 @@ export class Queueing {
     this.flushing = Promise.all([this.flush(chunk), this.saving]).then(async () => {
       this.queued += chunk.reduce((sum, batch) => sum + batch.items.length, 0);
       this.batches += chunk.length;
-      this.busy = false;
       // The next flush does not wait for it.
       this.saving = save(this.durable());
       this.saving.catch(() => undefined);
+      await this.report();
+      this.busy = false;
       // What is whole does not wait for a slow source.
       void this.send(save).catch(() => undefined);
-      await this.report();
     });
     // Its failure is met at the next await; until then nobody listens.
     this.flushing.catch(() => undefined);

@@ -19,6 +19,14 @@ async function startTwo(script: SmtpScript) {
   return { servers, route };
 }
 
+const stub = ({ name, lanes, maxConnections }: Transport): Omit<Transport, 'send'> => ({
+  name,
+  lanes,
+  maxConnections,
+  verify: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+});
+
 const send = (route: readonly Transport[], signal = new AbortController().signal) =>
   deliver(mail(), route, { id: 'p_1', lane: 'priority', signal });
 
@@ -52,6 +60,22 @@ describe('deliver', () => {
     const { servers, route } = await startTwo(script);
     expect(await send(route)).toMatchObject({ transport: 'second', accepted: ['ann@mail.test'] });
     expect(servers[1].messages).toHaveLength(1);
+  });
+
+  it('goes on to no other when the message may have become another worker’s meanwhile', async () => {
+    const { servers, route } = await startTwo({ connect: always('drop') });
+    let held = true;
+    const options = { id: 'b.1', lane: 'bulk', signal: new AbortController().signal, mayHandOver: () => held } as const;
+    const [first, second] = route;
+    const late: Transport = {
+      ...stub(first),
+      send: async (...args) => {
+        held = false;
+        return first.send(...args);
+      },
+    };
+    await failure(deliver(mail(), [late, second], options));
+    expect(servers[1].connections).toBe(0);
   });
 
   it.each<[string, SmtpScript, string]>([
