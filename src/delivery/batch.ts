@@ -77,7 +77,13 @@ class BatchRun {
   private interrupted = false;
   /** Before this time no transport takes anything. */
   private heldUntil = 0;
-  private readonly mayContinue = (): boolean => this.control.mayContinue();
+  /** Once it is no, it stays no: a message that was kept back for it is not to be taken for one that was refused. */
+  private readonly mayContinue = (): boolean => {
+    if (this.stopped || this.control.mayContinue()) return !this.stopped;
+    this.interrupted = true;
+    this.stopped = true;
+    return false;
+  };
   private readonly isHeld = (): boolean => this.control.isHeld();
 
   constructor(
@@ -103,7 +109,7 @@ class BatchRun {
   /** One message. False when the run ends. Asked after the wait for a turn, which may have been long. */
   private async step(): Promise<boolean> {
     if (this.next >= this.work.size) return false;
-    if (this.stopped || !this.control.mayContinue()) {
+    if (!this.mayContinue()) {
       this.interrupted = true;
       return false;
     }
@@ -178,7 +184,7 @@ class BatchRun {
 
   private refused(index: number, pending: readonly number[], error: MailDeliveryError): void {
     // Cut by us, not refused by anybody: it stays pending, and may be sent again.
-    if (this.control.signal.aborted || (failureOf(error)?.phase === 'queue' && !this.control.mayContinue())) {
+    if (this.control.signal.aborted || (failureOf(error)?.phase === 'queue' && !this.mayContinue())) {
       this.interrupted = true;
       return;
     }

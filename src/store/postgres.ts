@@ -30,6 +30,9 @@ export async function openPostgres(
   pool.on('error', onError);
   const sockets = new Set<Socket>();
   pool.on('connect', (client) => {
+    // The pool listens to idle clients alone: one that breaks while somebody has it would end the process. Who has it hears
+    // of it by its query.
+    client.on('error', () => undefined);
     const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
     sockets.add(stream);
     stream.once('close', () => sockets.delete(stream));
