@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { deliverBatch, type BatchControl, type BatchWork, type Written } from '../../src/delivery/batch.js';
 import { LedgerView, type Fact, type Ledger } from '../../src/delivery/ledger.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
+import { notAsked } from '../../src/transport/transport.js';
 
 const POLICY = { attempts: 3, maxAge: 1_000, firstPause: 10, maxPause: 10 };
 
@@ -85,6 +86,25 @@ describe('a batch', () => {
     };
     await deliverBatch(work(4, new Mailbox(), { write }), new MemoryLedger(), POLICY, control({ enter }));
     expect(inside).toBe(0);
+  });
+
+  it('that was told to end has ended, though it might go on a moment later, and blames no transport', async () => {
+    const mailbox = new Mailbox();
+    const send = mailbox.send.bind(mailbox);
+    let may = true;
+    // As a transport does that asks again after a wait.
+    mailbox.send = (outgoing, options) => {
+      may = false;
+      const wanted = options.stillWanted?.();
+      may = true;
+      return wanted === false
+        ? Promise.reject(notAsked('mailbox', 'It was no longer wanted'))
+        : send(outgoing, options);
+    };
+    const ledger = new MemoryLedger();
+    const result = await deliverBatch(work(5, mailbox), ledger, POLICY, control({ mayContinue: () => may }));
+    expect(result).toEqual({ state: 'pending', nextAt: 0, trouble: false, held: false });
+    expect(ledger.added).toEqual([]);
   });
 
   it('fails the message alone that cannot be made', async () => {
