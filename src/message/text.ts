@@ -65,7 +65,11 @@ function clean(value: unknown, depth: number): unknown {
     return value;
   }
   if (depth > MAX_DEPTH) throw new Unclean(`is nested deeper than ${MAX_DEPTH} levels`);
-  if (Array.isArray(value)) return value.map((entry) => (entry === undefined ? null : clean(entry, depth + 1)));
+  if (Array.isArray(value)) {
+    // Holes are `null` in JSON as well.
+    measured += 5 * value.length;
+    return value.map((entry) => (entry === undefined ? null : clean(entry, depth + 1)));
+  }
   if (typeof value === 'object' && (isPlain(value) || !isOpaque(value))) {
     const { toJSON } = value as { toJSON?: () => unknown };
     if (typeof toJSON === 'function') return clean(toJSON.call(value), depth + 1);
@@ -88,7 +92,7 @@ function cleanKey(key: string, depth: number): string {
   measured += key.length + 3;
   if (cleanKeys.has(key)) return key;
   const cleaned = clean(key, depth) as string;
-  if (cleaned === key && cleanKeys.size < 1_000) cleanKeys.add(key);
+  if (cleaned === key && key.length <= 64 && cleanKeys.size < 1_000) cleanKeys.add(key);
   return cleaned;
 }
 

@@ -93,4 +93,12 @@ describe('the length that cleaning tells', () => {
       { numRuns: 1_000 },
     );
   });
+
+  it.each([[new Array<string>(1_000)], [Array.from({ length: 1_000 }, () => undefined)]])(
+    'counts what becomes null in a list of nothing',
+    (list) => {
+      const cleaned = cleanObject({ list });
+      expect('length' in cleaned && cleaned.length * 6).toBeGreaterThanOrEqual(JSON.stringify({ list }).length);
+    },
+  );
 });
