@@ -74,15 +74,12 @@ class BatchRun {
   /** Nothing more is begun. */
   private stopped = false;
   private trouble = false;
-  private interrupted = false;
   /** Before this time no transport takes anything. */
   private heldUntil = 0;
   /** Once it is no, it stays no: a message that was kept back for it is not to be taken for one that was refused. */
   private readonly mayContinue = (): boolean => {
-    if (this.stopped || this.control.mayContinue()) return !this.stopped;
-    this.interrupted = true;
-    this.stopped = true;
-    return false;
+    this.stopped ||= !this.control.mayContinue();
+    return !this.stopped;
   };
   private readonly isHeld = (): boolean => this.control.isHeld();
 
@@ -109,10 +106,7 @@ class BatchRun {
   /** One message. False when the run ends. Asked after the wait for a turn, which may have been long. */
   private async step(): Promise<boolean> {
     if (this.next >= this.work.size) return false;
-    if (!this.mayContinue()) {
-      this.interrupted = true;
-      return false;
-    }
+    if (!this.mayContinue()) return false;
     const index = this.next++;
     const pending = this.due(index);
     if (pending.length > 0) await this.one(index, pending);
@@ -130,7 +124,7 @@ class BatchRun {
     }
     if (nextAt === Infinity) return { state: 'done' };
     const held = this.heldUntil > 0;
-    return { state: 'pending', nextAt: this.interrupted ? this.heldUntil : nextAt, trouble: this.trouble, held };
+    return { state: 'pending', nextAt: this.stopped ? this.heldUntil : nextAt, trouble: this.trouble, held };
   }
 
   private async one(index: number, pending: readonly number[]): Promise<void> {
@@ -185,7 +179,7 @@ class BatchRun {
   private refused(index: number, pending: readonly number[], error: MailDeliveryError): void {
     // Cut by us, not refused by anybody: it stays pending, and may be sent again.
     if (this.control.signal.aborted || (failureOf(error)?.phase === 'queue' && !this.mayContinue())) {
-      this.interrupted = true;
+      this.stopped = true;
       return;
     }
     const failure = failureOf(error);
@@ -211,7 +205,6 @@ class BatchRun {
   /** The transports said when they take mail again: a rate limit, or a circuit that is open. Nobody is to blame. */
   private held(until: number): void {
     this.heldUntil = Math.max(this.heldUntil, until);
-    this.interrupted = true;
     this.stopped = true;
   }
 
@@ -221,7 +214,6 @@ class BatchRun {
       this.ledger.add({ slot: '', at: Date.now(), kind: 'trouble', reply, ...(transport ? { transport } : {}) });
     }
     this.trouble = true;
-    this.interrupted = true;
     this.stopped = true;
   }
 
