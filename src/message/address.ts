@@ -1,4 +1,5 @@
 import { isEmail } from 'class-validator';
+import { domainToASCII } from 'node:url';
 import addressparser from 'nodemailer/lib/addressparser';
 import type { Fault } from '../errors.js';
 
@@ -124,6 +125,14 @@ function quote(value: unknown): string {
 /** The part after the last `@`. */
 export function domainOf(address: string): string {
   return address.slice(address.lastIndexOf('@') + 1);
+}
+
+/** What is ASCII already, and need not be asked. */
+const PLAIN_DOMAIN = /^(?:[a-z0-9]+[.-])*[a-z]+$/;
+
+/** A domain in ASCII (RFC 5891); empty when it has no such form. */
+export function asciiDomain(domain: string): string {
+  return PLAIN_DOMAIN.test(domain) ? domain : domainToASCII(domain);
 }
 
 const HAS_CAPITALS = /[^!-@[-~]/;

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { domainToASCII } from 'node:url';
-import { domainOf } from './address.js';
+import { asciiDomain, domainOf } from './address.js';
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
@@ -53,11 +52,7 @@ export function splitMessageId(id: string): { batch: string; index: number } | u
   return match ? { batch: match[1]!, index: Number(match[2]) } : undefined;
 }
 
-/** The same in ASCII, which need not be asked. */
-const PLAIN_DOMAIN = /^(?:[a-z0-9]+[.-])*[a-z]+$/;
-
 /** The Message-ID header (RFC 5322 §3.6.4): the same for every try of the same message. */
 export function messageIdHeader(id: string, from: string): string {
-  const domain = domainOf(from);
-  return `<${id}@${PLAIN_DOMAIN.test(domain) ? domain : domainToASCII(domain) || 'localhost'}>`;
+  return `<${id}@${asciiDomain(domainOf(from)) || 'localhost'}>`;
 }

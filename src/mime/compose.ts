@@ -1,6 +1,5 @@
-import { domainToASCII } from 'node:url';
 import MailComposer from 'nodemailer/lib/mail-composer';
-import { domainOf, type Address } from '../message/address.js';
+import { asciiDomain, domainOf, type Address } from '../message/address.js';
 import type { Message } from '../message/message.js';
 import { oneKindOfLineEnd } from '../message/text.js';
 import type { Encoded } from './encoded.js';
@@ -43,13 +42,10 @@ export function composer(message: Message, stamp: Stamp, boundary: { boundaryPre
   });
 }
 
-const PLAIN_ADDRESS = /^[!-?A-~]+@(?:[a-z0-9-]+\.)*[a-z]+$/;
-
 /** An address as SMTP carries it: the domain in ASCII (RFC 5891), the local part as it is (RFC 6531). */
 export function envelopeAddress(address: string): string {
-  if (PLAIN_ADDRESS.test(address)) return address;
   const domain = domainOf(address);
-  return `${address.slice(0, -domain.length)}${domainToASCII(domain) || domain}`;
+  return `${address.slice(0, -domain.length)}${asciiDomain(domain) || domain}`;
 }
 
 function copy({ name, address }: Address): Address {
