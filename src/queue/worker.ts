@@ -5,6 +5,7 @@ import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
 import type { Store } from '../store/store.js';
 import type { Routes } from '../transport/route.js';
+import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
 import { promoteBatch, type Backend, type MailJob } from './backend.js';
 import { readBatch, workOf, type Batch, type Supplies } from './batch.js';
 import type { Blobs } from './blobs.js';
@@ -37,7 +38,6 @@ const INTERRUPTED_FOR = 5_000;
 const IDLE_CLOSE = 1_000;
 /** Messages of more bytes take the places of those that would be in line behind them, which is memory. */
 const LARGE = 256 * 1024;
-const PLACES_OF_LARGE = 3;
 /** Between hanging up on what is in flight and letting go of the store. */
 const LAST_WORDS = 500;
 
@@ -206,7 +206,7 @@ export class BatchWorker {
   private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, first: Orders): Promise<BatchResult> {
     const supplies = await this.supplies(batch);
     const work = workOf(batch, supplies);
-    const places = bytesOf(batch, supplies) > LARGE ? PLACES_OF_LARGE : 1;
+    const places = bytesOf(batch, supplies) > LARGE ? MESSAGES_PER_CONNECTION : 1;
     const endAt = performance.now() + this.settings.maxDuration;
     let orders = first;
     const before = this.shift && ledger.view.count();

@@ -61,6 +61,12 @@ export interface TransportMonitor {
   connectFailed(error: TransportError): void;
 }
 
+/**
+ * Messages of the bulk lane for each connection that takes them in advance: one is answered, one has begun, and one is
+ * encoded and in line, so that no connection waits for the event loop.
+ */
+export const MESSAGES_PER_CONNECTION = 3;
+
 /** One configured way out. Safe to use for many messages at once. */
 export interface Transport {
   readonly name: string;

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { domainToASCII } from 'node:url';
 import { types } from 'node:util';
 import { MailConfigError } from '../../errors.js';
+import { asciiDomain } from '../../message/address.js';
 import { DkimSigner, SIGNED_FIELDS, type DkimKey } from '../../mime/dkim.js';
 import { fail, failUnseen, OptionReader } from './reader.js';
 
@@ -44,7 +44,7 @@ function sectionUnseen(given: unknown, path: string): OptionReader {
 }
 
 function parseKey(reader: OptionReader): DkimKey {
-  const domainName = domainToASCII(reader.string('domainName') ?? '');
+  const domainName = asciiDomain(reader.string('domainName') ?? '');
   if (!isName(domainName) || !domainName.includes('.')) {
     fail(reader.pathOf('domainName'), reader.raw('domainName'), 'Give the domain that signs, such as shop.example.');
   }

@@ -133,7 +133,7 @@ export class SmtpPool {
       throw error instanceof TransportError ? error : notAsked(this.options.name, reasonOf(error), { cause: error });
     }
     await session.check();
-    if (!session.usable) throw this.silent();
+    if (!session.usable) throw this.notConnected('It took the login, and did not answer a NOOP');
     this.measured(session);
     if (this.alive >= this.minWarm) return session.quit();
     this.settle(session);
@@ -349,28 +349,22 @@ export class SmtpPool {
     for (const { session } of [...this.idle]) session.hangUp();
   }
 
-  private silent(): TransportError {
-    return new TransportError(this.options.name, {
-      phase: 'connect',
-      outcome: 'not-sent',
-      permanent: false,
-      scope: 'transport',
-      reply: 'It took the login, and did not answer a NOOP',
-    });
-  }
-
   private failure(reason: unknown): TransportError {
     if (reason instanceof TransportError) return reason;
     const said = reason instanceof Error ? reason.message : 'The send was aborted';
     const reply = this.dialer.waitsForLeave ? `${said}; all connections of maxTotalConnections are in use` : said;
     if (this.dialer.asksNobody) return notAsked(this.options.name, reply, { cause: reason });
+    return this.notConnected(reply, reason);
+  }
+
+  private notConnected(reply: string, cause?: unknown): TransportError {
     return new TransportError(this.options.name, {
       phase: 'connect',
       outcome: 'not-sent',
       permanent: false,
       scope: 'transport',
       reply,
-      cause: reason,
+      cause,
     });
   }
 }

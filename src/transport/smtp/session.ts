@@ -1,6 +1,5 @@
 import type { SMTPConnectionAuth } from 'nodemailer/lib/smtp-connection';
 import type { Socket } from 'node:net';
-import { oneLine } from '../../message/text.js';
 import { notAsked, type Acceptance, type Outgoing, type TransportError } from '../transport.js';
 import { Connection } from './connection.js';
 import { Dialogue, type Reply } from './dialogue.js';
@@ -159,7 +158,7 @@ export class SmtpSession {
       return {
         accepted,
         rejections: refusals.map(rejectionOf),
-        response: oneLine(response),
+        response,
         ...(providerId === undefined ? {} : { providerId }),
       };
     } catch (caught) {

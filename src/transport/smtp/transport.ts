@@ -1,6 +1,13 @@
 import type { Lane } from '../../message/message.js';
 import type { ConnectionLeases } from '../connection-leases.js';
-import type { Acceptance, Outgoing, SendOptions, Transport, TransportMonitor } from '../transport.js';
+import {
+  MESSAGES_PER_CONNECTION,
+  type Acceptance,
+  type Outgoing,
+  type SendOptions,
+  type Transport,
+  type TransportMonitor,
+} from '../transport.js';
 import { loginData } from './login.js';
 import type { SmtpTransportOptions } from './options.js';
 import { SmtpPool, type PoolSettings } from './pool.js';
@@ -28,7 +35,7 @@ export class SmtpTransport implements Transport {
     if (options.region !== undefined) this.region = options.region;
     this.lanes = options.lanes;
     this.maxConnections = options.maxConnections;
-    this.bulkMessages = 3 * options.maxConnections;
+    this.bulkMessages = MESSAGES_PER_CONNECTION * options.maxConnections;
     this.login = loginData(options.auth);
     const minWarm = options.lanes.includes('priority') ? options.minWarm : 0;
     this.pools = { priority: this.pool('priority', minWarm), bulk: this.pool('bulk', 0) };
