@@ -25,60 +25,64 @@ export interface Gauges {
 const LOOK_EVERY = 50;
 /** An event loop that is busy for this share of the time has none left. */
 const BUSY = 0.85;
+/** Campaigns that are remembered; more only while they are under way. */
+const KEPT = 100;
 
-type Tally = Record<Limit, number> & { field: string };
+/** What is known of one campaign. */
+interface Watched {
+  /** Of its record: what another process wrote, or this one before it forgot the campaign, stays. */
+  readonly field: string;
+  /** Batches under way. */
+  batches: number;
+  /** Its batches wait until then. */
+  heldUntil: number;
+  readonly waited: Record<Limit, number>;
+}
 
 /** Looks at a worker while it delivers campaigns, and keeps for each what it was waiting for. */
 export class Bottleneck {
-  /** Batches under way, by campaign. */
-  private readonly active = new Map<string, number>();
-  private readonly tallies = new Map<string, Tally>();
-  private readonly heldUntil = new Map<string, number>();
+  private readonly campaigns = new Map<string, Watched>();
+  /** Batches of all campaigns. */
+  private batches = 0;
   private timer: NodeJS.Timeout | undefined;
   private lastLook: EventLoopUtilization = performance.eventLoopUtilization();
 
   constructor(private readonly gauges: Gauges) {}
 
   /** A batch of the campaign begins. */
-  begin(campaign: string): void {
-    this.active.set(campaign, (this.active.get(campaign) ?? 0) + 1);
-    if (this.timer) return;
+  begin(id: string): void {
+    this.watched(id).batches++;
+    if (this.batches++ > 0) return;
     this.lastLook = performance.eventLoopUtilization();
     this.timer = setInterval(() => this.look(), LOOK_EVERY);
     this.timer.unref();
   }
 
   /** A batch of the campaign has ended. Returns what is known by now, as a field of the campaign's own record of it. */
-  end(campaign: string): Fields {
-    const left = (this.active.get(campaign) ?? 1) - 1;
-    if (left > 0) this.active.set(campaign, left);
-    else this.active.delete(campaign);
-    if (this.active.size === 0) {
-      // A run that is shorter than the interval is looked at once.
-      this.look(campaign);
-      clearInterval(this.timer);
-      this.timer = undefined;
-    }
-    const tally = this.tallyOf(campaign);
-    return { [tally.field]: write(tally) };
+  end(id: string): Fields {
+    // A run that is shorter than the interval is looked at once.
+    if (this.batches === 1) this.look();
+    const campaign = this.watched(id);
+    campaign.batches--;
+    if (--this.batches === 0) clearInterval(this.timer);
+    return { [campaign.field]: LIMITS.map((limit) => Math.round(campaign.waited[limit])).join(' ') };
   }
 
   /** A batch of the campaign waits until then, and why. Of several that wait at the same time, one counts. */
-  held(campaign: string, limit: Limit, until: number): void {
-    const from = Math.max(Date.now(), this.heldUntil.get(campaign) ?? 0);
+  held(id: string, limit: Limit, until: number): void {
+    const campaign = this.watched(id);
+    const from = Math.max(Date.now(), campaign.heldUntil);
     if (until <= from) return;
-    this.tallyOf(campaign)[limit] += until - from;
-    this.heldUntil.set(campaign, until);
+    campaign.waited[limit] += until - from;
+    campaign.heldUntil = until;
   }
 
-  private look(alone?: string): void {
+  private look(): void {
     const now = performance.eventLoopUtilization();
     const { utilization, active, idle } = performance.eventLoopUtilization(now, this.lastLook);
     this.lastLook = now;
     const limit = this.limit(utilization);
-    for (const campaign of alone === undefined ? this.active.keys() : [alone]) {
-      this.tallyOf(campaign)[limit] += active + idle;
-    }
+    for (const { batches, waited } of this.campaigns.values()) if (batches > 0) waited[limit] += active + idle;
   }
 
   private limit(utilization: number): Limit {
@@ -89,26 +93,21 @@ export class Bottleneck {
     return gauges.connectionsBusy() ? 'connections' : 'store';
   }
 
-  private tallyOf(campaign: string): Tally {
-    let tally = this.tallies.get(campaign);
-    if (!tally) {
-      // A field of its own: what another process wrote, or this one before it forgot the campaign, stays.
-      const field = randomBytes(6).toString('base64url');
-      tally = { field, store: 0, cpu: 0, connections: 0, 'rate limit': 0, provider: 0 };
-      this.tallies.set(campaign, tally);
-      this.forgetOne();
-    }
-    return tally;
+  private watched(id: string): Watched {
+    const known = this.campaigns.get(id);
+    if (known) return known;
+    this.forgetOne();
+    const waited = { store: 0, cpu: 0, connections: 0, 'rate limit': 0, provider: 0 };
+    const campaign = { field: randomBytes(6).toString('base64url'), batches: 0, heldUntil: 0, waited };
+    this.campaigns.set(id, campaign);
+    return campaign;
   }
 
-  /** What a process kept for a campaign long ago lies in the store. */
+  /** What a process knew of a campaign long ago lies in the store. */
   private forgetOne(): void {
-    if (this.tallies.size <= 100) return;
-    for (const campaign of this.tallies.keys()) {
-      if (this.active.has(campaign)) continue;
-      this.tallies.delete(campaign);
-      this.heldUntil.delete(campaign);
-      return;
+    if (this.campaigns.size < KEPT) return;
+    for (const [id, { batches }] of this.campaigns) {
+      if (batches === 0) return void this.campaigns.delete(id);
     }
   }
 }
@@ -121,8 +120,4 @@ export function boundBy(fields: Fields = {}): Limit | undefined {
   }
   const most = Math.max(...sums);
   return most > 0 ? LIMITS[sums.indexOf(most)] : undefined;
-}
-
-function write(tally: Tally): string {
-  return LIMITS.map((limit) => Math.round(tally[limit])).join(' ');
 }
