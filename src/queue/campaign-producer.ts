@@ -104,15 +104,16 @@ export class CampaignProducer {
     const { id } = record;
     const before = queuedRecipients(record);
     const flush = this.flusher.flush.bind(this.flusher);
-    const run = new Queueing(id, before, seen, this.options, onProgress, flush, this.onError);
     const save = (progress: Pass, fields: Partial<CampaignRecord> = {}): Promise<void> =>
       this.save(id, fields, writePass(pass, progress));
+    const writeDown = async (progress: Pass): Promise<void> => {
+      await answered(Promise.all([save(progress), this.refuseIfCancelled(id)]));
+    };
+    const run = new Queueing(id, before, seen, this.options, onProgress, flush, writeDown, this.onError);
     try {
       const attachments = await answered(this.blobs.put(bulk.attachments, bulk.sendAt));
       run.packer = new Packer(id, bulk, attachments, this.options, pass);
-      await run.readAll(recipients, bulk, signal, async (progress) => {
-        await answered(Promise.all([save(progress), this.refuseIfCancelled(id)]));
-      });
+      await run.readAll(recipients, bulk, signal);
       await answered(save(run.durable(), { complete: true, failed: false }));
       return run.receipt();
     } catch (error) {

@@ -51,10 +51,10 @@ export class Queueing {
   private batches = 0;
   private chunk: Batch[] = [];
   private chunkBytes = 0;
-  private flushing: Promise<void> = Promise.resolve();
+  /** The flush under way; one that failed stays. */
+  private flushing: Promise<void> | undefined;
   /** What the last flush but one has queued is written down. */
   private saving: Promise<void> = Promise.resolve();
-  private busy = false;
 
   constructor(
     private readonly id: string,
@@ -64,21 +64,18 @@ export class Queueing {
     private readonly options: CampaignOptions,
     private readonly onProgress: BulkMailInput['onProgress'],
     private readonly flush: (chunk: readonly Batch[]) => Promise<void>,
+    /** Writes down how far it has come. */
+    private readonly save: (progress: Pass) => Promise<void>,
     private readonly onError: (error: Error) => void,
   ) {}
 
-  async readAll(
-    source: BulkMailInput['recipients'],
-    bulk: ParsedBulk,
-    signal: AbortSignal | undefined,
-    save: (progress: Pass) => Promise<void>,
-  ): Promise<void> {
+  async readAll(source: BulkMailInput['recipients'], bulk: ParsedBulk, signal: AbortSignal | undefined): Promise<void> {
     const { loop } = this.options;
     if (Symbol.asyncIterator in source) {
       for await (const input of abortable(source, signal)) {
         await loop.enter();
         this.take(input, bulk);
-        await this.flushWhenDue(save);
+        await this.flushWhenDue();
       }
     } else {
       // Millions of them are not worth a promise each.
@@ -87,13 +84,13 @@ export class Queueing {
         const turn = loop.enter();
         if (turn) await turn;
         this.take(isPromise(input) ? await input : input, bulk);
-        const flush = this.flushWhenDue(save);
+        const flush = this.flushWhenDue();
         if (flush) await flush;
       }
     }
     signal?.throwIfAborted();
     this.collect(this.packer.take());
-    await this.send(save);
+    await this.send();
     await this.flushing;
     await this.saving;
   }
@@ -101,7 +98,7 @@ export class Queueing {
   /** What is in the queue once the flush under way has ended. */
   async settled(): Promise<Pass> {
     this.chunk = [];
-    await this.flushing.catch(() => undefined);
+    await this.flushing?.catch(() => undefined);
     return this.durable();
   }
 
@@ -123,10 +120,10 @@ export class Queueing {
   }
 
   /** One flush is under way at a time, and the next one carries what was read meanwhile. */
-  private flushWhenDue(save: (progress: Pass) => Promise<void>): Promise<void> | undefined {
+  private flushWhenDue(): Promise<void> | undefined {
     if (this.chunk.length === 0) return undefined;
     const full = this.chunk.length >= FLUSH_BATCHES || this.chunkBytes >= FLUSH_BYTES;
-    return full || !this.busy ? this.send(save) : undefined;
+    return full || !this.flushing ? this.send() : undefined;
   }
 
   private reject(errors: Fault[]): void {
@@ -141,23 +138,22 @@ export class Queueing {
   }
 
   /** Starts the flush of the chunk when the one before is durable; meanwhile the source is read on. */
-  private async send(save: (progress: Pass) => Promise<void>): Promise<void> {
-    while (this.busy) await this.flushing;
+  private async send(): Promise<void> {
+    while (this.flushing) await this.flushing;
     const chunk = this.chunk;
     if (chunk.length === 0) return;
     this.chunk = [];
     this.chunkBytes = 0;
-    this.busy = true;
     this.flushing = Promise.all([this.flush(chunk), this.saving]).then(async () => {
       this.queued += chunk.reduce((sum, batch) => sum + batch.items.length, 0);
       this.batches += chunk.length;
       // The next flush does not wait for it.
-      this.saving = save(this.durable());
+      this.saving = this.save(this.durable());
       this.saving.catch(() => undefined);
       await this.report();
-      this.busy = false;
+      this.flushing = undefined;
       // What is whole does not wait for a slow source.
-      void this.send(save).catch(() => undefined);
+      void this.send().catch(() => undefined);
     });
     // Its failure is met at the next await; until then nobody listens.
     this.flushing.catch(() => undefined);
