@@ -58,19 +58,9 @@ export function engrave(
   sender: ((letter: Letter) => Address) | undefined,
 ): Plate | undefined {
   const { merge } = options;
-  const mark = `npm${randomBytes(12).toString('hex')}`;
-  const headerSlots = new Map<string, HeaderSlot>();
-  const openHeader = (slot: HeaderSlot): string => {
-    const token = `${mark}h${headerSlots.size}x`;
-    headerSlots.set(token, slot);
-    return token;
-  };
-  const bodySlots = new Map<string, { slot: BodySlot; encoding: Encoding }>();
-  const openBody = (slot: BodySlot, encoding: Encoding): string => {
-    const token = `${mark}b${bodySlots.size}x`;
-    bodySlots.set(token, { slot, encoding });
-    return token;
-  };
+  const inHeaders = new Marks<HeaderSlot>();
+  const inBody = new Marks<OpenBody>();
+  const openHeader = (slot: HeaderSlot): string => inHeaders.put(slot);
   const addressOf = (token: string): Address => ({ name: '', address: `${token}@open.invalid` });
 
   const probe: Message = { ...content, to: [], cc: options.cc, bcc: [] };
@@ -96,7 +86,7 @@ export function engrave(
     const encoding = own[field];
     const text = content[field];
     if (encoding) {
-      probe[field] = openBody(wholeSlot(field, encoding), encoding);
+      probe[field] = inBody.put({ slot: wholeSlot(field, encoding), encoding });
       continue;
     }
     if (text === undefined) continue;
@@ -105,7 +95,7 @@ export function engrave(
     else {
       const fixed = parts.filter((part) => typeof part === 'string').join('');
       const chosen = encodingOf(fixed);
-      probe[field] = openBody(mergeSlot(parts, field, merge!, chosen), chosen);
+      probe[field] = inBody.put({ slot: mergeSlot(parts, field, merge!, chosen), encoding: chosen });
     }
   }
   const stamp: Stamp = {
@@ -114,31 +104,44 @@ export function engrave(
   };
   // No encoded text can contain "=_" (RFC 2045 §6.7), so no letter can contain its boundaries.
   const root = composer(probe, stamp, { boundaryPrefix: '=_' }).compile();
-  const flat = flatten(root, (leaf) => openLeaf(leaf, bodySlots));
+  const flat = flatten(root, (leaf) => openLeaf(leaf, inBody));
   if (!flat) return undefined;
-  return new Plate(openLines(flat.headers, mark, headerSlots), joined(flat.body));
+  return new Plate(openLines(flat.headers, inHeaders), joined(flat.body));
 }
 
-function openLeaf(
-  leaf: MimeNode,
-  slots: ReadonlyMap<string, { slot: BodySlot; encoding: Encoding }>,
-): BodySlot | undefined {
-  const open = typeof leaf.content === 'string' ? slots.get(leaf.content) : undefined;
+interface OpenBody {
+  slot: BodySlot;
+  encoding: Encoding;
+}
+
+/** What stands for places that are to stay open, in letters and digits that nobody can guess. */
+class Marks<T> {
+  private readonly slots: T[] = [];
+  private readonly mark = `npm${randomBytes(12).toString('hex')}x`;
+
+  /** Returns what to write in its place. */
+  put(slot: T): string {
+    return `${this.mark}${this.slots.push(slot) - 1}x`;
+  }
+
+  /** Whose place is in this text. */
+  find(text: string): T | undefined {
+    const at = text.indexOf(this.mark);
+    return at < 0 ? undefined : this.slots[Number.parseInt(text.slice(at + this.mark.length), 10)];
+  }
+}
+
+function openLeaf(leaf: MimeNode, marks: Marks<OpenBody>): BodySlot | undefined {
+  const open = typeof leaf.content === 'string' ? marks.find(leaf.content) : undefined;
   if (open) leaf.setHeader('Content-Transfer-Encoding', open.encoding);
   return open?.slot;
 }
 
 /** The header block's fields, those of the letter's own left open. */
-function openLines(
-  block: string,
-  mark: string,
-  slots: ReadonlyMap<string, HeaderSlot>,
-): (string | { name: string; slot: HeaderSlot })[] {
+function openLines(block: string, marks: Marks<HeaderSlot>): (string | { name: string; slot: HeaderSlot })[] {
   const lines = block.split(/\r\n(?![ \t])/).map((line) => {
-    const at = line.indexOf(mark);
-    if (at < 0) return `${line}\r\n`;
-    const slot = slots.get(line.slice(at, line.indexOf('x', at + mark.length) + 1))!;
-    return { name: line.slice(0, line.indexOf(':')), slot };
+    const slot = marks.find(line);
+    return slot ? { name: line.slice(0, line.indexOf(':')), slot } : `${line}\r\n`;
   });
   return joined(lines);
 }
@@ -160,8 +163,8 @@ function wholeSlot(field: BodyField, encoding: Encoding): BodySlot {
     write(letter, out) {
       const text = letter[field]!;
       if (encoding === 'quoted-printable') out.text(text);
-      else out.raw(foldBase64(Buffer.from(text.replace(/\r\n?|\n/g, '\r\n'))));
-      return text !== '';
+      else out.raw(base64(text));
+      return true;
     },
   };
 }
@@ -173,7 +176,7 @@ function mergeSlot(parts: readonly Part[], place: BodyField, missing: MissingFie
     return {
       write({ data = NO_DATA }, out) {
         const text = fill(data);
-        out.raw(foldBase64(Buffer.from(text.replace(/\n/g, '\r\n'))));
+        out.raw(base64(text));
         return text !== '';
       },
     };
@@ -189,6 +192,10 @@ function mergeSlot(parts: readonly Part[], place: BodyField, missing: MissingFie
       return out.size > before;
     },
   };
+}
+
+function base64(text: string): string {
+  return foldBase64(Buffer.from(text.replace(/\r\n?|\n/g, '\r\n')));
 }
 
 function hasField({ name, address }: Address): boolean {
