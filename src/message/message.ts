@@ -122,6 +122,22 @@ export interface Content {
   attachments: Attachment[];
 }
 
+/** What one of several messages says itself, instead of what they share. */
+export interface OwnParts {
+  subject?: string;
+  text?: string;
+  html?: string;
+}
+
+/** Those that are there, alone. */
+export function ownParts({ subject, text, html }: OwnParts): OwnParts {
+  return {
+    ...(subject === undefined ? {} : { subject }),
+    ...(text === undefined ? {} : { text }),
+    ...(html === undefined ? {} : { html }),
+  };
+}
+
 /** A checked message, as it is encoded and sent. `to`, `cc` and `bcc` together are its envelope recipients. */
 export interface Message extends Content {
   to: Address[];

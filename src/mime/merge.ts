@@ -1,6 +1,6 @@
 import { MailError } from '../errors.js';
 import { isMailAddress, type Address } from '../message/address.js';
-import type { Content } from '../message/message.js';
+import { ownParts, type Content, type OwnParts } from '../message/message.js';
 import { headerFault, oneKindOfLineEnd } from '../message/text.js';
 
 /** Where a merge value stands decides how it is escaped. */
@@ -105,8 +105,12 @@ export function valueFor(field: Field, data: MergeData, place: Place, missing: M
   return field.trusted && place === 'html' ? oneKindOfLineEnd(value) : escape(value, place);
 }
 
-/** Compiles the shared content of a campaign; attachments pass through. @throws MergeError when filled in */
-export function compileContent(content: Content, missing: MissingFields): Filled<Content> {
+/**
+ * Compiles the shared content of a campaign; attachments pass through. What a message says itself is not filled in.
+ *
+ * @throws MergeError when filled in
+ */
+export function compileContent(content: Content, missing: MissingFields): (data: MergeData, own?: OwnParts) => Content {
   const optional = (template: string | undefined, place: Place): Filled<string> | undefined =>
     template === undefined ? undefined : compileText(template, place, missing);
   const subject = compileText(content.subject, 'header', missing);
@@ -115,14 +119,15 @@ export function compileContent(content: Content, missing: MissingFields): Filled
   const from = compileAddress(content.from, missing);
   const replyTo = content.replyTo.map((address) => compileAddress(address, missing));
   const headers = content.headers.map(([name, value]) => [name, compileText(value, 'header', missing)] as const);
-  return (data) => ({
+  return (data, own = {}) => ({
     ...content,
     from: from(data),
     replyTo: replyTo.map((fill) => fill(data)),
-    subject: subject(data),
+    subject: own.subject ?? subject(data),
     headers: headers.map(([name, fill]): [string, string] => [name, fill(data)]),
-    ...(text ? { text: text(data) } : {}),
-    ...(html ? { html: html(data) } : {}),
+    ...(text && own.text === undefined ? { text: text(data) } : {}),
+    ...(html && own.html === undefined ? { html: html(data) } : {}),
+    ...ownParts(own),
   });
 }
 

@@ -1,15 +1,12 @@
 import type { Address } from '../message/address.js';
+import type { OwnParts } from '../message/message.js';
 import type { Encoded } from './encoded.js';
 import type { MergeData } from './merge.js';
 import { QuotedWriter } from './quoted-printable.js';
 
 /** What differs between messages that are otherwise one. */
-export interface Letter {
+export interface Letter extends OwnParts {
   to: Address[];
-  /** Instead of the shared one. */
-  subject?: string;
-  text?: string;
-  html?: string;
   /** For the merge fields. */
   data?: MergeData;
 }

@@ -1,5 +1,5 @@
 import type { Address } from '../message/address.js';
-import type { Content, Message } from '../message/message.js';
+import { ownParts, type Content, type Message, type OwnParts } from '../message/message.js';
 import { compose } from './compose.js';
 import type { Encoded } from './encoded.js';
 import { BODIES, encodingOf, engrave, type PressOptions } from './engrave.js';
@@ -11,7 +11,7 @@ import type { Letter, Plate } from './plate.js';
  * letter and put between. A reader finds the message that nodemailer's composer makes of the same input.
  */
 export class Press {
-  private readonly fill: (data: MergeData) => Content;
+  private readonly fill: (data: MergeData, own: OwnParts) => Content;
   private readonly fillSender: ((data: MergeData) => Address) | undefined;
   private readonly plates = new Map<string, Plate | undefined>();
 
@@ -20,7 +20,7 @@ export class Press {
     private readonly options: PressOptions,
   ) {
     const { merge } = options;
-    this.fill = merge === undefined ? () => content : compileContent(content, merge);
+    this.fill = merge === undefined ? (_, own) => ({ ...content, ...ownParts(own) }) : compileContent(content, merge);
     const { name, address } = content.from;
     const open = merge !== undefined && (name.includes('{{') || address.includes('{{'));
     this.fillSender = open ? compileAddress(content.from, merge) : undefined;
@@ -32,16 +32,9 @@ export class Press {
   }
 
   /** The message as nodemailer's composer takes it. @throws MergeError */
-  message({ to, subject, text, html, data = NO_DATA }: Letter): Message {
-    return {
-      ...this.fill(data),
-      ...(subject === undefined ? {} : { subject }),
-      ...(text === undefined ? {} : { text }),
-      ...(html === undefined ? {} : { html }),
-      to,
-      cc: this.options.cc,
-      bcc: this.options.bcc,
-    };
+  message(letter: Letter): Message {
+    const { cc, bcc } = this.options;
+    return { ...this.fill(letter.data ?? NO_DATA, letter), to: letter.to, cc, bcc };
   }
 
   /** Its bytes. @throws MergeError */

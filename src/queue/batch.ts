@@ -1,7 +1,7 @@
 import type { BatchWork, Written } from '../delivery/batch.js';
 import type { Address } from '../message/address.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
-import { envelopeRecipients, type Attachment, type Content } from '../message/message.js';
+import { envelopeRecipients, ownParts, type Attachment, type Content, type OwnParts } from '../message/message.js';
 import { compileText, type MergeData } from '../mime/merge.js';
 import type { Letter } from '../mime/plate.js';
 import { Press } from '../mime/press.js';
@@ -25,12 +25,9 @@ export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | '
 };
 
 /** One message of a batch: a recipient of a campaign, or what a single `send()` does not share with its neighbours. */
-export interface BatchItem {
+export interface BatchItem extends OwnParts {
   /** An address without a name stands for itself: most recipients of most campaigns are that. */
   to: Address[] | string;
-  subject?: string;
-  text?: string;
-  html?: string;
   context?: Record<string, unknown>;
   group?: string;
   key?: string;
@@ -125,20 +122,17 @@ export function workOf(batch: Batch, { blobs, route, blocked }: Supplies): Batch
 
 function letterOf(batch: Batch, index: number): Letter {
   const item = batch.items[index]!;
-  const { subject, text, html } = item;
   return {
     to: itemTo(item),
-    ...(subject === undefined ? {} : { subject }),
-    ...(text === undefined ? {} : { text }),
-    ...(html === undefined ? {} : { html }),
+    ...ownParts(item),
     ...(batch.merge === undefined ? {} : { data: mergeData(batch, index) }),
   };
 }
 
 function mergeData({ items, groups }: Batch, index: number): MergeData {
   const item = items[index]!;
-  const { to, context = {}, group } = item;
-  const recipient = typeof to === 'string' ? to : to[0]!.address;
+  const { context = {}, group } = item;
+  const recipient = itemTo(item)[0]!.address;
   return { context, group: (group !== undefined && groups?.[group]) || {}, recipient };
 }
 

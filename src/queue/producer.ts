@@ -1,6 +1,6 @@
 import { MailQueueUnavailableError } from '../errors.js';
 import { messageId, messageIdHeader, newId } from '../message/ids.js';
-import type { Message, Travel } from '../message/message.js';
+import { ownParts, type Message, type Travel } from '../message/message.js';
 import { BATCH_VERSION, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
 import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
@@ -131,6 +131,6 @@ function metaOf({
   };
 }
 
-function itemOf({ to, subject, text, html }: Message): BatchItem {
-  return { to, subject, ...(text === undefined ? {} : { text }), ...(html === undefined ? {} : { html }) };
+function itemOf(message: Message): BatchItem {
+  return { to: message.to, ...ownParts(message) };
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { isMailAddress, type Address } from '../../src/message/address.js';
-import type { Attachment, Content, Message } from '../../src/message/message.js';
+import type { Attachment, Content, Message, OwnParts } from '../../src/message/message.js';
 import { headerFault } from '../../src/message/text.js';
 import type { MergeData, Place } from '../../src/mime/merge.js';
 import type { Letter } from '../../src/mime/plate.js';
@@ -193,11 +193,10 @@ export const campaigns: fc.Arbitrary<Campaign> = fc
       options: { cc, bcc, ...defined({ merge }), date },
       letters: letters.map(({ to, data, own }): Campaign['letters'][number] => {
         if (merge === undefined) return { letter: { to, ...own }, says: { ...content, ...own, to, cc, bcc } };
-        // A field without a value is an error only in what the letter does not replace, and nobody mixes the two.
-        const brings = merge === 'empty' ? own : {};
-        const filled = filledIn(templates, data, merge);
-        const says = filled && { ...filled, ...brings, to, cc, bcc };
-        return { letter: { to, data, ...brings }, ...defined({ says }) };
+        // A field without a value is an error only in what the letter does not replace.
+        const filled = filledIn(templates, data, merge, own);
+        const says = filled && { ...filled, to, cc, bcc };
+        return { letter: { to, data, ...own }, ...defined({ says }) };
       }),
     };
   });
@@ -221,6 +220,7 @@ function filledIn(
   { from, replyTo, subject, text, html, headers, attachments }: Templates,
   data: MergeData,
   missing: 'error' | 'empty',
+  own: OwnParts,
 ): Content | undefined {
   const fill = (one: Template, place: Place): string => {
     const filled = one.fill(data, place, missing) ?? impossible();
@@ -234,9 +234,10 @@ function filledIn(
     return {
       from: mailbox(from),
       replyTo: replyTo.map(mailbox),
-      subject: fill(subject, 'header'),
-      ...(text && { text: fill(text, 'text') }),
-      ...(html && { html: fill(html, 'html') }),
+      subject: own.subject ?? fill(subject, 'header'),
+      ...(text && own.text === undefined && { text: fill(text, 'text') }),
+      ...(html && own.html === undefined && { html: fill(html, 'html') }),
+      ...defined({ text: own.text, html: own.html }),
       headers: headers.map(([key, filling]) => [key, fill(filling, 'header')]),
       attachments,
     };
