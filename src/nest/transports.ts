@@ -25,11 +25,9 @@ export class TransportFactory {
   create(settings: TransportSettings): GuardedTransport {
     if ('custom' in settings) return new GuardedTransport(settings.custom, this.events);
     const { smtp, rateLimit } = settings;
-    return new GuardedTransport(
-      new SmtpTransport(smtp, this.leases(settings)),
-      this.events,
-      rateLimit && this.rateLimit(smtp.name, rateLimit),
-    );
+    return new GuardedTransport(new SmtpTransport(smtp, this.leases(settings)), this.events, {
+      limit: rateLimit && this.rateLimit(smtp.name, rateLimit),
+    });
   }
 
   tenants(resolve: MailSettings['resolveTransport']): Tenants | undefined {

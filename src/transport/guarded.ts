@@ -2,6 +2,7 @@ import type { MailEmitter } from '../events/emitter.js';
 import type { Lane } from '../message/message.js';
 import { BREAKER, CircuitBreaker, type Circuit } from './breaker.js';
 import { MovingAverage } from './moving-average.js';
+import type { Probe, ServerLoad } from './probe.js';
 import type { RateLimit } from './rate-limit.js';
 import {
   notAsked,
@@ -18,6 +19,14 @@ export interface Standing {
   /** Moving average of its round trips in milliseconds; undefined before the first. */
   latency?: number;
   lastError?: { at: Date; error: string };
+  /** What its probe says; undefined without one. */
+  load?: ServerLoad;
+}
+
+/** What a transport is guarded by beside its circuit breaker. */
+export interface Guards {
+  limit?: RateLimit | undefined;
+  probe?: Probe | undefined;
 }
 
 /** A check that has taken longer has failed. */
@@ -41,6 +50,8 @@ export class GuardedTransport implements Transport {
   readonly maxConnections: number;
   readonly bulkMessages: number;
   private readonly breaker: CircuitBreaker;
+  private readonly limit: RateLimit | undefined;
+  private readonly watch: Probe | undefined;
   private readonly latency = new MovingAverage();
   private lastError: Standing['lastError'];
   private timer: NodeJS.Timeout | undefined;
@@ -55,8 +66,10 @@ export class GuardedTransport implements Transport {
   constructor(
     private readonly inner: Transport,
     private readonly events: Pick<MailEmitter, 'emit'>,
-    private readonly limit?: RateLimit,
+    { limit, probe }: Guards = {},
   ) {
+    this.limit = limit;
+    this.watch = probe;
     this.name = inner.name;
     if (inner.region !== undefined) this.region = inner.region;
     this.lanes = inner.lanes;
@@ -72,6 +85,7 @@ export class GuardedTransport implements Transport {
       circuit: this.breaker.circuit,
       ...(value === undefined ? {} : { latency: value }),
       ...(this.lastError ? { lastError: this.lastError } : {}),
+      ...(this.watch ? { load: this.watch.load } : {}),
     };
   }
 
@@ -81,10 +95,13 @@ export class GuardedTransport implements Transport {
   }
 
   async start(): Promise<void> {
-    await this.inner.start?.({
-      roundTrip: (milliseconds) => this.latency.add(milliseconds),
-      connectFailed: (error) => this.learn(error, 'priority'),
-    });
+    await Promise.all([
+      this.inner.start?.({
+        roundTrip: (milliseconds) => this.latency.add(milliseconds),
+        connectFailed: (error) => this.learn(error, 'priority'),
+      }),
+      this.watch?.start(() => undefined),
+    ]);
   }
 
   async send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
@@ -113,6 +130,7 @@ export class GuardedTransport implements Transport {
 
   async close(within: number): Promise<void> {
     clearTimeout(this.timer);
+    this.watch?.stop();
     this.closing.abort(new Error(`The mail transport ${this.name} is closing`));
     // Nothing is sent any more, whatever it says.
     await this.inner.close(within).catch(() => undefined);

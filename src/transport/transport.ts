@@ -23,6 +23,8 @@ export interface Rejection {
   enhancedCode?: string;
   reply: string;
   permanent: boolean;
+  /** Default: `recipient-refused` or `recipient-deferred`. */
+  kind?: FailureKind;
 }
 
 /** The provider took the message for `accepted`. */
@@ -92,11 +94,27 @@ export interface Transport {
 /** Whose failure it is: this recipient's, this message's, or the transport's, which says nothing about the message. */
 export type FailureScope = 'recipient' | 'message' | 'transport';
 
+/**
+ * What a failure means for the one who is to be served, and for the transport:
+ *
+ * - `recipient-refused`: for good, for this recipient
+ * - `message-refused`: for good, for this message
+ * - `recipient-deferred`: for now, for this recipient; spends one of its attempts
+ * - `greylisted`: the same, and a server that wants to be asked again after some minutes
+ * - `busy`: the transport takes less than it is given; spends no attempt
+ * - `down`: the transport cannot be used; spends no attempt
+ * - `unknown`: no answer came after the body was handed over
+ */
+export type FailureKind =
+  'recipient-refused' | 'message-refused' | 'recipient-deferred' | 'greylisted' | 'busy' | 'down' | 'unknown';
+
 export interface TransportErrorOptions {
   phase: Phase;
   outcome: Outcome;
   permanent: boolean;
   scope: FailureScope;
+  /** Default: what the others say. */
+  kind?: FailureKind;
   reply: string;
   replyCode?: number;
   enhancedCode?: string;
@@ -113,6 +131,7 @@ export class TransportError extends MailError {
   readonly transport: string;
   readonly phase: Phase;
   readonly scope: FailureScope;
+  readonly kind: FailureKind;
   readonly reply: string;
   declare readonly replyCode?: number;
   declare readonly enhancedCode?: string;
@@ -124,12 +143,20 @@ export class TransportError extends MailError {
     this.transport = transport;
     this.phase = options.phase;
     this.scope = options.scope;
+    this.kind = options.kind ?? kindOf(options);
     this.reply = oneLine(options.reply);
     if (options.replyCode !== undefined) this.replyCode = options.replyCode;
     if (options.enhancedCode !== undefined) this.enhancedCode = options.enhancedCode;
     this.rejections = options.rejections ?? [];
     if (options.retryAt !== undefined) this.retryAt = options.retryAt;
   }
+}
+
+function kindOf({ outcome, scope, permanent, replyCode }: TransportErrorOptions): FailureKind {
+  if (outcome === 'unknown') return 'unknown';
+  if (scope === 'transport') return replyCode === 421 ? 'busy' : 'down';
+  if (!permanent) return 'recipient-deferred';
+  return scope === 'recipient' ? 'recipient-refused' : 'message-refused';
 }
 
 /** The transport was not even asked: it is taken up, held back or away. */

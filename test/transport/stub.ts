@@ -67,7 +67,7 @@ export function guardedStub(limit?: RateLimit) {
   const told: Told[] = [];
   for (const name of ['transport-down', 'transport-up'] as const)
     events.on(name, (event) => told.push({ [name]: event }));
-  const guard = new GuardedTransport(stub, events, limit);
+  const guard = new GuardedTransport(stub, events, { limit });
   const send = (lane: Lane = 'priority', options: Partial<SendOptions> = {}): Promise<Acceptance> =>
     guard.send(mail(), { lane, signal: new AbortController().signal, ...options });
   return { stub, guard, told, send };
