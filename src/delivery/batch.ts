@@ -2,10 +2,11 @@ import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
 import { messageId } from '../message/ids.js';
 import { envelopeAddress } from '../mime/compose.js';
 import type { Encoded } from '../mime/encoded.js';
-import type { Rejection, Transport, TransportError } from '../transport/transport.js';
+import type { Dispatch, NoRoom, Route } from '../transport/dispatch.js';
+import type { FailureKind, Rejection, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery } from './deliver.js';
-import type { Fact, Ledger } from './ledger.js';
-import { pauseAfter, type RetryPolicy } from './retry.js';
+import type { Ledger, RecipientFact } from './ledger.js';
+import { pauseOf, type RetryPolicy } from './retry.js';
 
 /** One message of a batch as bytes, and its envelope sender. */
 export interface Written extends Encoded {
@@ -20,8 +21,8 @@ export interface BatchWork {
   recipients(index: number): readonly string[];
   /** @throws MailError when this message alone cannot be made */
   write(index: number): Written | Promise<Written>;
-  /** The transports it may take, in order. */
-  route: readonly Transport[];
+  /** The transports it may take. */
+  dispatch: Dispatch;
   /** Why nothing of it can be sent for now, such as an attachment that is not there. */
   blocked?: string;
   expiresAt?: number;
@@ -38,15 +39,30 @@ export interface BatchControl {
   /** Asked before a body leaves: whether the batch is still this worker's. */
   isHeld(): boolean;
   isCancelled(index: number): boolean;
+  /** How many workers died, or were taken for dead, that had this batch. */
+  deaths: number;
   /** Hangs up on messages in flight. */
   signal: AbortSignal;
 }
 
-/**
- * `done`: every recipient is settled. Otherwise when to go on, at the earliest, whether the transports are to blame, and
- * whether they said themselves when that is.
- */
-export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number; trouble: boolean; held: boolean };
+/** Why a run ended before it had tried everything that was due. */
+export type Hold =
+  /** The transports failed. */
+  | { by: 'trouble'; reason: string }
+  /** Something that it needs is not there. */
+  | { by: 'missing'; reason: string }
+  /** None of them has room. */
+  | ({ by: 'room' } & Pick<NoRoom, 'reason' | 'since'>)
+  /** They said when they take mail again: a rate limit, or a circuit that is open. */
+  | { by: 'limit' };
+
+/** `done`: every recipient is settled. Otherwise when to go on, at the earliest. */
+export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number; hold?: Hold };
+
+/** A batch at which so many workers died is delivered one message at a time, so that it shows which of them it was. */
+const SINGLY_AFTER = 3;
+/** A message that was being tried at so many deaths is given up. */
+const DEADLY = 2;
 
 /** The name of a recipient in the ledger: its message's place, and its own where there are several. */
 export function slotOf(work: Pick<BatchWork, 'recipients'>, index: number, recipient: number): string {
@@ -64,7 +80,7 @@ export async function deliverBatch(
   control: BatchControl,
 ): Promise<BatchResult> {
   const run = new BatchRun(work, ledger, policy, control);
-  await Promise.all(Array.from({ length: Math.min(control.concurrency, work.size) }, () => run.lane()));
+  await Promise.all(Array.from({ length: Math.min(run.lanes, work.size) }, () => run.lane()));
   await ledger.committed();
   return run.result();
 }
@@ -73,9 +89,10 @@ class BatchRun {
   private next = 0;
   /** Nothing more is begun. */
   private stopped = false;
-  private trouble = false;
+  private hold: Hold | undefined;
   /** Before this time no transport takes anything. */
   private heldUntil = 0;
+  private readonly singly: boolean;
   /** Once it is no, it stays no: a message that was kept back for it is not to be taken for one that was refused. */
   private readonly mayContinue = (): boolean => {
     this.stopped ||= !this.control.mayContinue();
@@ -88,7 +105,14 @@ class BatchRun {
     private readonly ledger: Ledger,
     private readonly policy: RetryPolicy,
     private readonly control: BatchControl,
-  ) {}
+  ) {
+    this.singly = control.deaths >= SINGLY_AFTER;
+  }
+
+  /** Messages at once. */
+  get lanes(): number {
+    return this.singly ? 1 : this.control.concurrency;
+  }
 
   /** Takes one message after the other until there is none left or the run ends. */
   async lane(): Promise<void> {
@@ -123,28 +147,69 @@ class BatchRun {
       }
     }
     if (nextAt === Infinity) return { state: 'done' };
-    const held = this.heldUntil > 0;
-    return { state: 'pending', nextAt: this.stopped ? this.heldUntil : nextAt, trouble: this.trouble, held };
+    const { hold } = this;
+    return { state: 'pending', nextAt: this.stopped ? this.heldUntil : nextAt, ...(hold ? { hold } : {}) };
   }
 
   private async one(index: number, pending: readonly number[]): Promise<void> {
-    const at = Date.now();
-    if (this.control.isCancelled(index)) return this.all(index, pending, { kind: 'cancelled', at });
-    if (this.work.expiresAt !== undefined && this.work.expiresAt <= at) {
-      return this.all(index, pending, { kind: 'expired', at });
+    if (this.isOver(index, pending)) return;
+    const route = await this.work.dispatch.next(this.mayContinue);
+    if (!route) {
+      this.stopped = true;
+      return;
     }
-    if (this.work.blocked !== undefined) return this.blocked(index, pending, this.work.blocked);
+    if ('until' in route) return this.crowded(route);
     try {
-      const delivery = await this.send(index, pending);
+      // The wait for room may have been long.
+      if (!this.isOver(index, pending)) await this.attempt(index, pending, route);
+    } finally {
+      route.leave();
+    }
+  }
+
+  private async attempt(index: number, pending: readonly number[], route: Route): Promise<void> {
+    if (this.singly) await this.begin(index, pending);
+    try {
+      const delivery = await this.send(index, pending, route);
       this.accepted(index, pending, delivery);
     } catch (error) {
       if (error instanceof MailDeliveryError) this.refused(index, pending, error);
       // It cannot be rendered or encoded: its own fault, and the others go on.
       else this.all(index, pending, { kind: 'failed', at: Date.now(), reply: describeFault(error) });
     }
+    // Whatever ended this run, it was not this message: the worker has lived to tell.
+    if (this.singly && this.stopped) this.mark('');
   }
 
-  private async send(index: number, pending: readonly number[]): Promise<Delivery> {
+  /** It is not to be sent any more, and that is recorded; or nothing can be sent for now. */
+  private isOver(index: number, pending: readonly number[]): boolean {
+    const at = Date.now();
+    const { expiresAt, blocked } = this.work;
+    if (this.control.isCancelled(index)) this.all(index, pending, { kind: 'cancelled', at });
+    else if (expiresAt !== undefined && expiresAt <= at) this.all(index, pending, { kind: 'expired', at });
+    else if (blocked !== undefined) this.blocked(index, pending, blocked);
+    else if (this.singly && this.isDeadly(index, pending)) {
+      const reply = `${DEADLY} workers died while they were delivering it, so it is not tried any more.`;
+      this.all(index, pending, { kind: 'failed', at, reply });
+    } else return false;
+    return true;
+  }
+
+  private isDeadly(index: number, [first]: readonly number[]): boolean {
+    return this.ledger.view.deathsAt(slotOf(this.work, index, first!), this.control.deaths) >= DEADLY;
+  }
+
+  /** Durable before the message is touched, so that it can be told which one a worker died of. */
+  private async begin(index: number, [first]: readonly number[]): Promise<void> {
+    this.mark(slotOf(this.work, index, first!));
+    await this.ledger.committed();
+  }
+
+  private mark(slot: string): void {
+    this.ledger.add({ slot, at: Date.now(), kind: 'begun', deaths: this.control.deaths });
+  }
+
+  private async send(index: number, pending: readonly number[], route: Route): Promise<Delivery> {
     const { work } = this;
     const { sender, headers, body } = await work.write(index);
     const recipients = work.recipients(index);
@@ -152,7 +217,7 @@ class BatchRun {
       from: envelopeAddress(sender),
       to: pending.map((recipient) => envelopeAddress(recipients[recipient]!)),
     };
-    return deliver({ envelope, headers, body }, work.route, {
+    return deliver({ envelope, headers, body }, route, {
       id: messageId(work.id, index),
       lane: 'bulk',
       signal: this.control.signal,
@@ -183,37 +248,54 @@ class BatchRun {
       return;
     }
     const failure = failureOf(error);
-    if (!failure) return this.troubled(error.message, undefined);
-    const { transport } = failure;
-    if (failure.retryAt !== undefined) return this.held(failure.retryAt);
-    if (failure.scope === 'transport') return this.troubled(failure.reply, transport);
+    // Whatever had room when it was asked had none when its turn came.
+    if (!failure) return;
+    if (failure.retryAt !== undefined) return this.limited(failure.retryAt);
+    if (failure.kind === 'down') return this.troubled(failure.reply, failure.transport);
     const rejections = new Map(failure.rejections.map((rejection) => [rejection.address, rejection]));
     for (const recipient of pending) {
       const address = envelopeAddress(this.work.recipients(index)[recipient]!);
-      this.rejected(index, recipient, transport, rejections.get(address) ?? { ...failure, address });
+      this.rejected(index, recipient, failure.transport, rejections.get(address) ?? { ...failure, address });
     }
   }
 
   /** Waits for what is missing as for a transport, but not for ever. */
   private blocked(index: number, pending: readonly number[], reply: string): void {
-    const { troubledSince } = this.ledger.view;
     const at = Date.now();
-    if (at - (troubledSince ?? at) < this.policy.maxAge) this.troubled(reply, undefined);
+    if (at - (this.ledger.view.troubledSince() ?? at) < this.policy.maxAge) this.troubled(reply, undefined, 'missing');
     else this.all(index, pending, { kind: 'failed', at, reply });
   }
 
-  /** The transports said when they take mail again: a rate limit, or a circuit that is open. Nobody is to blame. */
-  private held(until: number): void {
+  /** The transports said when they take mail again. Nobody is to blame. */
+  private limited(until: number): void {
     this.heldUntil = Math.max(this.heldUntil, until);
-    this.stopped = true;
+    this.end({ by: 'limit' });
+  }
+
+  /** No transport has room: this message and those not yet tried wait. */
+  private crowded({ until, reason, since }: NoRoom): void {
+    this.heldUntil = Math.max(this.heldUntil, until);
+    if (!this.hold) this.ledger.add({ slot: '', at: Date.now(), kind: 'trouble', reply: reason });
+    this.end({ by: 'room', reason, since });
   }
 
   /** The transport's trouble: this message and those not yet tried stay pending, and no attempt is spent. */
-  private troubled(reply: string, transport: string | undefined): void {
-    if (!this.trouble) {
-      this.ledger.add({ slot: '', at: Date.now(), kind: 'trouble', reply, ...(transport ? { transport } : {}) });
+  private troubled(reason: string, transport: string | undefined, by: 'trouble' | 'missing' = 'trouble'): void {
+    if (this.hold?.by !== by) {
+      this.ledger.add({
+        slot: '',
+        at: Date.now(),
+        kind: 'trouble',
+        reply: reason,
+        ...(transport ? { transport } : {}),
+      });
     }
-    this.trouble = true;
+    this.hold = { by, reason };
+    this.stopped = true;
+  }
+
+  private end(hold: Hold): void {
+    this.hold ??= hold;
     this.stopped = true;
   }
 
@@ -221,22 +303,29 @@ class BatchRun {
     const slot = slotOf(this.work, index, recipient);
     const state = this.ledger.view.get(slot);
     const at = Date.now();
-    const attempts = (state?.attempts ?? 0) + 1;
-    const age = at - (state?.firstAt ?? at);
+    const kind = kindOf(rejection);
+    const yielded = kind === 'busy';
+    const tried = {
+      attempts: (state?.attempts ?? 0) + (yielded ? 0 : 1),
+      yields: (state?.yields ?? 0) + (yielded ? 1 : 0),
+    };
     const why = {
       transport,
       reply: rejection.reply,
       ...(rejection.replyCode === undefined ? {} : { replyCode: rejection.replyCode }),
       ...(rejection.enhancedCode === undefined ? {} : { enhancedCode: rejection.enhancedCode }),
     };
-    if (rejection.permanent || attempts >= this.policy.attempts || age >= this.policy.maxAge) {
+    const { attempts, maxAge } = this.policy;
+    const tooOld = (state?.paused ?? 0) >= maxAge;
+    if (rejection.permanent || tooOld || (!yielded && tried.attempts >= attempts)) {
       this.ledger.add({ slot, at, kind: 'failed', ...why });
-    } else {
-      this.ledger.add({ slot, at, kind: 'deferred', until: at + pauseAfter(attempts, this.policy), ...why });
+      return;
     }
+    const until = at + pauseOf(kind, tried, this.policy);
+    this.ledger.add({ slot, at, kind: 'deferred', until, ...why, ...(yielded ? { yielded } : {}) });
   }
 
-  private all(index: number, pending: readonly number[], fact: DistributiveOmit<Fact, 'slot'>): void {
+  private all(index: number, pending: readonly number[], fact: DistributiveOmit<RecipientFact, 'slot'>): void {
     for (const recipient of pending) this.ledger.add({ ...fact, slot: slotOf(this.work, index, recipient) });
   }
 
@@ -257,6 +346,10 @@ class BatchRun {
 }
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+function kindOf({ kind, permanent }: Pick<Rejection, 'kind' | 'permanent'>): FailureKind {
+  return kind ?? (permanent ? 'recipient-refused' : 'recipient-deferred');
+}
 
 /** What ended the delivery; undefined when there was no transport to try. */
 function failureOf(error: MailDeliveryError): TransportError | undefined {

@@ -39,14 +39,14 @@ export interface DeliverOptions {
  */
 export async function deliver(
   outgoing: Outgoing,
-  route: readonly Transport[],
+  route: Iterable<Transport> & { readonly length: number },
   options: DeliverOptions,
 ): Promise<Delivery> {
   const attempts: DeliveryAttempt[] = [];
   const failures: TransportError[] = [];
-  for (const [index, transport] of route.entries()) {
+  for (const transport of route) {
     const started = performance.now();
-    const attempt = attemptWithin(options, route.length - index);
+    const attempt = attemptWithin(options, route.length - attempts.length);
     try {
       const acceptance = await transport.send(outgoing, attempt.options);
       return { ...acceptance, transport: transport.name, response: oneLine(acceptance.response) };

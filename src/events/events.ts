@@ -16,6 +16,17 @@ export interface MailEvents {
     /** Milliseconds that it was down. */
     downFor: number;
   };
+  /** A campaign stands still, as its transports have had no room for it for `queue.waitForCapacity`. `resume(id)` continues it. */
+  'campaign-suspended': {
+    campaignId: string;
+    at: Date;
+    /** What each transport said, or why it was not asked. */
+    error: string;
+    /** The id of the message it stopped at. */
+    place: string;
+    /** Recipients still to be served. */
+    remaining: number;
+  };
 }
 
 export type MailEventName = keyof MailEvents;

@@ -39,7 +39,8 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
     const factory = new TransportFactory(mailer, store, events, onError);
     const transports = settings.transports.map((transport) => factory.create(transport));
     const routes = new Routes(transports, settings.region, factory.tenants(settings.resolveTransport));
-    const queue = settings.queue && store ? MailQueue.create(settings.queue, store, routes, onError) : undefined;
+    const queue =
+      settings.queue && store ? MailQueue.create(settings.queue, store, routes, events, onError) : undefined;
     if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
       logger.warn(
         'The mail queue is embedded in this process. That serves one machine; for several, set queue.connection to Redis or PostgreSQL.',
@@ -75,6 +76,11 @@ function tellWhatFails(events: MailEmitter, logger: Logger): void {
   });
   events.on('transport-up', ({ transport, downFor }) => {
     logger.log(`The mail transport ${transport} works again, after ${Math.round(downFor / 1_000)} s`);
+  });
+  events.on('campaign-suspended', ({ campaignId, remaining, error }) => {
+    logger.warn(
+      `The campaign ${campaignId} is suspended, with ${remaining} recipients to serve, until resume('${campaignId}'): ${error}`,
+    );
   });
 }
 

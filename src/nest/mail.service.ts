@@ -125,6 +125,15 @@ export class MailService {
     yield* queue.askMany(() => queue.reader.remaining(campaignId));
   }
 
+  /**
+   * Tries the messages of a campaign again that have failed, each as if for the first time. Returns how many there are. They
+   * can be tried until `queue.keep.failed` has passed; those of a cancelled campaign cannot.
+   */
+  async retryFailed(campaignId: string): Promise<number> {
+    const queue = this.queueOrThrow();
+    return queue.ask(() => queue.control.retryFailed(campaignId), 0);
+  }
+
   /** Cancels a queued message or a campaign. True when something unsent was stopped. */
   async cancel(id: string): Promise<boolean> {
     const queue = this.queueOrThrow();
@@ -137,6 +146,7 @@ export class MailService {
     return queue.tell(() => queue.control.pause(campaignId));
   }
 
+  /** Lets a campaign go on that is paused or suspended, with exactly those still to be served; or the whole bulk lane. */
   async resume(campaignId?: string): Promise<void> {
     const queue = this.queueOrThrow();
     return queue.tell(() => queue.control.resume(campaignId));

@@ -5,7 +5,7 @@ import { envelopeRecipients, ownParts, type Attachment, type Content, type OwnPa
 import { compileText, type MergeData } from '../mime/merge.js';
 import type { Letter } from '../mime/plate.js';
 import { Press } from '../mime/press.js';
-import type { Transport } from '../transport/transport.js';
+import type { Dispatch } from '../transport/dispatch.js';
 import type { BatchUrgency } from './urgency.js';
 
 /** Raised when a worker of an older release could not read what a newer producer wrote. */
@@ -90,31 +90,34 @@ function isAddress(value: unknown): value is Address {
 export interface Supplies {
   /** The attachments' bytes by their hash. */
   blobs: ReadonlyMap<string, Buffer>;
-  route: readonly Transport[];
+  dispatch: Dispatch;
   /** Why nothing can be sent for now. */
   blocked?: string;
 }
 
 /** The batch as the delivery step takes it. */
-export function workOf(batch: Batch, { blobs, route, blocked }: Supplies): BatchWork {
+export function workOf(batch: Batch, { blobs, dispatch, blocked }: Supplies): BatchWork {
   const recipients = batch.items.map((item) => itemRecipients(batch, item));
   const { cc, bcc, ...shared } = batch.shared;
   const attachments = shared.attachments.map(({ blob, ...rest }) => ({ ...rest, content: blobs.get(blob)! }));
   const content: Content = { ...shared, subject: shared.subject ?? '', attachments };
   const date = new Date(batch.sendAt ?? batch.createdAt);
-  const press = new Press(content, { cc, bcc, date, ...(batch.merge === undefined ? {} : { merge: batch.merge }) });
+  let press: Press | undefined;
+  const made = (): Press =>
+    new Press(content, { cc, bcc, date, ...(batch.merge === undefined ? {} : { merge: batch.merge }) });
   return {
     id: batch.id,
     size: batch.items.length,
     recipients: (index) => recipients[index]!,
     write(index): Written | Promise<Written> {
+      press ??= made();
       const letter = letterOf(batch, index);
       const sender = press.sender(letter).address;
       const encoded = press.encode(letter, messageIdHeader(messageId(batch.id, index), sender));
       if (encoded instanceof Promise) return encoded.then((bytes) => ({ sender, ...bytes }));
       return { sender, ...encoded };
     },
-    route,
+    dispatch,
     ...(blocked === undefined ? {} : { blocked }),
     ...(batch.expiresAt === undefined ? {} : { expiresAt: batch.expiresAt }),
   };

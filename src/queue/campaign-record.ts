@@ -24,9 +24,22 @@ export interface CampaignRecord {
   failed: boolean;
   paused: boolean;
   cancelled: boolean;
+  /** When somebody resumed it last; 0 when nobody has. */
+  resumedAt: number;
+  /** It stands still until somebody resumes it. */
+  suspended?: Suspended;
   lastError?: string;
   /** Tells another campaign under the same id. */
   fingerprint: string;
+}
+
+/** When and where a campaign stopped, and what the transports said. */
+export interface Suspended {
+  /** Milliseconds since the epoch. */
+  at: number;
+  error: string;
+  /** The message it stopped at. */
+  place: string;
 }
 
 export function newRecord(id: string, bulk: ParsedBulk, now: number): Partial<CampaignRecord> & { id: string } {
@@ -65,8 +78,20 @@ export function writePass(pass: number, { batches, recipients }: Pass): Fields {
 
 const PASS = 'pass ';
 
+/** It holds for what was resumed last: a worker that comes late with it does not stop what was resumed since. */
+export function writeSuspension({ resumedAt }: Pick<CampaignRecord, 'resumedAt'>, suspended: Suspended): Fields {
+  const { at, error, place } = suspended;
+  return { suspended: JSON.stringify([resumedAt, at, error, place]), lastError: error };
+}
+
+function readSuspension(field: string | undefined, resumedAt: number): Suspended | undefined {
+  if (field === undefined) return undefined;
+  const [since, at, error, place] = JSON.parse(field) as [number, number, string, string];
+  return since === resumedAt ? { at, error, place } : undefined;
+}
+
 /** As a record's fields: numbers in decimal, truth as 1 or 0. */
-export function writeRecord({ passes: _, ...record }: Partial<CampaignRecord>): Fields {
+export function writeRecord({ passes: _, suspended: __, ...record }: Partial<CampaignRecord>): Fields {
   const fields: Record<string, string> = {};
   for (const [name, value] of Object.entries(record)) {
     if (value !== undefined) fields[name] = typeof value === 'boolean' ? (value ? '1' : '0') : String(value);
@@ -77,6 +102,8 @@ export function writeRecord({ passes: _, ...record }: Partial<CampaignRecord>): 
 export function readRecord(fields: Fields): CampaignRecord {
   const number = (name: string): number => Number(fields[name] ?? 0);
   const truth = (name: string): boolean => fields[name] === '1';
+  const resumedAt = number('resumedAt');
+  const suspended = readSuspension(fields['suspended'], resumedAt);
   return {
     id: fields['id'] ?? '',
     startedAt: number('startedAt'),
@@ -86,6 +113,8 @@ export function readRecord(fields: Fields): CampaignRecord {
     failed: truth('failed'),
     paused: truth('paused'),
     cancelled: truth('cancelled'),
+    resumedAt,
+    ...(suspended ? { suspended } : {}),
     fingerprint: fields['fingerprint'] ?? '',
     ...(fields['name'] === undefined ? {} : { name: fields['name'] }),
     ...(fields['lastError'] === undefined ? {} : { lastError: fields['lastError'] }),

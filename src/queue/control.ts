@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { slotOf } from '../delivery/batch.js';
 import { splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
 import { promoteBatch, type MailJobQueue } from './backend.js';
+import { itemRecipients } from './batch.js';
 import { batchIds, readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
 import { keys } from './keys.js';
 import type { KnownBatch, Reader } from './reader.js';
 import type { Retention } from './retention.js';
+import type { Checkpoints } from './store-ledger.js';
 import { isPending, statusOf, type MailState } from './status.js';
 
 /** How long the worker that has the message may take to say whether it was still in time. */
@@ -27,6 +30,7 @@ export class Control {
     private readonly records: Records,
     private readonly reader: Reader,
     private readonly retention: Retention,
+    private readonly checkpoints: Checkpoints,
   ) {}
 
   /** A message's or a campaign's id. True when something unsent was stopped. */
@@ -48,8 +52,27 @@ export class Control {
 
   async resume(campaignId?: string): Promise<void> {
     if (campaignId === undefined) return this.queue.resume();
-    await this.set(campaignId, { paused: false });
+    await this.set(campaignId, { paused: false, resumedAt: Date.now() });
     await this.wake(campaignId);
+  }
+
+  /**
+   * Tries the messages of a campaign again that have failed, each as if for the first time. Returns how many there are.
+   * Those of a campaign that was cancelled stay as they are.
+   */
+  async retryFailed(campaignId: string): Promise<number> {
+    const report = await this.reader.campaign(campaignId);
+    if (!report || report.state === 'cancelled') return 0;
+    let reopened = 0;
+    for await (const known of this.reader.batches(campaignId)) {
+      const slots = slotsOf(known);
+      const failed = slots.filter((slot) => known.view.get(slot)?.fact.kind === 'failed');
+      if (failed.length > 0) await this.checkpoints.reopen(known.batch, known.view, failed);
+      reopened += failed.length;
+      // One that was reopened, and never taken up again because whoever did it was interrupted, is taken up as well.
+      if (slots.some((slot) => !known.view.isSettled(slot))) await this.takeUp(known.batch.id);
+    }
+    return reopened;
   }
 
   /**
@@ -108,6 +131,18 @@ export class Control {
     return open.length;
   }
 
+  /** Brings a finished batch back into the queue. A worker that has it will not hear of what was reopened, so that is waited for. */
+  private async takeUp(id: string): Promise<void> {
+    const deadline = Date.now() + WORKER_ANSWERS_WITHIN;
+    for (;;) {
+      const job = await this.queue.getJob(id);
+      const state = await job?.getState();
+      if (state === 'completed') return this.queue.getBackend().retryFinishedJob(job!, 'completed');
+      if (state !== 'active' || Date.now() > deadline) return;
+      await sleep(100);
+    }
+  }
+
   private async mark(batch: string, indexes: readonly number[]): Promise<void> {
     if (indexes.length === 0) return;
     const fields = Object.fromEntries(indexes.map((index) => [String(index), 'cancelled']));
@@ -137,4 +172,12 @@ export class Control {
     const [known] = await this.records.get([keys.campaign(campaignId)]);
     if (known) await this.records.merge([{ key: keys.campaign(campaignId), fields: writeRecord(fields) }]);
   }
+}
+
+/** The names of a batch's recipients in its ledger. */
+function slotsOf({ batch }: KnownBatch): string[] {
+  return batch.items.flatMap((item, index) => {
+    const recipients = itemRecipients(batch, item);
+    return recipients.map((_, recipient) => slotOf({ recipients: () => recipients }, index, recipient));
+  });
 }

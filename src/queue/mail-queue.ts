@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MailConfigError, MailDeliveryError, MailError } from '../errors.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
+import type { MailEmitter } from '../events/emitter.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -28,6 +29,7 @@ import { Checkpoints } from './store-ledger.js';
 import { Retention, type Keep } from './retention.js';
 import { Run, type RunReport } from './run.js';
 import { NOTHING_DONE, type Shift } from './shift.js';
+import { Suspension } from './suspension.js';
 import { Sweep } from './sweep.js';
 import { BatchWorker } from './worker.js';
 
@@ -40,6 +42,8 @@ export interface MailQueueSettings {
   /** Without `autorun` it works only while `runUntil()` does. */
   worker: { autorun: boolean; batches: number; lockDuration: number };
   retry: RetryPolicy;
+  /** How long a campaign's batch waits for transports that have room, before the campaign is suspended. */
+  waitForCapacity: number;
   keep: Keep;
   limits: Limits;
   /** How long another process may take to let go of an embedded store. */
@@ -55,6 +59,7 @@ export class MailQueue {
   private readonly producer: Producer;
   private readonly campaigns: CampaignProducer;
   private readonly checkpoints: Checkpoints;
+  private readonly suspension: Suspension;
   private readonly loop = new EventLoopShare();
   private readonly worker: BatchWorker | undefined;
   private run: Run | undefined;
@@ -67,6 +72,7 @@ export class MailQueue {
     private readonly store: Store,
     private readonly backend: Backend,
     private readonly routes: Routes,
+    events: Pick<MailEmitter, 'emit'>,
     private readonly onError: (error: Error) => void,
   ) {
     const { records } = store;
@@ -75,12 +81,13 @@ export class MailQueue {
     this.flusher = new Flusher(settings.name, store, backend);
     this.reader = new Reader(queue, records);
     this.retention = new Retention(queue, records, this.reader, settings.keep);
-    this.control = new Control(queue, records, this.reader, this.retention);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch);
     const campaignOptions = { ...settings.batch, limits: settings.limits, loop: this.loop };
     this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, campaignOptions, onError);
     this.sweep = new Sweep(records, this.retention, settings.keep, onError);
     this.checkpoints = new Checkpoints(records, onError);
+    this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints);
+    this.suspension = new Suspension(records, events, settings.waitForCapacity);
     if (settings.worker.autorun) this.worker = this.createWorker();
   }
 
@@ -90,8 +97,14 @@ export class MailQueue {
   }
 
   /** @param store opened by `openStore`; closed with the queue */
-  static create(settings: MailQueueSettings, store: Store, routes: Routes, onError: (error: Error) => void): MailQueue {
-    return new MailQueue(settings, store, createBackend(settings.name, store, onError), routes, onError);
+  static create(
+    settings: MailQueueSettings,
+    store: Store,
+    routes: Routes,
+    events: Pick<MailEmitter, 'emit'>,
+    onError: (error: Error) => void,
+  ): MailQueue {
+    return new MailQueue(settings, store, createBackend(settings.name, store, onError), routes, events, onError);
   }
 
   /** BullMQ's own queue, for `@InjectQueue` and dashboards. */
@@ -225,6 +238,7 @@ export class MailQueue {
       this.backend,
       this.store,
       this.checkpoints,
+      this.suspension,
       this.blobs,
       this.routes,
       { ...worker, maxDuration: batch.maxDuration, retry },

@@ -9,8 +9,10 @@ import { keys } from './keys.js';
 export interface Orders {
   /** Nothing more is to be sent for now. */
   paused: boolean;
-  /** It is the batch's own campaign that is paused. */
+  /** It is the batch's own campaign that is paused, or suspended. */
   campaignPaused: boolean;
+  /** When the campaign was resumed last; 0 when it was not. */
+  resumedAt: number;
   cancelled: boolean;
   /** Messages that are cancelled, by their place. */
   marks: Readonly<Record<string, string>>;
@@ -25,10 +27,11 @@ export async function readOrders(queue: MailJobQueue, records: Records, { id, ca
     queue.isPaused(),
   ]);
   const record = fields && readRecord(fields);
-  const campaignPaused = record?.paused === true;
+  const campaignPaused = record?.paused === true || record?.suspended !== undefined;
   return {
     paused: paused || campaignPaused,
     campaignPaused,
+    resumedAt: record?.resumedAt ?? 0,
     cancelled: record?.cancelled === true,
     marks: marks ?? {},
   };

@@ -11,6 +11,13 @@ export interface Progress {
   expired: number;
   /** When the latest of them was recorded; 0 when none was. */
   at: number;
+  /** When anything was accepted last; 0 when nothing was. */
+  acceptedAt: number;
+}
+
+/** How far a batch has come, and how often something of it was tried anew. */
+interface BatchProgress extends Progress {
+  reopenings: number;
 }
 
 /**
@@ -19,33 +26,38 @@ export interface Progress {
  */
 export function progressField({ id, campaign }: Batch, view: LedgerView, writer: string): Fields {
   const { sent, failed, deferred, cancelled, expired } = view.count();
-  const values = [sent, failed, deferred, cancelled, expired, view.lastAt];
+  const values = [sent, failed, deferred, cancelled, expired, view.lastAt, view.acceptedAt, view.reopenings];
   return { [`${id.slice(campaign?.id.length)} ${writer}`]: values.join(' ') };
 }
 
 /** The sum over the batches, of each what the best-informed writer said. */
 export function readProgress(fields: Fields | undefined): Progress {
-  const batches = new Map<string, Progress>();
+  const batches = new Map<string, BatchProgress>();
   for (const [field, value] of Object.entries(fields ?? {})) {
     const batch = field.slice(0, field.indexOf(' '));
     const progress = parse(value);
     const known = batches.get(batch);
     if (!known || isNewer(progress, known)) batches.set(batch, progress);
   }
-  const sum = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, at: 0 };
+  const sum = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, at: 0, acceptedAt: 0 };
   for (const progress of batches.values()) {
     for (const state of ['sent', 'failed', 'deferred', 'cancelled', 'expired'] as const) sum[state] += progress[state];
     sum.at = Math.max(sum.at, progress.at);
+    sum.acceptedAt = Math.max(sum.acceptedAt, progress.acceptedAt);
   }
   return sum;
 }
 
-function parse(value: string): Progress {
-  const [sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, at = 0] = value.split(' ').map(Number);
-  return { sent, failed, deferred, cancelled, expired, at };
+function parse(value: string): BatchProgress {
+  const [sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, at = 0, acceptedAt = 0, reopenings = 0] = value
+    .split(' ')
+    .map(Number);
+  return { sent, failed, deferred, cancelled, expired, at, acceptedAt, reopenings };
 }
 
-function isNewer(one: Progress, other: Progress): boolean {
+/** Who knows of more that is settled knows more, unless what had failed was tried anew since. */
+function isNewer(one: BatchProgress, other: BatchProgress): boolean {
+  if (one.reopenings !== other.reopenings) return one.reopenings > other.reopenings;
   const settled = (progress: Progress): number =>
     progress.sent + progress.failed + progress.cancelled + progress.expired;
   return settled(one) - settled(other) > 0 || (settled(one) === settled(other) && one.at > other.at);

@@ -1,3 +1,4 @@
+import type { JobState } from 'bullmq';
 import { LedgerView } from '../delivery/ledger.js';
 import { isOwnId, splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
@@ -15,6 +16,8 @@ import { readFacts } from './store-ledger.js';
 export interface KnownBatch {
   batch: Batch;
   view: LedgerView;
+  /** Of its job. */
+  state: JobState | 'unknown';
   /** What its message at this place is doing if nothing is recorded about it. */
   waiting: (index: number) => Waiting;
 }
@@ -42,6 +45,16 @@ export interface CampaignReport {
   boundBy?: Limit;
   /** What went wrong last with a message, a transport or the queueing. */
   lastError?: string;
+  /** When and where it stopped, while it is `suspended`. */
+  suspended?: {
+    at: Date;
+    /** What each transport said, or why it was not asked. */
+    error: string;
+    /** The id of the message it stopped at. */
+    place: string;
+    /** Recipients still to be served. */
+    remaining: number;
+  };
 }
 
 /** The batches in the queue by what they are doing, and how long the oldest has been waiting. */
@@ -114,6 +127,9 @@ export class Reader {
       ...(open <= 0 && record.complete ? { finishedAt: new Date(at || record.startedAt) } : {}),
       ...(limit === undefined ? {} : { boundBy: limit }),
       ...(record.lastError === undefined ? {} : { lastError: record.lastError }),
+      ...(state === 'suspended' && record.suspended
+        ? { suspended: { ...record.suspended, at: new Date(record.suspended.at), remaining: open } }
+        : {}),
     };
   }
 
@@ -164,15 +180,16 @@ export class Reader {
     // In this order: a batch that ends in between is then seen with its facts, and not as waiting without them.
     const state = await job.getState();
     const [facts, marks, campaign] = await this.records.get(wanted);
-    const cancelled = campaign !== undefined && readRecord(campaign).cancelled;
+    const record = campaign && readRecord(campaign);
     const scheduled = batch.sendAt !== undefined && batch.sendAt > Date.now();
     const waiting = (index: number): Waiting => {
-      if (cancelled) return 'cancelled';
+      if (record?.cancelled) return 'cancelled';
       if (state === 'active') return 'sending';
       if (marks?.[index] !== undefined) return 'cancelled';
+      if (record?.suspended) return 'suspended';
       return scheduled ? 'scheduled' : 'queued';
     };
-    return { batch, view: new LedgerView(readFacts(facts)), waiting };
+    return { batch, view: new LedgerView(readFacts(facts)), state, waiting };
   }
 
   private async *messages(campaignId: string): AsyncIterable<MailStatus> {
@@ -193,6 +210,7 @@ export class Reader {
 
 function stateOf(record: CampaignRecord, open: number): CampaignReport['state'] {
   if (record.cancelled) return 'cancelled';
+  if (record.suspended && open > 0) return 'suspended';
   if (!record.complete) {
     return record.failed || Date.now() - record.seenAt > PRODUCER_SILENCE ? 'incomplete' : 'queueing';
   }

@@ -1,4 +1,4 @@
-import type { FactKind } from '../delivery/ledger.js';
+import type { Counts } from '../delivery/ledger.js';
 import type { Records } from '../store/records.js';
 import type { MailJob, MailJobQueue } from './backend.js';
 import { readBatch, type Batch } from './batch.js';
@@ -16,7 +16,7 @@ export interface Keep {
 export interface FinishedBatch {
   batch: Batch;
   /** Its recipients by what became of them. */
-  counts: Record<FactKind, number>;
+  counts: Counts;
   /** How long ago it finished, in milliseconds. */
   age: number;
 }

@@ -1,4 +1,4 @@
-import type { FactKind } from '../delivery/ledger.js';
+import type { Counts } from '../delivery/ledger.js';
 import { MovingAverage } from '../transport/moving-average.js';
 
 /** What was done in a shift. Recipients, apart from the batches. */
@@ -16,7 +16,6 @@ export interface ShiftReport {
 export const NOTHING_DONE: ShiftReport = { batches: 0, sent: 0, failed: 0, deferred: 0 };
 
 export type ShiftEnd = 'deadline' | 'closed';
-type Counts = Record<FactKind, number>;
 
 /** Kept for the end of a shift, to record what was accepted and to hand the batches back; of a short one, its share. */
 const RESERVE = 1_000;

@@ -1,7 +1,7 @@
 import { messageId, messageIdHeader } from '../message/ids.js';
 import type { Lane } from '../message/message.js';
 import { slotOf } from '../delivery/batch.js';
-import { isSettled, type Fact, type LedgerView, type SlotState } from '../delivery/ledger.js';
+import { isSettled, type LedgerView, type RecipientFact, type SlotState } from '../delivery/ledger.js';
 import { itemRecipients, senderOf, type Batch } from './batch.js';
 
 export type MailState =
@@ -45,7 +45,7 @@ export interface MailStatus {
 }
 
 /** What a message is doing whose recipient nothing has been recorded about. */
-export type Waiting = Extract<MailState, 'queued' | 'scheduled' | 'sending' | 'cancelled'>;
+export type Waiting = Extract<MailState, 'queued' | 'scheduled' | 'sending' | 'cancelled' | 'suspended'>;
 
 /** The status of one message of a batch. */
 export function statusOf(batch: Batch, index: number, view: LedgerView, waiting: Waiting): MailStatus {
@@ -84,15 +84,15 @@ function recipientStatus(address: string, known: SlotState | undefined, waiting:
   return { address, state, attempts, at: new Date(fact.at), ...details };
 }
 
-function stateOf(fact: Fact, waiting: Waiting): MailState {
-  if (fact.kind === 'trouble') return waiting;
-  return isSettled(fact.kind) || waiting !== 'cancelled' ? fact.kind : 'cancelled';
+function stateOf({ kind }: RecipientFact, waiting: Waiting): MailState {
+  return !isSettled(kind) && (waiting === 'cancelled' || waiting === 'suspended') ? waiting : kind;
 }
 
 /** Pending states first: a message is settled when all of its recipients are. */
 const ORDER: readonly MailState[] = [
   'sending',
   'deferred',
+  'suspended',
   'queued',
   'scheduled',
   'sent',
@@ -105,6 +105,8 @@ function overall(states: readonly MailState[]): MailState {
   return ORDER.find((state) => states.includes(state)) ?? 'queued';
 }
 
+const PENDING: readonly MailState[] = ['queued', 'scheduled', 'sending', 'deferred', 'suspended'];
+
 export function isPending(state: MailState): boolean {
-  return state === 'queued' || state === 'scheduled' || state === 'sending' || state === 'deferred';
+  return PENDING.includes(state);
 }

@@ -12,7 +12,18 @@ import { keys } from './keys.js';
 const SLOW_WRITE = 250;
 const RETRY_EVERY = 250;
 
-const KINDS: readonly FactKind[] = ['sent', 'failed', 'deferred', 'cancelled', 'expired', 'trouble'];
+/** By their place, which is what is stored: new ones go to the end. */
+const KINDS: readonly FactKind[] = [
+  'sent',
+  'failed',
+  'deferred',
+  'cancelled',
+  'expired',
+  'trouble',
+  'reopened',
+  'begun',
+  'orphaned',
+];
 
 type Row = [kind: number, slot: string, at: number, ...rest: (string | number | null)[]];
 
@@ -46,6 +57,25 @@ export class Checkpoints {
 
   open(batch: Batch, facts: Iterable<Fact>, signal: AbortSignal): StoreLedger {
     return new StoreLedger(batch, new LedgerView(facts), this.commit, signal);
+  }
+
+  /** Notes that the worker has died that had the batch. */
+  async orphaned(batch: string): Promise<void> {
+    const field = `${this.writer}${this.sequence++}`;
+    const fact = encode({ slot: '', at: Date.now(), kind: 'orphaned' });
+    await this.records.merge([{ key: keys.ledger(batch), fields: { [field]: JSON.stringify([fact]) } }]);
+  }
+
+  /** What has failed so far at these places counts as never tried. */
+  async reopen(batch: Batch, view: LedgerView, slots: readonly string[]): Promise<void> {
+    const at = Date.now();
+    const facts = slots.map((slot): Fact => ({ slot, at, kind: 'reopened' }));
+    for (const fact of facts) view.add(fact);
+    const field = `${this.writer}${this.sequence++}`;
+    const changes: Change[] = [{ key: keys.ledger(batch.id), fields: { [field]: JSON.stringify(facts.map(encode)) } }];
+    const { campaign } = batch;
+    if (campaign) changes.push({ key: keys.progress(campaign.id), fields: progressField(batch, view, this.writer) });
+    await this.records.merge(changes);
   }
 
   private async write(entries: readonly Entry[]): Promise<void> {
@@ -139,16 +169,19 @@ function encode(fact: Fact): Row {
         fact.replyCode ?? null,
         fact.enhancedCode ?? null,
         fact.until,
+        ...(fact.yielded === true ? [1] : []),
       ];
     case 'trouble':
       return [...head, fact.transport ?? null, fact.reply];
+    case 'begun':
+      return [...head, fact.deaths];
     default:
       return [...head];
   }
 }
 
 function decode(row: Row): Fact {
-  const [code, slot, at, transport, reply, third, fourth, fifth] = row;
+  const [code, slot, at, transport, reply, third, fourth, fifth, sixth] = row;
   const base = { slot, at };
   const via = typeof transport === 'string' ? { transport } : {};
   const why = {
@@ -170,11 +203,15 @@ function decode(row: Row): Fact {
     case 'failed':
       return { ...base, kind, ...why };
     case 'deferred':
-      return { ...base, kind, ...why, until: Number(fifth) };
+      return { ...base, kind, ...why, until: Number(fifth), ...(sixth === 1 ? { yielded: true } : {}) };
     case 'trouble':
       return { ...base, kind, ...via, reply: String(reply) };
+    case 'begun':
+      return { ...base, kind, deaths: Number(transport) };
     case 'cancelled':
     case 'expired':
+    case 'reopened':
+    case 'orphaned':
       return { ...base, kind };
     default:
       throw new Error(`A ledger row has the unknown kind ${code}; it was written by a newer version`);

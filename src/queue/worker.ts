@@ -1,9 +1,10 @@
 import { DelayedError, UnrecoverableError, type Worker } from 'bullmq';
 import { setMaxListeners } from 'node:events';
-import { deliverBatch, type BatchResult } from '../delivery/batch.js';
+import { deliverBatch, type BatchResult, type Hold } from '../delivery/batch.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
 import type { Store } from '../store/store.js';
+import { inOrder } from '../transport/dispatch.js';
 import type { Routes } from '../transport/route.js';
 import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
 import { promoteBatch, type Backend, type MailJob } from './backend.js';
@@ -16,6 +17,7 @@ import { Lease } from './lease.js';
 import { readOrders, watchOrders, type Orders } from './orders.js';
 import { Semaphore } from './semaphore.js';
 import type { Shift } from './shift.js';
+import type { Suspension } from './suspension.js';
 import { readFacts, type Checkpoints, type StoreLedger } from './store-ledger.js';
 
 export interface WorkerSettings {
@@ -34,6 +36,8 @@ const UNLIMITED = 1_000_000;
 const PAUSED_FOR = 15 * 60_000;
 /** After something else than the transports or the messages failed, such as the store. */
 const INTERRUPTED_FOR = 5_000;
+/** A batch that found no room looks again after this long at the latest. */
+const ROOM_AFTER = 30_000;
 /** Closing an idle worker takes no longer than this. */
 const IDLE_CLOSE = 1_000;
 /** Messages of more bytes take the places of those that would be in line behind them, which is memory. */
@@ -54,6 +58,7 @@ export class BatchWorker {
     private readonly backend: Backend,
     private readonly store: Store,
     private readonly checkpoints: Checkpoints,
+    private readonly suspension: Suspension,
     private readonly blobs: Blobs,
     private readonly routes: Routes,
     private readonly settings: WorkerSettings,
@@ -132,7 +137,9 @@ export class BatchWorker {
     await this.store.opened;
     for (const job of await this.backend.queue.getActive()) {
       // '0' passes over the lock of the dead.
-      if (job?.id !== undefined) await this.backend.queue.getBackend().moveJobFromActiveToWait(job.id, '0');
+      if (job?.id === undefined) continue;
+      await this.checkpoints.orphaned(job.id);
+      await this.backend.queue.getBackend().moveJobFromActiveToWait(job.id, '0');
     }
   }
 
@@ -159,7 +166,8 @@ export class BatchWorker {
       const orders = await this.orders(batch);
       if (orders.paused && !orders.cancelled) return await this.holdBack(job, token, batch, orders);
       const ledger = await this.openLedger(batch);
-      const goesOnAt = await this.observe(batch, () => this.deliver(batch, ledger, lease, orders), ledger);
+      const deaths = job.stalledCounter + ledger.view.orphanings;
+      const goesOnAt = await this.observe(batch, () => this.deliver(batch, ledger, lease, orders, deaths), ledger);
       if (goesOnAt === undefined) return ledger.view.count();
       return await this.handBack(job, token, goesOnAt);
     } catch (error) {
@@ -180,20 +188,24 @@ export class BatchWorker {
 
   /** Keeps in the campaign's record what its batch waited for. Returns when to go on with it; undefined when it is done. */
   private async observe(
-    { campaign }: Batch,
-    deliver: () => Promise<BatchResult>,
+    batch: Batch,
+    deliver: () => Promise<BatchResult & { resumedAt: number }>,
     ledger: StoreLedger,
   ): Promise<number | undefined> {
+    const { campaign } = batch;
     if (campaign) this.bottleneck.begin(campaign.id);
     try {
       const result = await deliver();
       if (result.state === 'done') return undefined;
-      const at = nextTime(result, ledger);
-      if (campaign && (result.trouble || result.held)) {
-        const limit = result.trouble || this.routes.bulkDown ? 'provider' : 'rate limit';
-        this.bottleneck.held(campaign.id, limit, at);
-      }
-      return at;
+      const { hold, nextAt, resumedAt } = result;
+      const at = hold ? nextTime(hold, nextAt, ledger) : nextAt;
+      if (!campaign || !hold) return at;
+      const limit = hold.by === 'limit' && !this.routes.bulkDown ? 'rate limit' : 'provider';
+      this.bottleneck.held(campaign.id, limit, at);
+      if (hold.by === 'limit' || hold.by === 'missing') return at;
+      await this.suspension.consider(batch, hold, ledger.view, resumedAt);
+      const due = this.suspension.dueAt(ledger.view, resumedAt);
+      return due > Date.now() ? Math.min(at, due) : at;
     } finally {
       if (campaign) {
         const fields = this.bottleneck.end(campaign.id);
@@ -203,7 +215,13 @@ export class BatchWorker {
     }
   }
 
-  private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, first: Orders): Promise<BatchResult> {
+  private async deliver(
+    batch: Batch,
+    ledger: StoreLedger,
+    lease: Lease,
+    first: Orders,
+    deaths: number,
+  ): Promise<BatchResult & { resumedAt: number }> {
     const supplies = await this.supplies(batch);
     const work = workOf(batch, supplies);
     const places = bytesOf(batch, supplies) > LARGE ? MESSAGES_PER_CONNECTION : 1;
@@ -217,14 +235,16 @@ export class BatchWorker {
       done.signal,
     );
     try {
-      return await deliverBatch(work, ledger, this.settings.retry, {
+      const result = await deliverBatch(work, ledger, this.settings.retry, {
         concurrency: this.routes.bulkMessages,
         enter: () => this.enter(places),
         mayContinue: () => this.hasTime && lease.held && performance.now() < endAt && !orders.paused,
         isHeld: () => lease.held,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
+        deaths,
         signal: this.hangUp.signal,
       });
+      return { ...result, resumedAt: orders.resumedAt };
     } finally {
       done.abort();
       await watching;
@@ -260,14 +280,17 @@ export class BatchWorker {
   private async supplies({ shared, transport, urgency }: Batch): Promise<Supplies> {
     const { blobs, missing } = await this.blobs.get(shared.attachments);
     if (missing !== undefined) {
-      return { blobs, route: [], blocked: `The attachment ${missing} is not in the store any more` };
+      return { blobs, dispatch: inOrder([]), blocked: `The attachment ${missing} is not in the store any more` };
     }
     try {
       // What came over from the priority lane goes by that lane's transports.
-      return { blobs, route: await this.routes.for(urgency === 'overflow' ? 'priority' : 'bulk', transport) };
+      return {
+        blobs,
+        dispatch: inOrder(await this.routes.for(urgency === 'overflow' ? 'priority' : 'bulk', transport)),
+      };
     } catch (error) {
       // Another release of the application may know that transport.
-      return { blobs, route: [], blocked: reasonOf(error) };
+      return { blobs, dispatch: inOrder([]), blocked: reasonOf(error) };
     }
   }
 
@@ -299,7 +322,9 @@ function bytesOf({ shared, items }: Batch, { blobs }: Supplies): number {
   return shared.attachments.reduce((sum, { blob }) => sum + (blobs.get(blob)?.length ?? 0), text.length + html.length);
 }
 
-function nextTime(result: Extract<BatchResult, { state: 'pending' }>, ledger: StoreLedger): number {
-  if (!result.trouble) return result.nextAt;
-  return Date.now() + pauseAfterTrouble(Math.max(1, ledger.view.troublesInARow));
+function nextTime({ by }: Hold, until: number, ledger: StoreLedger): number {
+  if (by === 'limit') return until;
+  const pause = pauseAfterTrouble(Math.max(1, ledger.view.troublesInARow));
+  // Room may come back at any time, and asking for it costs the mail server nothing.
+  return by === 'room' ? Math.max(until, Date.now() + Math.min(pause, ROOM_AFTER)) : Date.now() + pause;
 }

@@ -4,6 +4,8 @@ import type { Transport } from './transport.js';
 export interface Route extends Iterable<Transport> {
   /** At most so many. */
   readonly length: number;
+  /** Gives back the place that is kept for the message. To be called when it has been sent or not, and any number of times. */
+  leave(): void;
 }
 
 /** No transport has room for a message, nor will one have before this. */
@@ -19,10 +21,19 @@ export interface NoRoom {
 /** Gives the messages of a batch to the transports that have room for them. */
 export interface Dispatch {
   /**
-   * Waits for a transport that has room, and keeps a place there until the route's iteration has ended: a route is to be
-   * iterated at once, and only once.
+   * Waits for a transport that has room, and keeps a place there until the route is left.
    *
    * @param wanted asked again while it waits; false ends the wait with undefined
    */
   next(wanted: () => boolean): Promise<Route | NoRoom | undefined>;
+}
+
+/** The given transports in their order, whatever room they have. */
+export function inOrder(transports: readonly Transport[]): Dispatch {
+  const route: Route = {
+    length: transports.length,
+    leave: () => undefined,
+    [Symbol.iterator]: () => transports[Symbol.iterator](),
+  };
+  return { next: () => Promise.resolve(route) };
 }

@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { deliverBatch, type BatchControl, type BatchWork, type Written } from '../../src/delivery/batch.js';
 import { LedgerView, type Fact, type Ledger } from '../../src/delivery/ledger.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
-import { notAsked } from '../../src/transport/transport.js';
+import { inOrder, type Dispatch } from '../../src/transport/dispatch.js';
+import { notAsked, TransportError, type FailureKind } from '../../src/transport/transport.js';
 
-const POLICY = { attempts: 3, maxAge: 1_000, firstPause: 10, maxPause: 10 };
+const POLICY = { attempts: 3, maxAge: 1_000, firstPause: 10, maxPause: 10, greylistPause: 20 };
 
 class MemoryLedger implements Ledger {
   readonly view: LedgerView;
@@ -34,7 +35,7 @@ const work = (size: number, mailbox: Mailbox, extra: Partial<BatchWork> = {}): B
   size,
   recipients: (index) => [address(index)],
   write: () => WRITTEN,
-  route: [mailbox],
+  dispatch: inOrder([mailbox]),
   ...extra,
 });
 const control = (extra: Partial<BatchControl> = {}): BatchControl => ({
@@ -43,6 +44,7 @@ const control = (extra: Partial<BatchControl> = {}): BatchControl => ({
   mayContinue: () => true,
   isHeld: () => true,
   isCancelled: () => false,
+  deaths: 0,
   signal: new AbortController().signal,
   ...extra,
 });
@@ -70,7 +72,7 @@ describe('a batch', () => {
       POLICY,
       control({ concurrency: 1, enter, mayContinue: () => held }),
     );
-    expect(await running).toEqual({ state: 'pending', nextAt: 0, trouble: false, held: false });
+    expect(await running).toEqual({ state: 'pending', nextAt: 0 });
     expect(mailbox.received).toHaveLength(2);
   });
 
@@ -103,7 +105,7 @@ describe('a batch', () => {
     };
     const ledger = new MemoryLedger();
     const result = await deliverBatch(work(5, mailbox), ledger, POLICY, control({ mayContinue: () => may }));
-    expect(result).toEqual({ state: 'pending', nextAt: 0, trouble: false, held: false });
+    expect(result).toEqual({ state: 'pending', nextAt: 0 });
     expect(ledger.added).toEqual([]);
   });
 
@@ -124,7 +126,7 @@ describe('a batch', () => {
     const waiting = new MemoryLedger();
     const cancelledFirst = control({ concurrency: 1, isCancelled: (index) => index === 0 });
     const result = await deliverBatch(work(3, mailbox, { blocked }), waiting, POLICY, cancelledFirst);
-    expect(result).toMatchObject({ state: 'pending', trouble: true });
+    expect(result).toMatchObject({ state: 'pending', hold: { by: 'missing', reason: blocked } });
     expect(waiting.added.map(({ kind }) => kind)).toEqual(['cancelled', 'trouble']);
 
     const old = new MemoryLedger([{ slot: '', at: Date.now() - POLICY.maxAge, kind: 'trouble', reply: blocked }]);
@@ -146,7 +148,204 @@ describe('a batch', () => {
     }
     const ledger = new MemoryLedger();
     const cut = deliverBatch(work(1, new Cut()), ledger, POLICY, control({ signal: abort.signal }));
-    expect(await cut).toMatchObject({ state: 'pending', trouble: false, held: false });
+    expect(await cut).toEqual({ state: 'pending', nextAt: 0 });
     expect(ledger.added).toEqual([]);
+  });
+
+  describe('that transports refuse', () => {
+    const refusals = (kind: FailureKind, mailbox = new Mailbox()): Mailbox => {
+      mailbox.send = () =>
+        Promise.reject(
+          new TransportError('mailbox', {
+            phase: 'rcpt',
+            outcome: kind === 'unknown' ? 'unknown' : 'not-sent',
+            permanent: kind.endsWith('refused'),
+            scope: 'recipient',
+            reply: `said ${kind}`,
+            kind,
+          }),
+        );
+      return mailbox;
+    };
+    const once = async (kind: FailureKind, policy = POLICY, facts: Fact[] = []) => {
+      const ledger = new MemoryLedger(facts);
+      const result = await deliverBatch(work(1, refusals(kind)), ledger, policy, control());
+      return { result, fact: ledger.added.at(-1)!, state: ledger.view.get('0') };
+    };
+    const LONG = { attempts: 2, maxAge: 3_600_000, firstPause: 60_000, maxPause: 3_600_000, greylistPause: 300_000 };
+    const pauseOf = (fact: Fact): number => (fact.kind === 'deferred' ? fact.until - fact.at : NaN);
+
+    it('fails what is refused for good, with its words', async () => {
+      for (const kind of ['recipient-refused', 'message-refused'] as const) {
+        const { result, fact } = await once(kind, LONG);
+        expect(result).toEqual({ state: 'done' });
+        expect(fact).toMatchObject({ kind: 'failed', reply: `said ${kind}` });
+      }
+    });
+
+    it('spends an attempt on an answer about the recipient, and on none at all', async () => {
+      for (const kind of ['recipient-deferred', 'greylisted', 'unknown'] as const) {
+        const { fact, state } = await once(kind, LONG);
+        expect(fact.kind).toBe('deferred');
+        expect(state).toMatchObject({ attempts: 1, yields: 0 });
+        const earlier: Fact = { slot: '0', at: 1, until: 2, kind: 'deferred', reply: 'later' };
+        expect((await once(kind, LONG, [earlier])).fact).toMatchObject({ kind: 'failed', reply: `said ${kind}` });
+      }
+      expect(pauseOf((await once('recipient-deferred', LONG)).fact)).toBeLessThanOrEqual(60_000);
+      expect(pauseOf((await once('greylisted', LONG)).fact)).toBe(300_000);
+    });
+
+    it('spends no attempt on a transport that is busy, however often, and waits longer each time', async () => {
+      const yielded = (count: number): Fact[] =>
+        Array.from({ length: count }, (_, at) => ({
+          ...{ slot: '0', at, until: at + 1, kind: 'deferred', reply: 'busy', yielded: true },
+        }));
+      expect(pauseOf((await once('busy', LONG)).fact)).toBeLessThanOrEqual(1_000);
+      const { fact, state } = await once('busy', LONG, yielded(9));
+      expect(fact).toMatchObject({ kind: 'deferred', yielded: true });
+      expect(state).toMatchObject({ attempts: 0, yields: 10 });
+      expect(pauseOf(fact)).toBeGreaterThanOrEqual(256_000);
+    });
+
+    it('counts its own pauses towards maxAge, and nothing else', async () => {
+      const longAgo: Fact = { slot: '0', at: 1, until: 60_001, kind: 'deferred', reply: 'later', yielded: true };
+      expect((await once('busy', LONG, [longAgo])).fact.kind).toBe('deferred');
+      const long: Fact = { ...longAgo, until: LONG.maxAge + 1 };
+      expect((await once('busy', LONG, [long])).fact).toMatchObject({ kind: 'failed', reply: 'said busy' });
+    });
+
+    it('stays as it is when a transport is down, and ends its run', async () => {
+      const ledger = new MemoryLedger();
+      const result = await deliverBatch(work(9, refusals('down')), ledger, LONG, control({ concurrency: 1 }));
+      expect(result).toMatchObject({ state: 'pending', hold: { by: 'trouble', reason: 'said down' } });
+      expect(ledger.added).toMatchObject([{ kind: 'trouble', slot: '', transport: 'mailbox' }]);
+    });
+  });
+
+  describe('for which no transport has room', () => {
+    const noRoom = { until: 5_000, reason: 'main: paused', since: 77 };
+    const crowded = (): Dispatch => ({ next: () => Promise.resolve(noRoom) });
+
+    it('waits as it is told, and notes why once', async () => {
+      const ledger = new MemoryLedger();
+      const result = await deliverBatch(
+        work(9, new Mailbox(), { dispatch: crowded() }),
+        ledger,
+        POLICY,
+        control({ concurrency: 3 }),
+      );
+      expect(result).toEqual({
+        state: 'pending',
+        nextAt: 5_000,
+        hold: { by: 'room', reason: 'main: paused', since: 77 },
+      });
+      expect(ledger.added).toMatchObject([{ kind: 'trouble', reply: 'main: paused' }]);
+    });
+
+    it('settles all the same what is cancelled or past its time, also when that happens while it waits', async () => {
+      let cancelled = false;
+      let left = 0;
+      const late: Dispatch = {
+        next: () => {
+          cancelled = true;
+          return Promise.resolve(Object.assign([new Mailbox()], { leave: () => void left++ }));
+        },
+      };
+      const ledger = new MemoryLedger();
+      const isCancelled = (): boolean => cancelled;
+      expect(
+        await deliverBatch(work(1, new Mailbox(), { dispatch: late }), ledger, POLICY, control({ isCancelled })),
+      ).toEqual({ state: 'done' });
+      expect(ledger.added).toMatchObject([{ kind: 'cancelled' }]);
+      expect(left).toBe(1);
+      const expired = new MemoryLedger();
+      await deliverBatch(work(1, new Mailbox(), { dispatch: crowded(), expiresAt: 1 }), expired, POLICY, control());
+      expect(expired.added).toMatchObject([{ kind: 'expired' }]);
+    });
+
+    it('gives its place back whatever happens', async () => {
+      let left = 0;
+      const dispatch: Dispatch = {
+        next: () => Promise.resolve(Object.assign([new Mailbox()], { leave: () => void left++ })),
+      };
+      const write = (index: number): Written => {
+        if (index % 2 === 0) throw new Error('cannot be made');
+        return WRITTEN;
+      };
+      await deliverBatch(work(6, new Mailbox(), { dispatch, write }), new MemoryLedger(), POLICY, control());
+      expect(left).toBe(6);
+    });
+  });
+
+  describe('at which workers have died', () => {
+    const begun = (slot: string, deaths: number): Fact => ({ slot, at: 10 + deaths, kind: 'begun', deaths });
+
+    it('is delivered at once up to the third time, and then singly, each marked before it is touched', async () => {
+      const written: string[] = [];
+      let inside = 0;
+      let most = 0;
+      class Watching extends Mailbox {
+        override async send(...args: Parameters<Mailbox['send']>): ReturnType<Mailbox['send']> {
+          most = Math.max(most, ++inside);
+          await Promise.resolve();
+          inside--;
+          return super.send(...args);
+        }
+      }
+      const run = async (deaths: number): Promise<MemoryLedger> => {
+        const ledger = new MemoryLedger();
+        ledger.committed = () => {
+          written.push('committed');
+          return Promise.resolve();
+        };
+        const write = (index: number): Written => {
+          written.push(`write ${index}`);
+          return WRITTEN;
+        };
+        await deliverBatch(work(3, new Watching(), { write }), ledger, POLICY, control({ deaths, concurrency: 3 }));
+        return ledger;
+      };
+      const together = await run(2);
+      expect(most).toBe(3);
+      expect(together.added.map(({ kind }) => kind)).toEqual(['sent', 'sent', 'sent']);
+      [most, written.length] = [0, 0];
+      const singly = await run(3);
+      expect(most).toBe(1);
+      expect(singly.added.map(({ kind, slot }) => `${kind} ${slot}`)).toEqual([
+        'begun 0',
+        'sent 0',
+        'begun 1',
+        'sent 1',
+        'begun 2',
+        'sent 2',
+      ]);
+      expect(written.slice(0, 4)).toEqual(['committed', 'write 0', 'committed', 'write 1']);
+    });
+
+    it('gives up a message that was being tried at two of the deaths, and serves the others', async () => {
+      const mailbox = new Mailbox();
+      const ledger = new MemoryLedger([begun('0', 3), begun('1', 3), begun('1', 4)]);
+      expect(await deliverBatch(work(3, mailbox), ledger, POLICY, control({ deaths: 5 }))).toEqual({ state: 'done' });
+      expect(mailbox.received.map(({ envelope }) => envelope.to[0])).toEqual([address(0), address(2)]);
+      expect(ledger.view.get('1')?.fact).toMatchObject({ kind: 'failed', reply: expect.stringContaining('2 workers') });
+    });
+
+    it('blames no message for a run that only ended', async () => {
+      const ledger = new MemoryLedger();
+      await deliverBatch(
+        work(2, new Mailbox(), { dispatch: inOrder([refusing()]) }),
+        ledger,
+        POLICY,
+        control({ deaths: 3 }),
+      );
+      expect(ledger.added.map(({ kind, slot }) => `${kind} ${slot}`)).toEqual(['begun 0', 'trouble ', 'begun ']);
+      expect(ledger.view.deathsAt('0', 4)).toBe(0);
+    });
+
+    function refusing(): Mailbox {
+      const mailbox = new Mailbox();
+      mailbox.send = () => Promise.reject(notAsked('mailbox', 'It is closing'));
+      return mailbox;
+    }
   });
 });

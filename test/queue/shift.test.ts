@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import type { FactKind } from '../../src/delivery/ledger.js';
+import type { Counts } from '../../src/delivery/ledger.js';
 import { Shift } from '../../src/queue/shift.js';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
 afterEach(() => void vi.useRealTimers());
 
-const counts = (some: Partial<Record<FactKind, number>>): Record<FactKind, number> => ({
-  ...{ sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, trouble: 0 },
+const counts = (some: Partial<Counts>): Counts => ({
+  ...{ sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0 },
   ...some,
 });
 

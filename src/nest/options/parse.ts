@@ -196,7 +196,12 @@ function parseQueue(
       maxAge: retry.duration('maxAge', retries.maxAge, 0, Infinity),
       firstPause: retry.duration('firstPause', retries.firstPause),
       maxPause: retry.duration('maxPause', retries.maxPause),
+      greylistPause: retry.duration('greylistPause', retries.greylistPause),
     },
+    waitForCapacity:
+      reader.raw('waitForCapacity') === false
+        ? Infinity
+        : reader.duration('waitForCapacity', DEFAULTS.waitForCapacity, 0, Infinity),
     keep: {
       sent: keep.duration('sent', kept.sent, 0, Infinity),
       failed: keep.duration('failed', kept.failed, 0, Infinity),

@@ -128,13 +128,23 @@ export interface QueueConfig {
   retry?: {
     /** Answers about one recipient before it is given up. Default 5. */
     attempts?: number;
-    /** Given up when this long has passed since the first attempt. Default `'24h'`. */
+    /**
+     * Given up when its own pauses since the first attempt come to this long. Time that it is scheduled, in line, paused or
+     * suspended, or waits for transports that are down or take no more, does not count. Default `'24h'`.
+     */
     maxAge?: Duration;
     /** Before the second attempt; doubles with each. Default `'1m'`. */
     firstPause?: Duration;
     /** The longest pause between attempts. Default `'1h'`. */
     maxPause?: Duration;
+    /** Before the next attempt at a server that greylists. Default `'5m'`. */
+    greylistPause?: Duration;
   };
+  /**
+   * A campaign is suspended when none of its transports has had room for it for this long: all of them are down, paused,
+   * overloaded, or take nothing. False: it waits for ever. Default `'15m'`.
+   */
+  waitForCapacity?: Duration | false;
   keep?: {
     /** How long messages that left can be asked for. Default `'1d'`. */
     sent?: Duration;
