@@ -29,6 +29,7 @@ const PLACES: Record<string, string> = {
   worker: 'queue.worker',
   retry: 'queue.retry',
   keep: 'queue.keep',
+  waitForCapacity: 'queue.waitForCapacity',
   transport: 'transports[]',
 };
 

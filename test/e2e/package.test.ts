@@ -78,6 +78,7 @@ describe('installed into an empty Nest application', () => {
         'The mail server refuses this address.',
         'The mail server has a problem. Please try again in a minute.',
       ],
+      again: ['To be tried again: 1'],
     });
     const mails = smtp.received.map(({ to, raw }) => [...to, /^Subject: (.*?)\r$/m.exec(raw.toString())?.[1]]);
     expect(mails).toHaveLength(4);
@@ -197,6 +198,8 @@ import { NestFactory } from '@nestjs/core';
 import { MailService } from 'nestjs-priority-mail';
 import { AppModule } from './app.module.js';
 import { summary } from './campaign-summary.js';
+import { goOn } from './resume-campaign.js';
+import { tryAgain } from './retry-campaign.js';
 import { ShopMailService } from './shop-mail.service.js';
 import { SignInService } from './sign-in.service.js';
 
@@ -217,7 +220,9 @@ for (const email of ['carol@example.com', 'carol', 'nobody@example.com', 'full@e
   answers.push(await new SignInService(mail).sendCode(email, '482913'));
 }
 while ((await mail.campaign(queued.id))?.state !== 'completed') await sleep(20);
-console.log(JSON.stringify({ sent, queued, summary: await summary(mail, queued.id), answers }));
+const before = await summary(mail, queued.id);
+const again = [await tryAgain(mail, queued.id), ...(await goOn(mail, queued.id))];
+console.log(JSON.stringify({ sent, queued, summary: before, answers, again }));
 await app.close();
 `;
 

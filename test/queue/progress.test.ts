@@ -16,7 +16,15 @@ it('sums the batches of a campaign', () => {
   const one = new LedgerView([sent(0, 5), sent(1, 7)]);
   const two = new LedgerView([sent(0, 6), { slot: '1', at: 6, kind: 'failed', reply: 'no' }]);
   const fields = { ...progressField(batch(0), one, 'w'), ...progressField(batch(1), two, 'w') };
-  expect(readProgress(fields)).toEqual({ sent: 3, failed: 1, deferred: 0, cancelled: 0, expired: 0, at: 7 });
+  expect(readProgress(fields)).toEqual({
+    sent: 3,
+    failed: 1,
+    deferred: 0,
+    cancelled: 0,
+    expired: 0,
+    at: 7,
+    acceptedAt: 7,
+  });
 });
 
 it('is not rewound by a worker that comes back late and knows less', () => {
@@ -31,4 +39,12 @@ it('follows what was deferred and then sent', () => {
   const then = new LedgerView([{ slot: '0', at: 1, kind: 'deferred', until: 2, reply: 'later' }, sent(0, 3)]);
   const fields = { ...progressField(batch(0), deferred, 'one'), ...progressField(batch(0), then, 'two') };
   expect(readProgress(fields)).toMatchObject({ sent: 1, deferred: 0 });
+});
+
+it('believes who knows that something was reopened, though less is settled since', () => {
+  const before = new LedgerView([sent(0, 1), { slot: '1', at: 2, kind: 'failed', reply: 'no' }]);
+  const since = new LedgerView([sent(0, 1), { slot: '1', at: 2, kind: 'failed', reply: 'no' }]);
+  since.add({ slot: '1', at: 3, kind: 'reopened' });
+  const fields = { ...progressField(batch(0), before, 'worker'), ...progressField(batch(0), since, 'control') };
+  expect(readProgress(fields)).toMatchObject({ sent: 1, failed: 0 });
 });
