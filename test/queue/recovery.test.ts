@@ -113,8 +113,7 @@ describe('what goes wrong beside the mail servers', () => {
     await eventually(async () => expect((await queue.getJobCounts('delayed')).delayed).toBe(1));
     expect((await app.mail.status(id))?.state).toBe('queued');
     expect(await app.mail.cancel(id)).toBe(true);
-    await eventually(async () => expect((await queue.getJobCounts('delayed')).delayed).toBe(0));
-    expect((await app.mail.status(id))?.state).toBe('cancelled');
+    await eventually(async () => expect((await app.mail.status(id))?.state).toBe('cancelled'));
     expect(smtp.received).toHaveLength(0);
   });
 
