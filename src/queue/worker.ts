@@ -3,11 +3,13 @@ import { setMaxListeners } from 'node:events';
 import { deliverBatch, type BatchResult } from '../delivery/batch.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
+import { lockedReason } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
 import type { Routes } from '../transport/route.js';
 import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
 import { promoteBatch, type Backend, type MailJob } from './backend.js';
-import { readBatch, workOf, type Batch, type Supplies } from './batch.js';
+import { workOf, type Batch, type Supplies } from './batch.js';
+import type { BatchFormat, ReadBatch } from './batch-format.js';
 import type { Blobs } from './blobs.js';
 import { Bottleneck } from './bottleneck.js';
 import type { EventLoopShare } from './event-loop-share.js';
@@ -54,6 +56,7 @@ export class BatchWorker {
     private readonly backend: Backend,
     private readonly store: Store,
     private readonly checkpoints: Checkpoints,
+    private readonly format: BatchFormat,
     private readonly blobs: Blobs,
     private readonly routes: Routes,
     private readonly settings: WorkerSettings,
@@ -147,8 +150,9 @@ export class BatchWorker {
   }
 
   private async process(job: MailJob, token: string): Promise<unknown> {
-    const read = readBatch(job.data);
+    const read = this.format.read(job.data);
     if ('problem' in read) throw new UnrecoverableError(read.problem);
+    if ('locked' in read) return this.waitForKey(job, token, read);
     const { batch } = read;
     const { sendAt = 0 } = batch;
     if (sendAt > Date.now() || this.stopping) return this.handBack(job, token, sendAt);
@@ -258,10 +262,8 @@ export class BatchWorker {
   }
 
   private async supplies({ shared, transport, urgency }: Batch): Promise<Supplies> {
-    const { blobs, missing } = await this.blobs.get(shared.attachments);
-    if (missing !== undefined) {
-      return { blobs, route: [], blocked: `The attachment ${missing} is not in the store any more` };
-    }
+    const { blobs, blocked } = await this.blobs.get(shared.attachments);
+    if (blocked !== undefined) return { blobs, route: [], blocked };
     try {
       // What came over from the priority lane goes by that lane's transports.
       return { blobs, route: await this.routes.for(urgency === 'overflow' ? 'priority' : 'bulk', transport) };
@@ -283,6 +285,20 @@ export class BatchWorker {
       await promoteBatch(this.backend.queue, batch.id);
     }
     throw new DelayedError();
+  }
+
+  /** Another release, or this one with its options put right, may have the key. Until then nobody knows whose mail it is. */
+  private async waitForKey(
+    job: MailJob,
+    token: string,
+    { locked, head: { id, campaign } }: Extract<ReadBatch, { locked: string }>,
+  ): Promise<never> {
+    this.onError(new Error(lockedReason('A batch', locked)));
+    if (campaign) {
+      const fields = { lastError: lockedReason(`Batch ${id}`, locked) };
+      await this.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.onError);
+    }
+    return this.handBack(job, token, Date.now() + pauseAfterTrouble(Math.max(1, job.attemptsStarted)));
   }
 
   /** Puts the batch back into the queue, behind those of its urgency that wait, not before the given time. */
