@@ -93,7 +93,7 @@ function keepPolicyQuiet(worker: Redis): void {
     // ioredis itself asks with a callback, and takes no promise.
     return args.length > 0 ? answer : answer.then((text) => text.replace(/^maxmemory_policy:.*$/m, ''));
   };
-  worker.info = quiet as Redis['info'];
+  worker.info = quiet;
 }
 
 async function connect(target: Extract<StoreTarget, { kind: 'redis' }>, overrides: RedisOptions): Promise<Redis> {

@@ -122,7 +122,7 @@ onEveryStore((store) => {
     for await (const { recipients } of mail.failures('news')) failures.push(recipients[0]!.address);
     expect(failures).toEqual(['member3@secret.test']);
     const letters = await Promise.all(smtp.received.map(({ raw }) => parse(raw)));
-    expect(letters.map(({ to }) => to![0]!.address).sort()).toEqual(
+    expect(letters.map(({ to }) => to[0]!.address).sort()).toEqual(
       ['ann', ...[0, 1, 2, 4, 5, 6].map((n) => `member${n}`)].map((name) => `${name}@secret.test`),
     );
     expect(letters.find(({ subject }) => subject === 'A secret subject')!.attachments[0]!.content).toEqual(file);
@@ -184,7 +184,10 @@ it('takes up what was stored in the clear before there was a key, and what was s
   expect(await after.mail.status(sealed.id)).toBeUndefined();
   expect(await after.mail.status(paid.id)).toBeUndefined();
   const again = after.mail.send({ ...letter, lane: 'priority', idempotencyKey: 'order 2' });
-  await expect(again).rejects.toMatchObject({ outcome: 'unknown', message: expect.stringContaining('encryptionKey') });
+  await expect(again).rejects.toMatchObject({
+    outcome: 'unknown',
+    message: expect.stringContaining('encryptionKey') as string,
+  });
   expect((await after.mail.queue()).batches.setAside).toBe(0);
   await after.close();
 });

@@ -21,7 +21,11 @@ describe('a Redis that evicts', () => {
   });
   afterEach(() => vi.restoreAllMocks());
 
-  const warnings = (): string[] => warn.mock.calls.flat().filter((text) => String(text).includes('maxmemory-policy'));
+  const warnings = (): string[] =>
+    warn.mock.calls
+      .flat()
+      .map(String)
+      .filter((text) => text.includes('maxmemory-policy'));
 
   /** What is warned of until a mail has gone through, by which every connection has been made. */
   async function warned({ url }: Pick<RedisServer, 'url'>): Promise<string[]> {
