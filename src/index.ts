@@ -16,6 +16,7 @@ export type {
   DkimKeyConfig,
   DkimKeysConfig,
   DkimSignatureConfig,
+  EncryptionKeyConfig,
   MailModuleExtras,
   MailModuleOptions,
   MailOptionsFactory,

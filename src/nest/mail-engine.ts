@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MailEmitter } from '../events/emitter.js';
 import { MailQueue } from '../queue/mail-queue.js';
 import { Once } from '../queue/once.js';
+import { UNSEALED } from '../store/sealing.js';
 import { Routes } from '../transport/route.js';
 import type { MailSettings } from './options/parse.js';
 import { rehearse } from './rehearsal.js';
@@ -35,7 +36,8 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
     const onError = seldom((message) => logger.error(message));
     const events = new MailEmitter(mailer, onError);
     tellWhatFails(events, logger);
-    const store = settings.queue ? await MailQueue.openStore(settings.queue, onError) : undefined;
+    const onWarning = (warning: string): void => logger.warn(warning);
+    const store = settings.queue ? await MailQueue.openStore(settings.queue, onError, onWarning) : undefined;
     const factory = new TransportFactory(mailer, store, events, onError);
     const transports = settings.transports.map((transport) => factory.create(transport));
     const routes = new Routes(transports, settings.region, factory.tenants(settings.resolveTransport));
@@ -46,7 +48,8 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
         'The mail queue is embedded in this process. That serves one machine; for several, set queue.connection to Redis or PostgreSQL.',
       );
     }
-    return new MailEngine(settings, events, routes, queue, new Once(store, settings.idempotencyTtl, onError));
+    const sealer = settings.queue ? settings.queue.sealer : UNSEALED;
+    return new MailEngine(settings, events, routes, queue, new Once(store, settings.idempotencyTtl, onError, sealer));
   }
 
   async onApplicationBootstrap(): Promise<void> {

@@ -33,8 +33,8 @@ export interface BatchItem extends OwnParts {
   key?: string;
 }
 
-/** One BullMQ job: messages that share their meta. */
-export interface Batch {
+/** What the queue needs of a batch, and the store can always read. */
+export interface BatchHead {
   v: 1 | typeof BATCH_VERSION;
   id: string;
   createdAt: number;
@@ -42,24 +42,26 @@ export interface Batch {
   campaign?: { id: string; number: number };
   /** Set for campaigns: merge fields are filled in, and what a missing one becomes. */
   merge?: 'error' | 'empty';
-  shared: SharedContent;
-  groups?: Record<string, Record<string, unknown>>;
-  items: BatchItem[];
-  transport?: string;
   sendAt?: number;
   expiresAt?: number;
 }
 
-/** A job's data, or why it cannot be delivered. Nothing is delivered of a batch that is not understood as a whole. */
+/** What a batch says, to whom, and which way. */
+export interface BatchContent {
+  shared: SharedContent;
+  groups?: Record<string, Record<string, unknown>>;
+  items: BatchItem[];
+  transport?: string;
+}
+
+/** One BullMQ job: messages that share their meta. */
+export type Batch = BatchHead & BatchContent;
+
+/** A batch that is not sealed, or why it cannot be delivered. Nothing is delivered of one that is not understood as a whole. */
 export function readBatch(data: unknown): { batch: Batch } | { problem: string } {
   if (typeof data !== 'object' || data === null) return { problem: 'The batch is malformed: it is not an object' };
   const { v, id, shared, items } = data as Partial<Batch>;
   if (typeof v !== 'number') return { problem: 'The batch is malformed: it has no format version' };
-  if (v > BATCH_VERSION) {
-    return {
-      problem: `The batch has format version ${v as number}; this worker reads up to ${BATCH_VERSION}. Update it, then retry the job.`,
-    };
-  }
   if (typeof id !== 'string' || !Array.isArray(items))
     return { problem: 'The batch is malformed: id or items is missing' };
   if (items.length === 0) return { problem: 'The batch is empty' };

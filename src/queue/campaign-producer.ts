@@ -1,13 +1,15 @@
-import { MailError, MailQueueUnavailableError, MailValidationError, reasonOf } from '../errors.js';
+import { MailConfigError, MailError, MailQueueUnavailableError, MailValidationError, reasonOf } from '../errors.js';
 import { batchId, newId } from '../message/ids.js';
 import type { BulkMailInput } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
 import { recipientKey } from '../message/recipient.js';
 import { oneLine } from '../message/text.js';
 import type { Records } from '../store/records.js';
+import { lockedReason } from '../store/sealing.js';
 import { answered } from './answered.js';
 import type { Backend } from './backend.js';
-import { itemTo, readBatch } from './batch.js';
+import { itemTo } from './batch.js';
+import type { BatchFormat } from './batch-format.js';
 import type { Blobs } from './blobs.js';
 import {
   fingerprintOf,
@@ -37,6 +39,7 @@ export class CampaignProducer {
     private readonly flusher: Flusher,
     private readonly backend: Backend,
     private readonly records: Records,
+    private readonly format: BatchFormat,
     private readonly blobs: Blobs,
     private readonly options: CampaignOptions,
     private readonly onError: (error: Error) => void,
@@ -177,8 +180,10 @@ export class CampaignProducer {
       const numbers = Array.from({ length: READ_AHEAD }, (_, index) => from + index);
       const jobs = await Promise.all(numbers.map((number) => this.backend.queue.getJob(batchId(id, pass, number))));
       for (const [index, job] of jobs.entries()) {
-        const read = job ? readBatch(job.data) : undefined;
+        const read = job ? this.format.read(job.data) : undefined;
         if (!read || 'problem' in read) continue;
+        // Who is in it cannot be told, and would be queued a second time.
+        if ('locked' in read) throw new MailConfigError(lockedReason(`Batch ${read.head.id}`, read.locked));
         const { items } = read.batch;
         for (const item of items) {
           const { key } = item;

@@ -2,6 +2,7 @@ import { MailQueueUnavailableError, reasonOf } from '../errors.js';
 import type { Store } from '../store/store.js';
 import type { Backend } from './backend.js';
 import type { Batch } from './batch.js';
+import type { BatchFormat } from './batch-format.js';
 import { jobPriority } from './urgency.js';
 
 /** A flush without an answer for this long is taken as failed. */
@@ -16,6 +17,7 @@ export class Flusher {
     private readonly queueName: string,
     private readonly store: Store,
     private readonly backend: Backend,
+    private readonly format: BatchFormat,
   ) {}
 
   /**
@@ -54,7 +56,7 @@ export class Flusher {
       batches.map((batch) => ({
         name: batch.campaign ? 'campaign' : 'mail',
         queueName: this.queueName,
-        data: batch,
+        data: this.format.write(batch),
         opts: {
           jobId: batch.id,
           priority: jobPriority(batch.urgency, batch.campaign?.number ?? 0),

@@ -8,11 +8,13 @@ import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
 import { openStore } from '../store/open.js';
+import type { Sealer } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
 import type { StoreTarget } from '../store/target.js';
 import type { Routes } from '../transport/route.js';
 import { answered } from './answered.js';
 import { createBackend, migrateQueue, type Backend } from './backend.js';
+import { BatchFormat } from './batch-format.js';
 import { Blobs } from './blobs.js';
 import { CampaignProducer } from './campaign-producer.js';
 import type { CampaignReceipt } from './queueing.js';
@@ -46,6 +48,8 @@ export interface MailQueueSettings {
   waitForCapacity: number;
   keep: Keep;
   limits: Limits;
+  /** Of what is stored of messages. */
+  sealer: Sealer;
   /** How long another process may take to let go of an embedded store. */
   lockTimeout: number;
 }
@@ -54,6 +58,7 @@ export interface MailQueueSettings {
 export class MailQueue {
   readonly reader: Reader;
   readonly control: Control;
+  private readonly format: BatchFormat;
   private readonly blobs: Blobs;
   private readonly flusher: Flusher;
   private readonly producer: Producer;
@@ -77,13 +82,15 @@ export class MailQueue {
   ) {
     const { records } = store;
     const { queue } = backend;
-    this.blobs = new Blobs(records);
-    this.flusher = new Flusher(settings.name, store, backend);
-    this.reader = new Reader(queue, records);
+    this.format = new BatchFormat(settings.sealer);
+    this.blobs = new Blobs(records, settings.sealer);
+    this.flusher = new Flusher(settings.name, store, backend, this.format);
+    this.reader = new Reader(queue, records, this.format, settings.sealer);
     this.retention = new Retention(queue, records, this.reader, settings.keep);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch);
     const campaignOptions = { ...settings.batch, limits: settings.limits, loop: this.loop };
-    this.campaigns = new CampaignProducer(this.flusher, backend, records, this.blobs, campaignOptions, onError);
+    const { flusher, format, blobs } = this;
+    this.campaigns = new CampaignProducer(flusher, backend, records, format, blobs, campaignOptions, onError);
     this.sweep = new Sweep(records, this.retention, settings.keep, onError);
     this.checkpoints = new Checkpoints(records, onError);
     this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints);
@@ -92,8 +99,12 @@ export class MailQueue {
   }
 
   /** Connects nothing yet. @throws MailConfigError when the store's package is not installed */
-  static openStore({ name, target, lockTimeout }: MailQueueSettings, onError: (error: Error) => void): Promise<Store> {
-    return openStore(target, { name, migrate: migrateQueue, lockTimeout, onError });
+  static openStore(
+    { name, target, lockTimeout }: MailQueueSettings,
+    onError: (error: Error) => void,
+    onWarning: (warning: string) => void,
+  ): Promise<Store> {
+    return openStore(target, { name, migrate: migrateQueue, lockTimeout, onError, onWarning });
   }
 
   /** @param store opened by `openStore`; closed with the queue */
@@ -169,7 +180,7 @@ export class MailQueue {
   recordPriority(result: SentReceipt | MailDeliveryError, mail: PriorityMail): void {
     const at = Date.now();
     const kept = result instanceof MailDeliveryError ? this.settings.keep.failed : this.settings.keep.sent;
-    const fields = priorityFields(result, mail, at);
+    const fields = priorityFields(result, mail, at, this.settings.sealer);
     const { records } = this.store;
     const key = keys.mail(result.id);
     const record = async (): Promise<void> => {
@@ -239,6 +250,7 @@ export class MailQueue {
       this.store,
       this.checkpoints,
       this.suspension,
+      this.format,
       this.blobs,
       this.routes,
       { ...worker, maxDuration: batch.maxDuration, retry },

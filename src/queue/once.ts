@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
 import type { Lane } from '../message/message.js';
+import type { Sealer } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
 import { LocalClaims, StoreClaims, type Claim } from './claims.js';
 
@@ -39,9 +40,10 @@ export class Once {
     private readonly store: Store | undefined,
     ttl: number,
     private readonly onError: (error: Error) => void,
+    sealer: Sealer,
   ) {
     this.local = new LocalClaims(ttl);
-    this.shared = store && new StoreClaims(store.records, ttl);
+    this.shared = store && new StoreClaims(store.records, ttl, sealer);
   }
 
   /**

@@ -1,6 +1,8 @@
 import { MailDeliveryError, type DeliveryAttempt } from '../errors.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { Fields } from '../store/records.js';
+import type { Sealer } from '../store/sealing.js';
+import { keys } from './keys.js';
 import type { MailStatus, RecipientStatus } from './status.js';
 
 /** A priority mail, whatever became of it. */
@@ -11,9 +13,15 @@ export interface PriorityMail {
 }
 
 /** What a priority send came to, as a record's fields. */
-export function priorityFields(result: SentReceipt | MailDeliveryError, mail: PriorityMail, at: number): Fields {
+export function priorityFields(
+  result: SentReceipt | MailDeliveryError,
+  mail: PriorityMail,
+  at: number,
+  sealer: Sealer,
+): Fields {
+  const stored = result instanceof MailDeliveryError ? failed(result, mail.recipients) : sent(result);
   return {
-    status: JSON.stringify(result instanceof MailDeliveryError ? failed(result, mail.recipients) : sent(result)),
+    status: sealer.write(stored, keys.mail(result.id)),
     messageId: mail.messageId,
     at: String(at),
   };
@@ -56,8 +64,10 @@ function failed({ attempts, code }: MailDeliveryError, recipients: readonly stri
   return { ...how, recipients: recipients.map((address) => ({ address, ...how })) };
 }
 
-export function readPriorityStatus(id: string, fields: Fields): MailStatus {
-  const stored = JSON.parse(fields['status'] ?? '{}') as Stored;
+/** Undefined for a record that was sealed with a key that is not here. */
+export function readPriorityStatus(id: string, fields: Fields, sealer: Sealer): MailStatus | undefined {
+  const stored = sealer.read(fields['status'] ?? '', keys.mail(id)) as Stored | undefined;
+  if (!stored) return undefined;
   const at = new Date(Number(fields['at']));
   return {
     id,

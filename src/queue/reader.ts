@@ -2,8 +2,10 @@ import type { JobState } from 'bullmq';
 import { LedgerView } from '../delivery/ledger.js';
 import { isOwnId, splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
+import type { Sealer } from '../store/sealing.js';
 import type { MailJobQueue } from './backend.js';
-import { readBatch, type Batch } from './batch.js';
+import type { Batch } from './batch.js';
+import type { BatchFormat } from './batch-format.js';
 import { batchIds, queuedRecipients, readRecord, type CampaignRecord } from './campaign-record.js';
 import { boundBy, type Limit } from './bottleneck.js';
 import { keys } from './keys.js';
@@ -84,6 +86,8 @@ export class Reader {
   constructor(
     private readonly queue: MailJobQueue,
     private readonly records: Records,
+    private readonly format: BatchFormat,
+    private readonly sealer: Sealer,
   ) {}
 
   async status(id: string): Promise<MailStatus | undefined> {
@@ -97,7 +101,8 @@ export class Reader {
     if (queued && known?.view.lastAt === 0) return queued;
     // Sent by the priority lane: in a batch only if it came over to the queue, or if its key was used before.
     const [fields] = await this.records.get([keys.mail(id)]);
-    return fields && Number(fields['at']) > (known?.view.lastAt ?? 0) ? readPriorityStatus(id, fields) : queued;
+    const later = fields && Number(fields['at']) > (known?.view.lastAt ?? 0);
+    return later ? readPriorityStatus(id, fields, this.sealer) : queued;
   }
 
   async campaign(id: string): Promise<CampaignReport | undefined> {
@@ -173,8 +178,8 @@ export class Reader {
 
   async batch(id: string): Promise<KnownBatch | undefined> {
     const job = await this.queue.getJob(id);
-    const read = job ? readBatch(job.data) : undefined;
-    if (!job || !read || 'problem' in read) return undefined;
+    const read = job ? this.format.read(job.data) : undefined;
+    if (!job || !read || !('batch' in read)) return undefined;
     const { batch } = read;
     const wanted = [keys.ledger(id), keys.marks(id), ...(batch.campaign ? [keys.campaign(batch.campaign.id)] : [])];
     // In this order: a batch that ends in between is then seen with its facts, and not as waiting without them.

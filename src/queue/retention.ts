@@ -1,7 +1,8 @@
 import type { Counts } from '../delivery/ledger.js';
 import type { Records } from '../store/records.js';
 import type { MailJob, MailJobQueue } from './backend.js';
-import { readBatch, type Batch } from './batch.js';
+import type { BatchHead } from './batch.js';
+import { readHead } from './batch-format.js';
 import { keys } from './keys.js';
 import type { Reader } from './reader.js';
 
@@ -14,7 +15,7 @@ export interface Keep {
 
 /** A batch of which every recipient is settled. */
 export interface FinishedBatch {
-  batch: Batch;
+  batch: Pick<BatchHead, 'id' | 'campaign'>;
   /** Its recipients by what became of them. */
   counts: Counts;
   /** How long ago it finished, in milliseconds. */
@@ -63,7 +64,11 @@ export class Retention {
    * A campaign's batches stay together until all of it has ended: continuing it, and its reports, need them. One whose
    * queueing was interrupted and never continued has ended when failed messages would go.
    */
-  private async hasEnded({ campaign }: Batch, now: number, known: Map<string, boolean>): Promise<boolean> {
+  private async hasEnded(
+    { campaign }: FinishedBatch['batch'],
+    now: number,
+    known: Map<string, boolean>,
+  ): Promise<boolean> {
     if (!campaign) return true;
     const { id } = campaign;
     const answer = known.get(id);
@@ -94,7 +99,7 @@ export class Retention {
 
 /** Undefined for a job that no batch can be read from. */
 function readFinished(job: MailJob, now: number): FinishedBatch | undefined {
-  const read = readBatch(job.data);
-  if (!job.id || 'problem' in read) return undefined;
-  return { ...read, counts: job.returnvalue as FinishedBatch['counts'], age: now - (job.finishedOn ?? now) };
+  const batch = readHead(job.data);
+  if (!job.id || !batch) return undefined;
+  return { batch, counts: job.returnvalue as FinishedBatch['counts'], age: now - (job.finishedOn ?? now) };
 }

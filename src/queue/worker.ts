@@ -3,12 +3,14 @@ import { setMaxListeners } from 'node:events';
 import { deliverBatch, type BatchResult, type Hold } from '../delivery/batch.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
+import { lockedReason } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
 import { inOrder } from '../transport/dispatch.js';
 import type { Routes } from '../transport/route.js';
 import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
 import { promoteBatch, type Backend, type MailJob } from './backend.js';
-import { readBatch, workOf, type Batch, type Supplies } from './batch.js';
+import { workOf, type Batch, type Supplies } from './batch.js';
+import type { BatchFormat, ReadBatch } from './batch-format.js';
 import type { Blobs } from './blobs.js';
 import { Bottleneck } from './bottleneck.js';
 import type { EventLoopShare } from './event-loop-share.js';
@@ -59,6 +61,7 @@ export class BatchWorker {
     private readonly store: Store,
     private readonly checkpoints: Checkpoints,
     private readonly suspension: Suspension,
+    private readonly format: BatchFormat,
     private readonly blobs: Blobs,
     private readonly routes: Routes,
     private readonly settings: WorkerSettings,
@@ -154,8 +157,9 @@ export class BatchWorker {
   }
 
   private async process(job: MailJob, token: string): Promise<unknown> {
-    const read = readBatch(job.data);
+    const read = this.format.read(job.data);
     if ('problem' in read) throw new UnrecoverableError(read.problem);
+    if ('locked' in read) return this.waitForKey(job, token, read);
     const { batch } = read;
     const { sendAt = 0 } = batch;
     if (sendAt > Date.now() || this.stopping) return this.handBack(job, token, sendAt);
@@ -278,10 +282,8 @@ export class BatchWorker {
   }
 
   private async supplies({ shared, transport, urgency }: Batch): Promise<Supplies> {
-    const { blobs, missing } = await this.blobs.get(shared.attachments);
-    if (missing !== undefined) {
-      return { blobs, dispatch: inOrder([]), blocked: `The attachment ${missing} is not in the store any more` };
-    }
+    const { blobs, blocked } = await this.blobs.get(shared.attachments);
+    if (blocked !== undefined) return { blobs, dispatch: inOrder([]), blocked };
     try {
       // What came over from the priority lane goes by that lane's transports.
       return {
@@ -306,6 +308,20 @@ export class BatchWorker {
       await promoteBatch(this.backend.queue, batch.id);
     }
     throw new DelayedError();
+  }
+
+  /** Another release, or this one with its options put right, may have the key. Until then nobody knows whose mail it is. */
+  private async waitForKey(
+    job: MailJob,
+    token: string,
+    { locked, head: { id, campaign } }: Extract<ReadBatch, { locked: string }>,
+  ): Promise<never> {
+    this.onError(new Error(lockedReason('A batch', locked)));
+    if (campaign) {
+      const fields = { lastError: lockedReason(`Batch ${id}`, locked) };
+      await this.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.onError);
+    }
+    return this.handBack(job, token, Date.now() + pauseAfterTrouble(Math.max(1, job.attemptsStarted)));
   }
 
   /** Puts the batch back into the queue, behind those of its urgency that wait, not before the given time. */

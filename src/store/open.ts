@@ -12,6 +12,8 @@ export interface OpenOptions {
   lockTimeout: number;
   /** Connection errors between calls; calls reject by themselves. */
   onError: (error: Error) => void;
+  /** Something that whoever runs the store should change; told once. */
+  onWarning?: (warning: string) => void;
 }
 
 /** Makes the store's handle; nothing is connected or created before `ready()`. @throws MailConfigError for a missing peer */
@@ -19,7 +21,7 @@ export function openStore(target: StoreTarget, options: OpenOptions): Promise<St
   const prefix = `priority-mail:{${options.name}}`;
   switch (target.kind) {
     case 'redis':
-      return openRedis(target, prefix, options.onError);
+      return openRedis(target, prefix, options.onError, options.onWarning ?? (() => undefined));
     case 'postgres':
       return openPostgres(target, prefix, options.migrate, options.onError);
     case 'embedded':

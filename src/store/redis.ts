@@ -1,4 +1,5 @@
 import type { Redis, RedisOptions } from 'ioredis';
+import { evictionWarning } from './eviction.js';
 import { loadPeer } from './peer.js';
 import { RedisRecords } from './redis-records.js';
 import type { RedisStore } from './store.js';
@@ -12,6 +13,7 @@ export async function openRedis(
   target: Extract<StoreTarget, { kind: 'redis' }>,
   prefix: string,
   onError: (error: Error) => void,
+  onWarning: (warning: string) => void,
 ): Promise<RedisStore> {
   const client = await connect(target, {
     // Callers are told at once that Redis is away, instead of being queued in memory and lost with the process.
@@ -28,6 +30,8 @@ export async function openRedis(
     onError(error);
   });
   client.on('ready', () => (lastError = undefined));
+  const opened = new Promise<void>((resolve) => client.once('ready', resolve));
+  void opened.then(() => evictionWarning(client)).then((warning) => warning !== undefined && onWarning(warning));
   const workers = new Set<Redis>();
   let connecting: Promise<void> | undefined;
   let closed = false;
@@ -40,6 +44,7 @@ export async function openRedis(
     worker.on('end', () => workers.delete(worker));
     const duplicate = worker.duplicate.bind(worker);
     worker.duplicate = (override) => track(duplicate(override));
+    keepPolicyQuiet(worker);
     return worker;
   }
 
@@ -62,7 +67,7 @@ export async function openRedis(
     async ready(): Promise<void> {
       if (closed || client.status !== 'ready') await settle();
     },
-    opened: new Promise((resolve) => client.once('ready', resolve)),
+    opened,
     get closed() {
       return closed;
     },
@@ -78,6 +83,17 @@ export async function openRedis(
       return Promise.resolve();
     },
   };
+}
+
+/** BullMQ looks at the policy in each worker's INFO and writes to the console, where our logger has told it already. */
+function keepPolicyQuiet(worker: Redis): void {
+  const info = worker.info.bind(worker) as (...args: unknown[]) => Promise<string>;
+  const quiet = (...args: unknown[]): Promise<string> => {
+    const answer = info(...args);
+    // ioredis itself asks with a callback, and takes no promise.
+    return args.length > 0 ? answer : answer.then((text) => text.replace(/^maxmemory_policy:.*$/m, ''));
+  };
+  worker.info = quiet;
 }
 
 async function connect(target: Extract<StoreTarget, { kind: 'redis' }>, overrides: RedisOptions): Promise<Redis> {

@@ -12,6 +12,7 @@ const PREFIXES: Record<string, string> = {
   MailModuleOptions: '',
   MailModuleExtras: '',
   QueueConfig: 'queue.',
+  EncryptionKeyConfig: 'queue.encryptionKey[].',
   SmtpTransportConfig: 'transports[].',
   RateLimitConfig: 'transports[].rateLimit.',
   DkimKeyConfig: 'transports[].dkim.',

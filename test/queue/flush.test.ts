@@ -4,8 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { MailQueueUnavailableError } from '../../src/errors.js';
 import { createBackend, migrateQueue } from '../../src/queue/backend.js';
 import type { Batch } from '../../src/queue/batch.js';
+import { BatchFormat } from '../../src/queue/batch-format.js';
 import { Flusher } from '../../src/queue/flush.js';
 import { openStore } from '../../src/store/open.js';
+import { UNSEALED } from '../../src/store/sealing.js';
 import { parseTarget } from '../../src/store/target.js';
 import { startMail } from '../support/app.js';
 import { startRedis } from '../support/redis.js';
@@ -30,7 +32,7 @@ async function open(connection: string): Promise<{ flusher: Flusher; queue: Queu
   });
   const backend = createBackend('mail', store, onError);
   return {
-    flusher: new Flusher('mail', store, backend),
+    flusher: new Flusher('mail', store, backend, new BatchFormat(UNSEALED)),
     queue: backend.queue,
     close: async () => {
       await Promise.all([backend.queue.close(), backend.flow.close()]);

@@ -6,6 +6,7 @@ import { migrateQueue } from '../../src/queue/backend.js';
 import { StoreClaims } from '../../src/queue/claims.js';
 import { openStore } from '../../src/store/open.js';
 import type { Records } from '../../src/store/records.js';
+import { UNSEALED } from '../../src/store/sealing.js';
 import { parseTarget } from '../../src/store/target.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { spawnTs } from '../support/child.js';
@@ -122,7 +123,7 @@ describe.each(STORES.filter(({ name }) => name !== 'embedded'))('two application
   });
 
   it('queue what a dead process was queueing, and do not send what it was sending', async () => {
-    const claims = new StoreClaims(records, 60_000);
+    const claims = new StoreClaims(records, 60_000, UNSEALED);
     const dead = { state: 'claimed', owner: 'a process that died', until: Date.now() - 1 } as const;
     await claims.claim(keyedId('queueing'), { ...dead, lane: 'bulk' });
     await claims.claim(keyedId('sending'), { ...dead, lane: 'priority' });

@@ -4,10 +4,12 @@ import { beforeAll, expect, it } from 'vitest';
 import type { MailError } from '../../src/errors.js';
 import type { RecipientInput } from '../../src/message/message.js';
 import { createBackend, migrateQueue } from '../../src/queue/backend.js';
+import { BatchFormat } from '../../src/queue/batch-format.js';
 import { Reader } from '../../src/queue/reader.js';
 import { Retention } from '../../src/queue/retention.js';
 import { Sweep } from '../../src/queue/sweep.js';
 import { openStore } from '../../src/store/open.js';
+import { UNSEALED } from '../../src/store/sealing.js';
 import type { Store } from '../../src/store/store.js';
 import { parseTarget } from '../../src/store/target.js';
 import { startMail, type MailApp } from '../support/app.js';
@@ -34,7 +36,8 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     store = await openStore(parseTarget(connection), { name: 'mail', migrate: migrateQueue, lockTimeout: 0, onError });
     await store.ready();
     const { queue } = createBackend('mail', store, onError);
-    const retention = new Retention(queue, store.records, new Reader(queue, store.records), KEEP);
+    const reader = new Reader(queue, store.records, new BatchFormat(UNSEALED), UNSEALED);
+    const retention = new Retention(queue, store.records, reader, KEEP);
     sweep = new Sweep(store.records, retention, KEEP, onError);
   });
 

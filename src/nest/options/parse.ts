@@ -8,6 +8,7 @@ import { defaultConnection, parseTarget } from '../../store/target.js';
 import type { Transport } from '../../transport/transport.js';
 import { fail, OptionReader } from './reader.js';
 import { DEFAULTS } from './defaults.js';
+import { parseEncryption } from './encryption.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
 import type { MailModuleOptions } from './types.js';
 
@@ -206,6 +207,7 @@ function parseQueue(
       sent: keep.duration('sent', kept.sent, 0, Infinity),
       failed: keep.duration('failed', kept.failed, 0, Infinity),
     },
+    sealer: parseEncryption(reader),
   };
   for (const section of [batch, retry, keep, reader]) section.end();
   return settings;

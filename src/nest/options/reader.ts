@@ -21,6 +21,11 @@ export class OptionReader {
     return this.values[name];
   }
 
+  /** It is there, if only as undefined. */
+  has(name: string): boolean {
+    return name in this.values;
+  }
+
   pathOf(name: string): string {
     return this.path === '' ? name : `${this.path}.${name}`;
   }

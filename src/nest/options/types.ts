@@ -96,6 +96,14 @@ export type TransportConfig = SmtpTransportConfig | Transport;
 /** What `resolveTransport` gives: the same without a name. `minWarm` is 0 unless it says otherwise. */
 export type TenantTransportConfig = Omit<SmtpTransportConfig, 'name' | 'lanes'> | Transport;
 
+/** A secret that encrypts what is stored. */
+export interface EncryptionKeyConfig {
+  /** What is stored names its key by it: up to 32 letters, digits, `.`, `_` and `-`. */
+  id: string;
+  /** 32 random bytes as base64 or hex, such as `openssl rand -base64 32` prints. */
+  key: string;
+}
+
 /** The bulk lane. */
 export interface QueueConfig {
   /**
@@ -151,6 +159,12 @@ export interface QueueConfig {
     /** How long failed ones can. Default `'30d'`. */
     failed?: Duration;
   };
+  /**
+   * Encrypts what is stored of messages (AES-256-GCM): 32 random bytes as base64 or hex, such as `openssl rand -base64 32`
+   * prints. Of a list the first key encrypts, and all of them decrypt. A key without an id gets one that derives from it.
+   * Default: nothing is encrypted.
+   */
+  encryptionKey?: string | EncryptionKeyConfig | readonly (string | EncryptionKeyConfig)[];
 }
 
 /** The options of `MailModule.forRoot()`. */

@@ -1,0 +1,66 @@
+import type { Sealer } from '../store/sealing.js';
+import { BATCH_VERSION, readBatch, type Batch, type BatchContent, type BatchHead } from './batch.js';
+
+/** A batch of format version 2 whose content is sealed. */
+export const SEALED_VERSION = 3;
+
+/** A batch as the store has it when its content is sealed. */
+export interface SealedBatch extends Omit<BatchHead, 'v'> {
+  v: typeof SEALED_VERSION;
+  /** Its content's JSON. */
+  sealed: string;
+}
+
+/** A job's data, or why it cannot be delivered; `locked` names the key that it takes, and that is not here. */
+export type ReadBatch = { batch: Batch } | { problem: string } | { locked: string; head: BatchHead };
+
+/** Batches as jobs' data. */
+export class BatchFormat {
+  constructor(private readonly sealer: Sealer) {}
+
+  write(batch: Batch): Batch | SealedBatch {
+    if (!this.sealer.seals) return batch;
+    const { shared, groups, items, transport, v: _, ...head } = batch;
+    const content: BatchContent = {
+      shared,
+      items,
+      ...(groups === undefined ? {} : { groups }),
+      ...(transport === undefined ? {} : { transport }),
+    };
+    return { ...head, v: SEALED_VERSION, sealed: this.sealer.seal(JSON.stringify(content), placeOf(batch.id)) };
+  }
+
+  read(data: unknown): ReadBatch {
+    const { v, id, sealed, ...rest } = (data ?? {}) as Partial<Record<keyof SealedBatch, unknown>>;
+    if (typeof v === 'number' && v > SEALED_VERSION) {
+      return {
+        problem: `The batch has format version ${v}; this worker reads up to ${SEALED_VERSION}. Update it, then retry the job.`,
+      };
+    }
+    if (v !== SEALED_VERSION) return readBatch(data);
+    if (typeof id !== 'string' || typeof sealed !== 'string') {
+      return { problem: 'The batch is malformed: id or its sealed content is missing' };
+    }
+    const head = { ...rest, v: BATCH_VERSION, id } as BatchHead;
+    const opened = this.sealer.open(sealed, placeOf(id));
+    switch (opened.state) {
+      case 'locked':
+        return { locked: opened.keyId, head };
+      case 'damaged':
+        return { problem: 'The batch cannot be decrypted: it was changed in the store, or copied from another batch' };
+      case 'open':
+        return readBatch({ ...head, ...(JSON.parse(opened.content.toString()) as BatchContent) });
+    }
+  }
+}
+
+/** What the queue needs of a job's data, sealed or not; undefined where no batch can be read from it. */
+export function readHead(data: unknown): Pick<BatchHead, 'id' | 'campaign'> | undefined {
+  const { v, id, campaign } = (data ?? {}) as Partial<BatchHead>;
+  if (typeof v !== 'number' || v > SEALED_VERSION || typeof id !== 'string') return undefined;
+  return { id, ...(campaign === undefined ? {} : { campaign }) };
+}
+
+function placeOf(id: string): string {
+  return `batch/${id}/${SEALED_VERSION}`;
+}
