@@ -70,7 +70,7 @@ const BLOCKED = new RegExp(
   [
     '\\b(client( host| address)? \\[|(your|sending) (server )?ip\\b)[^;]*\\b(blocked|banned|blacklisted|listed)\\b',
     'client host rejected',
-    '\\bbanned sending ip\\b',
+    '\\bbanned (sending ip\\b|sender ?\\[)',
     'connections (will )?not (be )?accepted from',
     'on our block ?list',
     'sending (has been |is )?(paused|suspended|disabled)',
@@ -96,8 +96,8 @@ const NO_MAILBOX = new RegExp(
 );
 
 /**
- * The table of docs/failures.md: the first row that fits decides. What a row calls `busy` or `down` stops a whole transport
- * and is tried again for as long as it takes, so that an answer which one message or address can provoke must not get there.
+ * The table of docs/failures.md: the first row that fits decides. What is `busy` slows a whole transport and what is `down`
+ * stops it, with no attempt spent, so that an answer which one message or address can provoke should be neither.
  */
 export const RULES: readonly Rule[] = [
   // RFC 5321 §3.8: the service is closing, whatever it was asked.
@@ -109,7 +109,7 @@ export const RULES: readonly Rule[] = [
 
   // Sending limits come as 5xx too, and under codes that are about mailboxes: Gmail's 450 4.2.1 and 550 5.4.5.
   { code: /^4/, text: GREYLISTING, kind: 'greylisted' },
-  { code: /^[45]/, subject: /^(?!2\.2$)/, text: SENDING_LIMIT, kind: 'busy' },
+  { code: /^[45]/, subject: /^(?!1\.|2\.2$)/, text: SENDING_LIMIT, kind: 'busy' },
   { code: /^5/, text: BLOCKED, kind: 'down' },
   // RFC 5321 §4.5.3.1.10: 552 to one recipient too many is to be taken for 452.
   { phases: RCPT, code: /^[45]52$/, text: TOO_MANY_RECIPIENTS, sole: false, kind: 'recipient-deferred' },
