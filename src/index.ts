@@ -67,6 +67,7 @@ export {
   TransportError,
   type Acceptance,
   type Envelope,
+  type FailureKind,
   type Outgoing,
   type Rejection,
   type SendOptions,

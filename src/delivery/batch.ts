@@ -304,7 +304,8 @@ class BatchRun {
     const state = this.ledger.view.get(slot);
     const at = Date.now();
     const kind = kindOf(rejection);
-    const yielded = kind === 'busy';
+    // What is said of the transport says nothing about a recipient.
+    const yielded = kind === 'busy' || kind === 'down';
     const tried = {
       attempts: (state?.attempts ?? 0) + (yielded ? 0 : 1),
       yields: (state?.yields ?? 0) + (yielded ? 1 : 0),

@@ -32,7 +32,7 @@ export function pauseAfter(attempts: number, policy: Pick<RetryPolicy, 'firstPau
 
 /** @param kind of the failure that put it off */
 export function pauseOf(kind: FailureKind, { attempts, yields }: Tried, policy: RetryPolicy): number {
-  if (kind === 'busy') return pauseAfter(yields, TROUBLE);
+  if (kind === 'busy' || kind === 'down') return pauseAfter(yields, TROUBLE);
   if (kind === 'greylisted') return policy.greylistPause;
   return pauseAfter(attempts, policy);
 }

@@ -45,7 +45,12 @@ function sent({ transport, accepted, rejections, response }: SentReceipt): Store
     attempts: 1,
     recipients: [
       ...accepted.map((address) => ({ address, state: 'sent' as const, attempts: 1, transport, reply: response })),
-      ...rejections.map(({ permanent: _, ...why }) => ({ ...why, state: 'failed' as const, attempts: 1, transport })),
+      ...rejections.map(({ permanent: _, kind: __, ...why }) => ({
+        ...why,
+        state: 'failed' as const,
+        attempts: 1,
+        transport,
+      })),
     ],
   };
 }

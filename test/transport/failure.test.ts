@@ -17,26 +17,34 @@ const notSent = { outcome: 'not-sent' };
 describe('an answer that refuses', () => {
   const steps: [keyof SmtpScript, string, ScriptedAnswer, object][] = [
     // About the transport, never about the message: the message may pass elsewhere or later.
-    ['connect', 'greeting', '421 4.7.0 Try later', { scope: 'transport', permanent: false }],
-    ['connect', 'greeting', '554 5.7.1 Go away', { scope: 'transport', permanent: false }],
-    ['mail', 'mail', '421 4.7.0 Try later', { scope: 'transport', permanent: false }],
-    ['mail', 'mail', '451 4.4.2 Busy', { scope: 'transport', permanent: false }],
-    ['mail', 'mail', '454 4.7.0 Throttled', { scope: 'transport', permanent: false }],
-    ['mail', 'mail', '503 5.5.1 Bad sequence', { scope: 'transport', permanent: false }],
-    ['mail', 'mail', '530 5.7.0 Must issue STARTTLS first', { scope: 'transport', permanent: false }],
+    ['connect', 'greeting', '421 4.7.0 Try later', { kind: 'busy', scope: 'transport', permanent: false }],
+    ['connect', 'greeting', '554 5.7.1 Go away', { kind: 'down', scope: 'transport', permanent: false }],
+    ['mail', 'mail', '421 4.7.0 Try later', { kind: 'busy', scope: 'transport', permanent: false }],
+    ['mail', 'mail', '451 4.4.2 Busy', { kind: 'busy', scope: 'transport', permanent: false }],
+    ['mail', 'mail', '454 4.7.0 Throttled', { kind: 'busy', scope: 'transport', permanent: false }],
+    ['mail', 'mail', '503 5.5.1 Bad sequence', { kind: 'down', scope: 'transport', permanent: false }],
+    ['mail', 'mail', '530 5.7.0 Must issue STARTTLS first', { kind: 'down', scope: 'transport', permanent: false }],
     // About the sender or the message.
-    ['mail', 'mail', '550 5.1.8 Sender refused', { scope: 'message', permanent: true }],
-    ['mail', 'mail', '552 5.3.4 Too large', { scope: 'message', permanent: true }],
-    ['data', 'data', '451 4.3.0 Not now', { scope: 'message', permanent: false }],
-    ['data', 'data', '554 5.5.1 No', { scope: 'message', permanent: true }],
-    ['message', 'final', '421 4.3.2 Closing', { scope: 'transport', permanent: false }],
-    ['message', 'final', '451 4.7.1 Greylisted', { scope: 'message', permanent: false }],
-    ['message', 'final', '452 4.3.1 Disk full', { scope: 'message', permanent: false }],
-    ['message', 'final', '554 5.7.1 Spam', { scope: 'message', permanent: true }],
+    ['mail', 'mail', '550 5.1.8 Sender refused', { kind: 'message-refused', scope: 'message', permanent: true }],
+    ['mail', 'mail', '552 5.3.4 Too large', { kind: 'message-refused', scope: 'message', permanent: true }],
+    ['data', 'data', '451 4.3.0 Not now', { kind: 'busy', scope: 'transport', permanent: false }],
+    ['data', 'data', '554 5.5.1 No', { kind: 'message-refused', scope: 'message', permanent: true }],
+    ['message', 'final', '421 4.3.2 Closing', { kind: 'busy', scope: 'transport', permanent: false }],
+    ['message', 'final', '452 4.2.2 Over quota', { kind: 'recipient-deferred', scope: 'message', permanent: false }],
+    ['message', 'final', '550 5.1.1 Unknown', { kind: 'recipient-refused', scope: 'message', permanent: true }],
+    [
+      'message',
+      'final',
+      '550 5.4.5 Daily sending quota exceeded',
+      { kind: 'busy', scope: 'transport', permanent: false },
+    ],
+    ['message', 'final', '451 4.7.1 Greylisted', { kind: 'greylisted', scope: 'message', permanent: false }],
+    ['message', 'final', '452 4.3.1 Disk full', { kind: 'busy', scope: 'transport', permanent: false }],
+    ['message', 'final', '554 5.7.1 Spam', { kind: 'message-refused', scope: 'message', permanent: true }],
     // About the only recipient.
-    ['rcpt', 'rcpt', '450 4.2.1 Mailbox busy', { scope: 'recipient', permanent: false }],
-    ['rcpt', 'rcpt', '550 5.1.1 Unknown', { scope: 'recipient', permanent: true }],
-    ['rcpt', 'rcpt', '552 5.2.2 Over quota', { scope: 'recipient', permanent: true }],
+    ['rcpt', 'rcpt', '450 4.2.1 Mailbox busy', { kind: 'recipient-deferred', scope: 'recipient', permanent: false }],
+    ['rcpt', 'rcpt', '550 5.1.1 Unknown', { kind: 'recipient-refused', scope: 'recipient', permanent: true }],
+    ['rcpt', 'rcpt', '552 5.2.2 Over quota', { kind: 'recipient-refused', scope: 'recipient', permanent: true }],
   ];
 
   describe.each([
@@ -66,7 +74,7 @@ describe('an answer that refuses', () => {
   it('of a login is about the transport and does not tell the password', async () => {
     const login = (url: string) => url.replace('//', '//user:s3cret@');
     const error = await failureOf({ auth: always('535 5.7.8 Bad credentials'), capabilities: ['AUTH PLAIN'] }, login);
-    expect(error).toMatchObject({ phase: 'auth', ...notSent, scope: 'transport', permanent: false, replyCode: 535 });
+    expect(error).toMatchObject({ phase: 'auth', ...notSent, kind: 'down', permanent: false, replyCode: 535 });
     const told = JSON.stringify(error) + error.message + String((error.cause as Error).stack);
     expect(told).not.toContain('s3cret');
     expect(told).not.toContain(Buffer.from('\0user\0s3cret').toString('base64'));
@@ -86,6 +94,7 @@ describe('recipients', () => {
     enhancedCode: '4.2.1',
     reply: '450 4.2.1 Mailbox busy',
     permanent: false,
+    kind: 'recipient-deferred',
   };
   const nobody = {
     address: 'nobody@mail.test',
@@ -93,6 +102,7 @@ describe('recipients', () => {
     enhancedCode: '5.1.1',
     reply: '550 5.1.1 Unknown',
     permanent: true,
+    kind: 'recipient-refused',
   };
 
   it('that are refused while others are not are told in the acceptance', async () => {
@@ -120,7 +130,31 @@ describe('recipients', () => {
       expect(error.rejections).toEqual(expect.arrayContaining([busy, nobody]));
     }
     const error = await failure(send(transport, mail('1', ['nobody@mail.test'])));
-    expect(error).toMatchObject({ permanent: true, rejections: [nobody] });
+    expect(error).toMatchObject({ permanent: true, kind: 'recipient-refused', rejections: [nobody] });
+  });
+
+  it('of whom one is refused for what the sender has had already may pass, and the error tells that', async () => {
+    const limited = '550 5.4.5 Daily user sending quota exceeded.';
+    const server = await startScriptedSmtp({
+      rcpt: (line) => (line.includes('ann') ? limited : '550 5.1.1 Unknown'),
+    });
+    const error = await failure(send(smtpTransport(server.url), mail('1', ['ann@mail.test', 'nobody@mail.test'])));
+    expect(error).toMatchObject({ kind: 'busy', scope: 'transport', permanent: false, replyCode: 550, reply: limited });
+    expect(error.rejections).toMatchObject([{ kind: 'busy', permanent: false }, nobody]);
+  });
+
+  it('that are too many for one message are put off, not refused', async () => {
+    const server = await startScriptedSmtp({
+      rcpt: (line) => (line.includes('bob') ? '552 Too many recipients' : undefined),
+    });
+    const acceptance = await send(smtpTransport(server.url), mail('1', ['ann@mail.test', 'bob@mail.test']));
+    expect(acceptance.rejections).toMatchObject([{ kind: 'recipient-deferred', permanent: false }]);
+  });
+
+  it('are several of whom an answer to the body names none', async () => {
+    const server = await startScriptedSmtp({ message: always('550 5.1.1 Unknown') });
+    const error = await failure(send(smtpTransport(server.url), mail('1', ['ann@mail.test', 'bob@mail.test'])));
+    expect(error).toMatchObject({ phase: 'final', kind: 'message-refused', scope: 'message', permanent: true });
   });
 });
 
@@ -129,7 +163,13 @@ describe('a message larger than the server takes', () => {
     const server = await startScriptedSmtp({ capabilities: ['PIPELINING', 'SIZE 1000'] });
     const transport = smtpTransport(server.url, { maxConnections: 1 });
     const error = await failure(send(transport, mail('x'.repeat(1_000))));
-    expect(error).toMatchObject({ phase: 'mail', ...notSent, scope: 'message', permanent: true });
+    expect(error).toMatchObject({
+      phase: 'mail',
+      ...notSent,
+      kind: 'message-refused',
+      scope: 'message',
+      permanent: true,
+    });
     expect(error.reply).toContain('1000');
     await send(transport, mail('small'));
     expect(server.connections).toBe(1);
@@ -146,7 +186,7 @@ describe('a connection that breaks', () => {
     ['at DATA', { data: always('drop') }, { phase: 'mail' }],
   ])('%s has sent nothing', async (_, script, expected) => {
     const error = await failureOf(script);
-    expect(error).toMatchObject({ ...expected, ...notSent, scope: 'transport', permanent: false });
+    expect(error).toMatchObject({ ...expected, ...notSent, kind: 'down', scope: 'transport', permanent: false });
     expect(error.replyCode).toBeUndefined();
     expect(error.reply).not.toBe('');
   });
@@ -163,7 +203,7 @@ describe('a connection that breaks', () => {
     const cut = proxy.cutAfter('\r\n.\r\n');
     const error = await failure(send(smtpTransport(`smtp://127.0.0.1:${proxy.port}`)));
     await cut;
-    expect(error).toMatchObject({ phase: 'body', outcome: 'unknown', scope: 'message', permanent: false });
+    expect(error).toMatchObject({ phase: 'body', outcome: 'unknown', kind: 'unknown', scope: 'message' });
     await eventually(() => server.received.length === 1);
   });
 

@@ -140,7 +140,7 @@ describe('each of two messages gets its own answer', () => {
     expect(await failure(loser!)).toMatchObject({
       phase: 'final',
       outcome: 'not-sent',
-      scope: 'message',
+      kind: answer.startsWith('5') ? 'message-refused' : 'busy',
       permanent: answer.startsWith('5'),
       reply: answer,
     });

@@ -1,61 +1,63 @@
 import type { NodemailerError } from 'nodemailer';
 import { reasonOf, type Phase } from '../../errors.js';
 import { oneLine } from '../../message/text.js';
-import { TransportError, type FailureScope, type Rejection } from '../transport.js';
+import { TransportError, type FailureKind, type Rejection } from '../transport.js';
+import { classify, isPermanent, scopeOf } from './classify.js';
 
 /** How far the session had come when the error was raised. */
 export interface Progress {
   phase: Extract<Phase, 'connect' | 'auth' | 'mail' | 'body'>;
+  /** How many the message was to go to. Default 1. */
+  recipients?: number;
 }
 
-/** Turns nodemailer's error into what the lanes decide by: phase, outcome, permanence and whose failure it is. */
+/** Turns nodemailer's error into what the lanes decide by: phase, outcome, kind, permanence and whose failure it is. */
 export function transportError(transport: string, error: unknown, progress: Progress): TransportError {
-  const { responseCode, response } = error as Partial<NodemailerError>;
-  const rejections = ((error as { rejectedErrors?: NodemailerError[] }).rejectedErrors ?? []).map(rejectionOf);
+  const { recipients } = progress;
+  const refused = (error as { rejectedErrors?: NodemailerError[] }).rejectedErrors ?? [];
+  const rejections = refused.map((one) => rejectionOf(one, recipients));
   const phase = phaseOf(error, progress);
-  // Anything below says that the two are out of step, and nothing about the message.
-  const answered = typeof responseCode === 'number' && responseCode >= 400;
-  const outcome = progress.phase === 'body' && !answered ? 'unknown' : 'not-sent';
-  const tooLarge = isTooLarge(error, progress);
-  const scope = outcome === 'unknown' || tooLarge ? 'message' : scopeOf(phase, answered ? responseCode : undefined);
-  const reply = oneLine(answered && response ? response : reasonOf(error));
+  // All are put off as long as one of them is: the message may be worth another try.
+  const { kind, reply, replyCode, enhancedCode } =
+    rejections.find(({ permanent }) => !permanent) ?? rejections.at(-1) ?? toldBy(error, phase, recipients);
   return new TransportError(transport, {
     phase,
-    outcome,
-    scope,
-    // A 5xx about the connection or the login is about us, not about the message.
-    permanent: tooLarge || (answered && scope !== 'transport' && isPermanent(responseCode)),
+    outcome: kind === 'unknown' ? 'unknown' : 'not-sent',
+    scope: scopeOf(kind, phase),
+    permanent: isPermanent(kind),
+    kind,
     reply,
-    ...(answered ? { replyCode: responseCode } : {}),
-    ...enhancedCodeOf(reply),
+    ...(replyCode === undefined ? {} : { replyCode }),
+    ...(enhancedCode === undefined ? {} : { enhancedCode }),
     ...(rejections.length > 0 ? { rejections } : {}),
     cause: error,
   });
 }
 
-export function rejectionOf(error: NodemailerError & { recipient?: string }): Rejection {
-  const reply = oneLine(error.response ?? error.message);
-  return {
-    address: error.recipient ?? '',
-    reply,
-    permanent: isPermanent(error.responseCode ?? 0),
-    ...(error.responseCode === undefined ? {} : { replyCode: error.responseCode }),
-    ...enhancedCodeOf(reply),
-  };
+/** @param recipients how many the message was to go to */
+export function rejectionOf(
+  error: NodemailerError & { recipient?: string },
+  recipients?: number,
+): Rejection & { kind: FailureKind } {
+  const told = toldBy(error, 'rcpt', recipients);
+  return { address: error.recipient ?? '', ...told, permanent: isPermanent(told.kind) };
 }
 
-/** RFC 5321 §4.2.1, except for what is about the session: the message may pass in another. */
-function isPermanent(code: number): boolean {
-  return code >= 500 && !SESSION_CODES.has(code);
+interface Told {
+  kind: FailureKind;
+  reply: string;
+  replyCode?: number;
+  enhancedCode?: string;
 }
 
-/** Bad sequence of commands, and login (RFC 4954 §6) or TLS (RFC 3207 §4) needed first. */
-const SESSION_CODES = new Set([503, 530]);
-
-/** nodemailer does not even offer what is larger than the SIZE the server announced (RFC 1870). */
-function isTooLarge(error: unknown, progress: Progress): boolean {
-  const { code, responseCode } = error as Partial<NodemailerError>;
-  return progress.phase === 'mail' && code === 'EMESSAGE' && responseCode === undefined;
+function toldBy(error: unknown, phase: Phase, recipients = 1): Told {
+  const { responseCode: code = 0, response, code: errorCode } = error as Partial<NodemailerError>;
+  // Anything else says that the two are out of step, and nothing about the message.
+  const answered = code >= 400 && code < 600;
+  const reply = oneLine(answered && response ? response : reasonOf(error));
+  const codes = { ...(answered ? { replyCode: code } : {}), ...enhancedCodeOf(reply) };
+  const kind = classify({ phase, text: reply, recipients, ...codes, ...(errorCode ? { errorCode } : {}) });
+  return { kind, reply, ...codes };
 }
 
 /** A certificate nobody vouches for, or no TLS where it was expected. */
@@ -72,15 +74,12 @@ function phaseOf(error: unknown, progress: Progress): Phase {
   return progress.phase;
 }
 
-function scopeOf(phase: Phase, code: number | undefined): FailureScope {
-  if (code === undefined || code === 421 || SESSION_CODES.has(code)) return 'transport';
-  if (phase === 'rcpt') return 'recipient';
-  if (phase === 'data' || phase === 'final') return 'message';
-  if (phase === 'mail') return isPermanent(code) ? 'message' : 'transport';
-  return 'transport';
-}
+/** After the reply code; qmail puts it in brackets behind a hash sign, at the end. */
+const ENHANCED_CODE = /^\d{3}[ -]#?([245]\.\d{1,3}\.\d{1,3})\b|^\d{3} .*\(#([245]\.\d\.\d{1,3})\)$/;
 
-function enhancedCodeOf(reply: string): { enhancedCode?: string } {
-  const match = /^\d{3}[ -]([245]\.\d{1,3}\.\d{1,3})\b/.exec(reply);
-  return match ? { enhancedCode: match[1]! } : {};
+/** The enhanced status code of a reply in one line. */
+export function enhancedCodeOf(reply: string): { enhancedCode?: string } {
+  const [, first, last] = ENHANCED_CODE.exec(reply) ?? [];
+  const enhancedCode = first ?? last;
+  return enhancedCode === undefined ? {} : { enhancedCode };
 }

@@ -129,7 +129,7 @@ export class SmtpSession {
     { mayHandOver, onHandover }: SendHooks = {},
   ): Promise<Acceptance> {
     const { to } = outgoing.envelope;
-    const progress: Progress = { phase: 'mail' };
+    const progress: Progress = { phase: 'mail', recipients: to.length };
     const limit = handoverWithin === undefined ? undefined : new AbortController();
     const timer = limit && setTimeout(() => limit.abort(new SilentServer(handoverWithin!)), handoverWithin);
     const begun = performance.now();
@@ -157,7 +157,7 @@ export class SmtpSession {
       const providerId = providerIdOf(response, this.options.host);
       return {
         accepted,
-        rejections: refusals.map(rejectionOf),
+        rejections: refusals.map((refusal) => rejectionOf(refusal, to.length)),
         response,
         ...(providerId === undefined ? {} : { providerId }),
       };

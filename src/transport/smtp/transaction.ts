@@ -146,11 +146,9 @@ function isPositive({ code }: Reply): boolean {
   return code >= 200 && code < 300;
 }
 
-/** All are deferred as long as one of them is: the message may be worth another try. */
 function noneAccepted(refusals: Refusal[]): Refusal {
-  const { responseCode = 0, response } =
-    refusals.find(({ responseCode: code = 0 }) => code < 500) ?? refusals[refusals.length - 1]!;
-  return new Refusal('RCPT TO', { code: responseCode, text: response }, undefined, refusals);
+  const { responseCode: code = 0, response: text } = refusals[refusals.length - 1]!;
+  return new Refusal('RCPT TO', { code, text }, undefined, refusals);
 }
 
 /** What a server could only misunderstand, or said it would not take. */
