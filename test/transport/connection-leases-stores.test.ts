@@ -1,20 +1,17 @@
 import { setMaxListeners } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Lane } from '../../src/message/message.js';
-import { migrateQueue } from '../../src/queue/backend.js';
-import { openStore } from '../../src/store/open.js';
 import type { Store } from '../../src/store/store.js';
-import { parseTarget } from '../../src/store/target.js';
 import { ConnectionLeases } from '../../src/transport/connection-leases.js';
 import { SmtpTransport } from '../../src/transport/smtp/transport.js';
 import { eventually } from '../support/eventually.js';
+import { openQueueStore } from '../support/open-store.js';
 import { startScriptedSmtp } from '../support/scripted-smtp.js';
 import { STORES } from '../support/stores.js';
 import { failure, mail, send, smtpOptions, subjectOf } from './smtp.js';
 
 async function open(connection: string): Promise<Store> {
-  const options = { name: 'mail', migrate: migrateQueue, lockTimeout: 0, onError: () => undefined };
-  const store = await openStore(parseTarget(connection), options);
+  const store = await openQueueStore(connection);
   onTestFinished(() => store.close(1_000));
   await store.ready();
   return store;
