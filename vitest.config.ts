@@ -1,4 +1,16 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** Where whole applications are started and waited for. */
+const SLOW = /\/test\/(delivery|e2e|nest|queue|store)\//;
+
+/** Without times of an earlier run vitest goes by size, and a short file that takes a minute would end alone. */
+class SlowFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    return sorted.sort((a, b) => Number(SLOW.test(b.moduleId)) - Number(SLOW.test(a.moduleId)));
+  }
+}
 
 export default defineConfig({
   test: {
@@ -7,7 +19,9 @@ export default defineConfig({
     setupFiles: 'test/support/setup.ts',
     // A process for each file: tests kill servers, fill heaps and look at what keeps a process alive.
     pool: 'forks',
-    maxWorkers: 2,
+    // More than a small machine's processors: most files wait for servers and pauses most of the time.
+    maxWorkers: 4,
+    sequence: { sequencer: SlowFirst },
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,

@@ -12,30 +12,41 @@ export class SectionFailure extends Error {}
  * @returns {Promise<T>}
  */
 export async function section(heading, work) {
-  const started = performance.now();
-  const seconds = () => `${((performance.now() - started) / 1000).toFixed(1)} s`;
   process.stdout.write(heading.padEnd(16));
-  try {
-    const result = await work();
-    process.stdout.write(`${seconds().padStart(8)}\n`);
-    return result;
-  } catch (error) {
-    process.stdout.write(`failed after ${seconds()}\n\n`);
-    throw error;
-  }
+  return timed('', work);
 }
 
 /**
- * A section that is one command: quiet when it succeeds, its full output when it does not.
+ * A section that is one command: quiet when it succeeds, its full output when it does not. Others may run beside it:
+ * its heading is printed when it has ended.
  *
  * @param {string} heading
  * @param {() => Promise<import('./run.mjs').Finished>} command
  */
 export function commandSection(heading, command) {
-  return section(heading, async () => {
+  return timed(heading.padEnd(16), async () => {
     const { code, output } = await command();
     if (code !== 0) throw new SectionFailure(output.trim());
   });
+}
+
+/**
+ * @template T
+ * @param {string} before what stands before the time
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function timed(before, work) {
+  const started = performance.now();
+  const seconds = () => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+  try {
+    const result = await work();
+    process.stdout.write(`${before}${seconds().padStart(8)}\n`);
+    return result;
+  } catch (error) {
+    process.stdout.write(`${before}failed after ${seconds()}\n\n`);
+    throw error;
+  }
 }
 
 /**

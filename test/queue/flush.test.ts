@@ -2,14 +2,13 @@ import { getQueueToken } from '@nestjs/bullmq';
 import type { Queue } from 'bullmq';
 import { describe, expect, it } from 'vitest';
 import { MailQueueUnavailableError } from '../../src/errors.js';
-import { createBackend, migrateQueue } from '../../src/queue/backend.js';
+import { createBackend } from '../../src/queue/backend.js';
 import type { Batch } from '../../src/queue/batch.js';
 import { BatchFormat } from '../../src/queue/batch-format.js';
 import { Flusher } from '../../src/queue/flush.js';
-import { openStore } from '../../src/store/open.js';
 import { UNSEALED } from '../../src/store/sealing.js';
-import { parseTarget } from '../../src/store/target.js';
 import { startMail } from '../support/app.js';
+import { openQueueStore } from '../support/open-store.js';
 import { startRedis } from '../support/redis.js';
 import { onEveryStore } from '../support/stores.js';
 
@@ -23,14 +22,8 @@ const batch = (id: string, text: string): Batch => ({
 });
 
 async function open(connection: string): Promise<{ flusher: Flusher; queue: Queue; close: () => Promise<void> }> {
-  const onError = (): void => undefined;
-  const store = await openStore(parseTarget(connection), {
-    name: 'mail',
-    migrate: migrateQueue,
-    lockTimeout: 0,
-    onError,
-  });
-  const backend = createBackend('mail', store, onError);
+  const store = await openQueueStore(connection);
+  const backend = createBackend('mail', store, () => undefined);
   return {
     flusher: new Flusher('mail', store, backend, new BatchFormat(UNSEALED)),
     queue: backend.queue,

@@ -2,16 +2,14 @@ import { beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { MailDeliveryError } from '../../src/errors.js';
 import { keyedId } from '../../src/message/ids.js';
 import type { MailMessageInput } from '../../src/message/message.js';
-import { migrateQueue } from '../../src/queue/backend.js';
 import { StoreClaims } from '../../src/queue/claims.js';
-import { openStore } from '../../src/store/open.js';
 import type { Records } from '../../src/store/records.js';
 import { UNSEALED } from '../../src/store/sealing.js';
-import { parseTarget } from '../../src/store/target.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { spawnTs } from '../support/child.js';
 import { atEnd } from '../support/cleanup.js';
 import { eventually } from '../support/eventually.js';
+import { openQueueStore } from '../support/open-store.js';
 import { startScriptedSmtp, type ScriptedAnswer, type ScriptedSmtp } from '../support/scripted-smtp.js';
 import { STORES } from '../support/stores.js';
 
@@ -40,12 +38,7 @@ describe.each(STORES.filter(({ name }) => name !== 'embedded'))('two application
     const connection = await store.create();
     const start = () => startMail({ smtp: smtp.url, queue: { connection } });
     [one, other] = await Promise.all([start(), start()]);
-    const sharing = await openStore(parseTarget(connection), {
-      name: 'mail',
-      migrate: migrateQueue,
-      lockTimeout: 0,
-      onError: () => undefined,
-    });
+    const sharing = await openQueueStore(connection);
     atEnd(() => sharing.close(1_000));
     await sharing.ready();
     records = sharing.records;

@@ -1,9 +1,10 @@
-import { beforeAll, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { MailDeliveryError } from '../../src/errors.js';
 import { keyedId } from '../../src/message/ids.js';
 import type { MailMessageInput } from '../../src/message/message.js';
 import { MailHealthIndicator } from '../../src/nest/mail-health.js';
 import type { MailReceipt } from '../../src/nest/mail.service.js';
+import { BREAKER } from '../../src/transport/breaker.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { parse } from '../support/parse.js';
@@ -11,8 +12,8 @@ import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js'
 import { onEveryStore } from '../support/stores.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 
-// A circuit closes after pauses of seconds.
-vi.setConfig({ testTimeout: 90_000 });
+// A provider that is back is soon found to be, however often it was away.
+Object.assign(BREAKER, { firstPause: 200, maxPause: 200 });
 
 onEveryStore((store) => {
   /** The priority lane's only provider, behind a line that can be cut, and the bulk lane's. */

@@ -3,14 +3,12 @@ import type { Queue } from 'bullmq';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { MailError } from '../../src/errors.js';
 import type { RecipientInput } from '../../src/message/message.js';
-import { migrateQueue } from '../../src/queue/backend.js';
 import { keys } from '../../src/queue/keys.js';
-import { openStore } from '../../src/store/open.js';
 import type { Store } from '../../src/store/store.js';
-import { parseTarget } from '../../src/store/target.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { freePort } from '../support/free-port.js';
+import { openQueueStore } from '../support/open-store.js';
 import { startRedis } from '../support/redis.js';
 import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js';
 
@@ -35,12 +33,7 @@ describe('what goes wrong beside the mail servers', () => {
       ],
       queue: { connection: url, batch: { size: 10 }, retry: { attempts: 2, firstPause: 50, maxPause: 50 } },
     });
-    store = await openStore(parseTarget(url), {
-      name: 'mail',
-      migrate: migrateQueue,
-      lockTimeout: 0,
-      onError: () => undefined,
-    });
+    store = await openQueueStore(url);
     await store.ready();
   });
   beforeEach(() => smtp.clear());

@@ -6,14 +6,13 @@ import { beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import type { RecipientInput } from '../../src/message/message.js';
 import { MailWorker } from '../../src/nest/mail-worker.js';
 import type { QueueConfig } from '../../src/nest/options/types.js';
-import { createBackend, migrateQueue, type Backend } from '../../src/queue/backend.js';
+import { createBackend, type Backend } from '../../src/queue/backend.js';
 import type { RunReport } from '../../src/queue/run.js';
-import { openStore } from '../../src/store/open.js';
-import { parseTarget } from '../../src/store/target.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { spawnTs } from '../support/child.js';
 import { eventually } from '../support/eventually.js';
 import { freePort } from '../support/free-port.js';
+import { openQueueStore } from '../support/open-store.js';
 import { startSmtpServer, type Refusal, type TestSmtpServer } from '../support/smtp-server.js';
 import { onEveryStore } from '../support/stores.js';
 
@@ -228,15 +227,9 @@ async function connections(connection: string): Promise<number> {
 
 /** Resolves when a batch lies with a worker that has lost its lock. */
 async function lockHasRunOut(connection: string): Promise<void> {
-  const onError = (): void => undefined;
-  const store = await openStore(parseTarget(connection), {
-    name: 'mail',
-    migrate: migrateQueue,
-    lockTimeout: 0,
-    onError,
-  });
+  const store = await openQueueStore(connection);
   await store.ready();
-  const backend: Backend = createBackend('mail', store, onError);
+  const backend: Backend = createBackend('mail', store, () => undefined);
   await eventually(() => backend.hasStalled());
   await Promise.all([backend.queue.close(), backend.flow.close()]);
   await store.close(1_000);

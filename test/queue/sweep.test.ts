@@ -3,17 +3,16 @@ import type { Queue } from 'bullmq';
 import { beforeAll, expect, it } from 'vitest';
 import type { MailError } from '../../src/errors.js';
 import type { RecipientInput } from '../../src/message/message.js';
-import { createBackend, migrateQueue } from '../../src/queue/backend.js';
+import { createBackend } from '../../src/queue/backend.js';
 import { BatchFormat } from '../../src/queue/batch-format.js';
 import { Reader } from '../../src/queue/reader.js';
 import { Retention } from '../../src/queue/retention.js';
 import { Sweep } from '../../src/queue/sweep.js';
-import { openStore } from '../../src/store/open.js';
 import { UNSEALED } from '../../src/store/sealing.js';
 import type { Store } from '../../src/store/store.js';
-import { parseTarget } from '../../src/store/target.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
+import { openQueueStore } from '../support/open-store.js';
 import { startSmtpServer } from '../support/smtp-server.js';
 import { STORES } from '../support/stores.js';
 
@@ -33,7 +32,7 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     });
     app = await startMail({ smtp: smtp.url, queue: { connection, batch: { size: 10 } } });
     const onError = (): void => undefined;
-    store = await openStore(parseTarget(connection), { name: 'mail', migrate: migrateQueue, lockTimeout: 0, onError });
+    store = await openQueueStore(connection);
     await store.ready();
     const { queue } = createBackend('mail', store, onError);
     const reader = new Reader(queue, store.records, new BatchFormat(UNSEALED), UNSEALED);

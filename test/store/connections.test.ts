@@ -2,20 +2,15 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { expect, it } from 'vitest';
 import { MailConfigError } from '../../src/errors.js';
-import { migrateQueue } from '../../src/queue/backend.js';
-import { openStore } from '../../src/store/open.js';
-import type { Store } from '../../src/store/store.js';
 import { parseTarget } from '../../src/store/target.js';
+import { openQueueStore } from '../support/open-store.js';
 import { createDatabase } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
-
-const open = (connection: unknown): Promise<Store> =>
-  openStore(parseTarget(connection), { name: 'mail', migrate: migrateQueue, lockTimeout: 0, onError: () => undefined });
 
 it('takes an ioredis instance and leaves it as it is', async () => {
   const { url } = await startRedis();
   const own = new Redis(url, { keyPrefix: 'app:' });
-  const store = await open(own);
+  const store = await openQueueStore(own);
   await store.ready();
   await store.records.merge([{ key: 'a', fields: { x: '1' } }]);
   await store.close(1_000);
@@ -26,7 +21,7 @@ it('takes an ioredis instance and leaves it as it is', async () => {
 
 it('takes ioredis options, as BullModule.forRoot has them', async () => {
   const { port } = await startRedis();
-  const store = await open({ host: '127.0.0.1', port });
+  const store = await openQueueStore({ host: '127.0.0.1', port });
   await store.ready();
   expect(await store.records.get(['a'])).toEqual([undefined]);
   await store.close(1_000);
@@ -42,7 +37,7 @@ it('takes a pg.Pool, makes one of its own from it, password included, and leaves
     user: decodeURIComponent(username),
     password: 's3cret',
   });
-  const store = await open(own);
+  const store = await openQueueStore(own);
   await store.ready();
   if (store.kind !== 'postgres') throw new Error(store.kind);
   expect(store.pool).not.toBe(own);

@@ -1,10 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { migrateQueue } from '../../src/queue/backend.js';
 import { openCounter, type Counter } from '../../src/store/counter.js';
-import { openStore } from '../../src/store/open.js';
 import type { Store } from '../../src/store/store.js';
-import { parseTarget } from '../../src/store/target.js';
 import { eventually } from '../support/eventually.js';
+import { openQueueStore } from '../support/open-store.js';
 import { startPostgres } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
 import { STORES } from '../support/stores.js';
@@ -12,8 +10,7 @@ import { STORES } from '../support/stores.js';
 const KEY = 'mail/main/all';
 
 async function open(connection: string): Promise<Store> {
-  const options = { name: 'mail', migrate: migrateQueue, lockTimeout: 0, onError: () => undefined };
-  const store = await openStore(parseTarget(connection), options);
+  const store = await openQueueStore(connection);
   onTestFinished(() => store.close(1_000));
   return store;
 }

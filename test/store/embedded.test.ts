@@ -1,17 +1,15 @@
 import { dirname } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { expect, it, vi } from 'vitest';
-import { migrateQueue } from '../../src/queue/backend.js';
-import { openStore } from '../../src/store/open.js';
 import { Database } from '../../src/store/pglite/database.js';
 import { eventually } from '../support/eventually.js';
+import { openQueueStore } from '../support/open-store.js';
 import { pgliteFolder } from '../support/pglite.js';
 
 it('opens its database anew when the thread of the one before has died', async () => {
   const folder = dirname(await pgliteFolder());
   const started = vi.spyOn(Database, 'start');
-  const options = { name: 'mail', migrate: migrateQueue, lockTimeout: 5_000, onError: () => undefined };
-  const store = await openStore({ kind: 'embedded', folder }, options);
+  const store = await openQueueStore(`pglite://${folder}`, { lockTimeout: 5_000 });
   await store.ready();
   await store.records.merge([{ key: 'a', fields: { x: '1' } }]);
 

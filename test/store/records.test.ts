@@ -1,9 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { migrateQueue } from '../../src/queue/backend.js';
-import { openStore } from '../../src/store/open.js';
 import type { Records } from '../../src/store/records.js';
 import type { Store } from '../../src/store/store.js';
-import { parseTarget } from '../../src/store/target.js';
+import { openQueueStore } from '../support/open-store.js';
 import { onEveryStore } from '../support/stores.js';
 
 onEveryStore((where) => {
@@ -12,8 +10,7 @@ onEveryStore((where) => {
   let records: Records;
 
   const open = async (name: string): Promise<Store> => {
-    const options = { name, migrate: migrateQueue, lockTimeout: 1_000, onError: () => undefined };
-    const opened = await openStore(parseTarget(connection), options);
+    const opened = await openQueueStore(connection, { name, lockTimeout: 1_000 });
     await opened.ready();
     return opened;
   };

@@ -180,32 +180,21 @@ describe('each of two messages gets its own answer', () => {
 });
 
 describe('a connection that ends while a message has begun', () => {
-  it('by 421 fails the one that was answered, and the other is sent over the next', async () => {
+  it.each<[string, ScriptedAnswer, object]>([
+    [
+      'by 421 fails the one that was answered',
+      '421 4.3.2 Closing',
+      { phase: 'final', outcome: 'not-sent', scope: 'transport', replyCode: 421 },
+    ],
+    ['without an answer leaves the first in doubt', 'drop', { phase: 'body', outcome: 'unknown', scope: 'message' }],
+  ])('%s, and the other is sent over the next', async (_, answer, failed) => {
     const { server, gate } = await startHolding({
-      message: (text) => (subjectOf(text) === '1' ? '421 4.3.2 Closing' : undefined),
+      message: (text) => (subjectOf(text) === '1' ? answer : undefined),
     });
     const [first, second] = bulk(smtpTransport(server.url, ONE), '1', '2');
     await begun(server);
     gate.open();
-    expect(await failure(first!)).toMatchObject({
-      phase: 'final',
-      outcome: 'not-sent',
-      scope: 'transport',
-      replyCode: 421,
-    });
-    await second;
-    expect(subjects(server.messages)).toEqual(['1', '2']);
-    expect(server.connections).toBe(2);
-  });
-
-  it('without an answer leaves the first in doubt, and the other is sent over the next', async () => {
-    const { server, gate } = await startHolding({
-      message: (text) => (subjectOf(text) === '1' ? 'drop' : undefined),
-    });
-    const [first, second] = bulk(smtpTransport(server.url, ONE), '1', '2');
-    await begun(server);
-    gate.open();
-    expect(await failure(first!)).toMatchObject({ phase: 'body', outcome: 'unknown', scope: 'message' });
+    expect(await failure(first!)).toMatchObject(failed);
     await second;
     expect(subjects(server.messages)).toEqual(['1', '2']);
     expect(server.connections).toBe(2);
