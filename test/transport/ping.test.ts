@@ -143,7 +143,7 @@ describe('the time of replies', () => {
     const { transport } = await startedScript({
       message: async () => {
         await gate.pass();
-        return '451 4.3.0 Try later';
+        return '451 4.3.0 Try later' as const;
       },
     });
     expect(transport.replyTime).toBeUndefined();
