@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseTenant } from '../../src/nest/options/parse.js';
+import { TransportFactory } from '../../src/nest/transports.js';
+import { startScriptedSmtp } from '../support/scripted-smtp.js';
+import { quietEvents } from '../transport/routes.js';
 import { refusal, settings, withTransport } from './options.js';
 
 const http = (options: object = {}) => ({
@@ -51,6 +54,17 @@ describe('the probe of a transport', () => {
       admit,
       limits: { maxLatency: 500 },
     });
+  });
+
+  it('watches from the start, and ends with the transport', async () => {
+    const server = await startScriptedSmtp();
+    const factory = new TransportFactory('mail', undefined, quietEvents(), () => undefined);
+    const transport = factory.create(settings({ url: server.url, probe: 'smtp' }));
+    onTestFinished(() => transport.close(0));
+    expect(transport.standing.load).toEqual({ state: 'unknown' });
+    await transport.start();
+    expect(transport.standing.load).toMatchObject({ state: 'ready', latency: expect.any(Number) as number });
+    expect(factory.create(settings({ url: server.url })).standing).not.toHaveProperty('load');
   });
 
   it('may be a tenant’s', () => {
