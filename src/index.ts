@@ -12,16 +12,20 @@ export { getMailWorkerToken, InjectMailWorker, MailWorker, type RunUntilOptions 
 export { OnMail, type OnMailOptions } from './nest/on-mail.js';
 export type { MailEventName, MailEvents } from './events/events.js';
 export type {
+  CommonProbeConfig,
   DkimConfig,
   DkimKeyConfig,
   DkimKeysConfig,
   DkimSignatureConfig,
   EncryptionKeyConfig,
+  HttpProbeConfig,
   MailModuleExtras,
   MailModuleOptions,
   MailOptionsFactory,
+  ProbeConfig,
   QueueConfig,
   RateLimitConfig,
+  SmtpProbeConfig,
   SmtpTransportConfig,
   TenantTransportConfig,
   TransportConfig,
@@ -74,4 +78,5 @@ export {
   type Transport,
   type TransportMonitor,
 } from './transport/transport.js';
+export type { ServerLoad } from './transport/probe.js';
 export type { SmtpLogin } from './transport/smtp/login.js';

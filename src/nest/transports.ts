@@ -3,6 +3,7 @@ import { openCounter, type Counter } from '../store/counter.js';
 import type { Store } from '../store/store.js';
 import { ConnectionLeases } from '../transport/connection-leases.js';
 import { GuardedTransport } from '../transport/guarded.js';
+import { openProbe } from '../transport/probes/open.js';
 import { JITTER, RateLimit, type RateLimitSettings } from '../transport/rate-limit.js';
 import { SmtpTransport } from '../transport/smtp/transport.js';
 import { Tenants } from '../transport/tenants.js';
@@ -24,9 +25,11 @@ export class TransportFactory {
 
   create(settings: TransportSettings): GuardedTransport {
     if ('custom' in settings) return new GuardedTransport(settings.custom, this.events);
-    const { smtp, rateLimit } = settings;
-    return new GuardedTransport(new SmtpTransport(smtp, this.leases(settings)), this.events, {
+    const { smtp, rateLimit, probe } = settings;
+    const transport = new SmtpTransport(smtp, this.leases(settings));
+    return new GuardedTransport(transport, this.events, {
       limit: rateLimit && this.rateLimit(smtp.name, rateLimit),
+      probe: probe && openProbe(probe, transport),
     });
   }
 

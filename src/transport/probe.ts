@@ -17,7 +17,7 @@ export interface ServerLoad {
   freeDisk?: number;
   /** Messages in the mail server's own queue. */
   queue?: number;
-  /** Of a NOOP, or of the status request, in milliseconds. */
+  /** Of a NOOP, or of the replies to messages where they take longer, or of the status request; in milliseconds. */
   latency?: number;
 }
 

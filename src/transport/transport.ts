@@ -87,6 +87,13 @@ export interface Transport {
   send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance>;
   /** Connects and authenticates. @throws TransportError */
   verify(signal: AbortSignal): Promise<void>;
+  /**
+   * How long a round trip takes now, in milliseconds, for a probe. It must not keep a message waiting. What cannot tell
+   * leaves it out.
+   *
+   * @throws TransportError there was no answer, or the signal has aborted
+   */
+  ping?(signal: AbortSignal): Promise<number>;
   /** Lets messages in flight finish for at most `within` milliseconds, then hangs up. */
   close(within: number): Promise<void>;
 }

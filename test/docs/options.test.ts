@@ -15,6 +15,9 @@ const PREFIXES: Record<string, string> = {
   EncryptionKeyConfig: 'queue.encryptionKey[].',
   SmtpTransportConfig: 'transports[].',
   RateLimitConfig: 'transports[].rateLimit.',
+  CommonProbeConfig: 'transports[].probe.',
+  SmtpProbeConfig: 'transports[].probe.',
+  HttpProbeConfig: 'transports[].probe.',
   DkimKeyConfig: 'transports[].dkim.',
   DkimSignatureConfig: 'transports[].dkim.',
   DkimKeysConfig: 'transports[].dkim.',
@@ -95,6 +98,7 @@ function refusal(path: string, value: unknown): string {
   let target: Record<string, unknown> = base;
   // Where one option of a section is given, others must be there too.
   if (names.includes('rateLimit')) Object.assign(base.transports[0]!, { rateLimit: { messages: 10, per: '1s' } });
+  if (names.includes('probe')) Object.assign(base.transports[0]!, { probe: probeWith(last) });
   for (const name of names) target = (target[name] ??= {}) as Record<string, unknown>;
   target[last] = value;
   try {
@@ -104,6 +108,11 @@ function refusal(path: string, value: unknown): string {
     expect(error).toBeInstanceOf(MailConfigError);
     return (error as MailConfigError).message;
   }
+}
+
+/** The least that a probe with this option can be. */
+function probeWith(option: string): object {
+  return option === 'maxLatency' ? { type: 'smtp' } : { type: 'http', url: 'http://127.0.0.1' };
 }
 
 function number(text: string): number {

@@ -28,14 +28,17 @@ export class MailServer {
   readonly port: number;
   /** What clients must trust. */
   readonly ca: string;
+  /** Its folder, where its queue is too. */
+  readonly path: string;
   readonly #maildir: string;
   readonly #log: string;
   readonly #server: ServerProcess;
 
-  constructor({ port, ca, maildir, log }: MailServerFolder, server: ServerProcess) {
+  constructor({ path, port, ca, maildir, log }: MailServerFolder, server: ServerProcess) {
     this.url = `smtp://${encodeURIComponent(LOGIN.user)}:${LOGIN.pass}@127.0.0.1:${port}`;
     this.port = port;
     this.ca = ca;
+    this.path = path;
     this.#maildir = maildir;
     this.#log = log;
     this.#server = server;
@@ -46,6 +49,11 @@ export class MailServer {
     const folder = join(this.#maildir, 'new');
     const names = await readdir(folder).catch(() => []);
     return Promise.all(names.map((name) => readFile(join(folder, name))));
+  }
+
+  /** From here on it delivers nothing, and what it takes stays in its queue. */
+  async fillUp(): Promise<void> {
+    await chmod(this.#maildir, 0o000);
   }
 
   /** Ends it, its connections included. */

@@ -53,6 +53,14 @@ export class OptionReader {
     return fail(this.pathOf(name), value, `Give a whole number from ${min} to ${max}.`);
   }
 
+  /** Above 0, and not necessarily whole. */
+  positive(name: string, otherwise: number): number {
+    const value = this.raw(name);
+    if (value === undefined) return otherwise;
+    if (typeof value === 'number' && value > 0) return value;
+    return fail(this.pathOf(name), value, 'Give a number above 0.');
+  }
+
   string(name: string): string | undefined {
     const value = this.raw(name);
     if (value === undefined || (typeof value === 'string' && value !== '')) return value;

@@ -1,10 +1,12 @@
 import { parseDuration } from '../../message/duration.js';
 import { LANES, type Lane } from '../../message/message.js';
+import type { ProbeSettings } from '../../transport/probes/open.js';
 import type { RateLimitSettings } from '../../transport/rate-limit.js';
 import type { SmtpTransportOptions } from '../../transport/smtp/options.js';
 import { DEFAULTS } from './defaults.js';
 import { parseDkim } from './dkim.js';
 import { parseLogin } from './login.js';
+import { parseProbe } from './probe.js';
 import { fail, type OptionReader } from './reader.js';
 
 const PORTS: Record<string, number> = { 'smtp:': 587, 'smtps:': 465 };
@@ -14,6 +16,7 @@ export interface SmtpSettings {
   smtp: SmtpTransportOptions;
   rateLimit?: RateLimitSettings;
   maxTotalConnections?: number;
+  probe?: ProbeSettings;
 }
 
 /**
@@ -59,11 +62,13 @@ export function parseSmtp(reader: OptionReader, tenant?: string): SmtpSettings {
   };
   const rateLimit = parseRateLimit(reader);
   const maxTotalConnections = reader.integer('maxTotalConnections', 0, 1, 10_000);
+  const probe = parseProbe(reader);
   reader.end();
   return {
     smtp,
     ...(rateLimit ? { rateLimit } : {}),
     ...(maxTotalConnections > 0 ? { maxTotalConnections } : {}),
+    ...(probe ? { probe } : {}),
   };
 }
 

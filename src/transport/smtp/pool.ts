@@ -11,6 +11,7 @@ import {
 import { Dialer, type DialSettings } from './dialer.js';
 import { InAdvance } from './in-advance.js';
 import type { SmtpTransportOptions } from './options.js';
+import type { ReplyTimes } from './reply-times.js';
 import type { SmtpSession } from './session.js';
 import { WaitingLine } from './waiting-line.js';
 
@@ -26,6 +27,8 @@ export interface PoolSettings extends DialSettings {
   minWarm: number;
   /** A message may begin while the one before it is being answered, where the server takes commands in advance. */
   inAdvance: boolean;
+  /** Told how long each message's reply took. */
+  replies: ReplyTimes;
 }
 
 /**
@@ -37,6 +40,8 @@ const CONNECT_PAUSE = 1_000;
 const LOOK_AT_LEAST = 60_000;
 /** A kept connection gets a successor when it has used up this much of its age or messages. */
 const WORN = 0.9;
+/** Postfix counts more than 100 NOOPs between two messages as errors (`smtpd_junk_command_limit`). */
+const MAX_NOOPS = 60;
 
 /**
  * Kept-open connections of one transport and lane. A message takes whichever connection is free first, an idle one or
@@ -93,6 +98,7 @@ export class SmtpPool {
         const within = left();
         // A kept connection may be dead without a sign of it: half of the time is left for a fresh one.
         const acceptance = await session.send(outgoing, signal, kept && within !== undefined ? within / 2 : within, {
+          onReply: (milliseconds) => this.settings.replies.add(milliseconds),
           ...(mayHandOver ? { mayHandOver } : {}),
           ...(this.inAdvance.allowed ? { onHandover: () => this.invite(session) } : {}),
         });
@@ -122,16 +128,31 @@ export class SmtpPool {
     return free.session.usable;
   }
 
+  get hasIdle(): boolean {
+    return this.idle.length > 0;
+  }
+
+  /** Messages are on their way. */
+  get isBusy(): boolean {
+    return this.busy.size > 0;
+  }
+
+  /** Milliseconds of a NOOP over an idle connection, or a new one that is then idle. @throws TransportError */
+  async ping(signal: AbortSignal): Promise<number> {
+    const free = this.idle.pop();
+    clearTimeout(free?.timer);
+    if (!free && this.dialer.vacant <= 0) throw notAsked(this.options.name, 'No connection was free for a NOOP');
+    const session = free?.session ?? (await this.open(signal));
+    const begun = performance.now();
+    if (await this.check(session, free?.unused, signal)) return performance.now() - begun;
+    throw this.notConnected(signal.aborted ? reasonOf(signal.reason) : 'It did not answer a NOOP', signal.reason);
+  }
+
   /** Opens a connection, which is kept if one is missing. @throws TransportError */
   async verify(signal: AbortSignal): Promise<void> {
     // Where there may be no more, one that is open must do.
     if (this.dialer.vacant <= 0 && (await this.works())) return;
-    let session: SmtpSession;
-    try {
-      session = await this.dialer.open(AbortSignal.any([signal, this.closing.signal]));
-    } catch (error) {
-      throw error instanceof TransportError ? error : notAsked(this.options.name, reasonOf(error), { cause: error });
-    }
+    const session = await this.open(signal);
     await session.check();
     if (!session.usable) throw this.notConnected('It took the login, and did not answer a NOOP');
     this.measured(session);
@@ -154,6 +175,14 @@ export class SmtpPool {
       setTimeout(resolve, within).unref();
     });
     for (const session of this.busy.keys()) session.hangUp();
+  }
+
+  private async open(signal: AbortSignal): Promise<SmtpSession> {
+    try {
+      return await this.dialer.open(AbortSignal.any([signal, this.closing.signal]));
+    } catch (error) {
+      throw error instanceof TransportError ? error : notAsked(this.options.name, reasonOf(error), { cause: error });
+    }
   }
 
   private get alive(): number {
@@ -238,12 +267,13 @@ export class SmtpPool {
     else this.growLater();
   }
 
-  private async check(session: SmtpSession, unused = 0): Promise<void> {
+  private async check(session: SmtpSession, unused = 0, signal?: AbortSignal): Promise<boolean> {
     this.checking.add(session);
-    await session.check();
-    if (!this.checking.delete(session)) return;
+    const answered = await session.check(signal);
+    if (!this.checking.delete(session)) return answered;
     this.measured(session);
     this.settle(session, unused);
+    return answered;
   }
 
   /** A body has left over this connection: the first that waits may say over it whom it is from and for. */
@@ -268,7 +298,7 @@ export class SmtpPool {
   /** A connection that has nothing to do: the next message's, or kept, or at its end. */
   private settle(session: SmtpSession, unused = 0): void {
     const { maxMessages, maxAge } = this.options;
-    const wear = Math.max(session.sent / maxMessages, session.age / maxAge);
+    const wear = Math.max(session.sent / maxMessages, session.age / maxAge, session.noops / MAX_NOOPS);
     // It is not among the living while it is looked at; its successor may still be on its way.
     const others = this.alive - this.dialer.dialling;
     const outdated = wear >= 1 || (this.succeeded.has(session) && others >= this.minWarm);

@@ -27,6 +27,8 @@ export interface SendHooks {
   mayHandOver?: () => boolean;
   /** The body has left, and the answer is awaited: another message may begin. Returns whether one does, in this turn. */
   onHandover?: () => boolean;
+  /** The server has answered the body after so many milliseconds, whatever it said. */
+  onReply?: (milliseconds: number) => void;
 }
 
 /**
@@ -36,6 +38,8 @@ export interface SendHooks {
 export class SmtpSession {
   /** Messages handed to it so far. */
   sent = 0;
+  /** NOOPs since the last message. */
+  noops = 0;
   /** A transaction was refused half-way: `reset()` before the next message. */
   dirty = false;
   /** The answer to a NOOP or RSET is awaited. */
@@ -126,15 +130,17 @@ export class SmtpSession {
     outgoing: Outgoing,
     signal: AbortSignal,
     handoverWithin?: number,
-    { mayHandOver, onHandover }: SendHooks = {},
+    { mayHandOver, onHandover, onReply }: SendHooks = {},
   ): Promise<Acceptance> {
     const { to } = outgoing.envelope;
     const progress: Progress = { phase: 'mail', recipients: to.length };
     const limit = handoverWithin === undefined ? undefined : new AbortController();
     const timer = limit && setTimeout(() => limit.abort(new SilentServer(handoverWithin!)), handoverWithin);
     const begun = performance.now();
+    let handedOver = begun;
     const { socket, server, dialogue } = this.line;
     this.sent++;
+    this.noops = 0;
     const inAdvance = this.answering > 0;
     if (!inAdvance) socket.setTimeout(this.options.commandTimeout);
     const handover: Handover = {
@@ -142,7 +148,8 @@ export class SmtpSession {
         if (mayHandOver?.() === false) return false;
         clearTimeout(timer);
         progress.phase = 'body';
-        if (!inAdvance) this.roundTrip = (performance.now() - begun) / (server.pipelining ? 1 : 2 + to.length);
+        handedOver = performance.now();
+        if (!inAdvance) this.roundTrip = (handedOver - begun) / (server.pipelining ? 1 : 2 + to.length);
         socket.setTimeout(this.options.bodyTimeout);
         this.answering++;
         return true;
@@ -154,6 +161,7 @@ export class SmtpSession {
         limit ? AbortSignal.any([signal, limit.signal]) : signal,
         (done) => transact(dialogue, server, outgoing, handover, done),
       );
+      onReply?.(performance.now() - handedOver);
       const providerId = providerIdOf(response, this.options.host);
       return {
         accepted,
@@ -167,6 +175,7 @@ export class SmtpSession {
         outOfStep && !caught.refusal
           ? notAsked(this.options.name, caught.message)
           : transportError(this.options.name, outOfStep ? caught.refusal : caught, progress);
+      if (progress.phase === 'body' && failure.replyCode !== undefined) onReply?.(performance.now() - handedOver);
       // After a body there is no transaction left to end (RFC 5321 §4.1.1.4).
       this.dirty ||= progress.phase !== 'body';
       if (outOfStep || failure.replyCode === 421 || isOpenEnded(failure)) this.hangUp();
@@ -190,11 +199,18 @@ export class SmtpSession {
     else this.line.socket.unref();
   }
 
-  /** Keeps the connection from falling idle, measures the round trip, and closes it if the server does not answer. */
-  async check(): Promise<void> {
+  /**
+   * Keeps the connection from falling idle, measures the round trip, and closes it if the server does not answer.
+   *
+   * @param signal how long to wait for the answer; default five seconds
+   * @returns whether it has answered
+   */
+  async check(signal?: AbortSignal): Promise<boolean> {
     const begun = performance.now();
-    await this.ask('NOOP');
-    if (this.usable) this.roundTrip = performance.now() - begun;
+    this.noops++;
+    const answered = await this.ask('NOOP', signal);
+    if (answered) this.roundTrip = performance.now() - begun;
+    return answered;
   }
 
   /** Says goodbye, and hangs up if the server has not answered within a second. */
@@ -230,17 +246,19 @@ export class SmtpSession {
     this.hangUp();
   }
 
-  private async ask(command: 'NOOP' | 'RSET'): Promise<void> {
+  private async ask(command: 'NOOP' | 'RSET', signal?: AbortSignal): Promise<boolean> {
     const late = new AbortController();
-    const timer = setTimeout(() => late.abort(new SilentServer(CHECK_TIMEOUT)), CHECK_TIMEOUT);
-    timer.unref();
+    const timer = signal ? undefined : setTimeout(() => late.abort(new SilentServer(CHECK_TIMEOUT)), CHECK_TIMEOUT);
+    timer?.unref();
     this.asking = true;
     try {
-      await this.step<void>(late.signal, (done) =>
+      await this.step<void>(signal ?? late.signal, (done) =>
         this.line.dialogue.say(`${command}\r\n`, ({ code, text }) => done(code < 300 ? null : new Error(text))),
       );
+      return true;
     } catch {
       this.hangUp();
+      return false;
     } finally {
       this.asking = false;
       clearTimeout(timer);

@@ -1,7 +1,9 @@
+import { reasonOf } from '../../errors.js';
 import type { Lane } from '../../message/message.js';
 import type { ConnectionLeases } from '../connection-leases.js';
 import {
   MESSAGES_PER_CONNECTION,
+  notAsked,
   type Acceptance,
   type Outgoing,
   type SendOptions,
@@ -11,6 +13,7 @@ import {
 import { loginData } from './login.js';
 import type { SmtpTransportOptions } from './options.js';
 import { SmtpPool, type PoolSettings } from './pool.js';
+import { ReplyTimes } from './reply-times.js';
 import { signedHeaders } from './signing.js';
 
 /** Milliseconds. */
@@ -25,6 +28,7 @@ export class SmtpTransport implements Transport {
   readonly bulkMessages: number;
   private readonly pools: Record<Lane, SmtpPool>;
   private readonly login: PoolSettings['login'];
+  private readonly replies = new ReplyTimes();
 
   /** @param leases where processes share a limit of connections */
   constructor(
@@ -64,6 +68,26 @@ export class SmtpTransport implements Transport {
     await priority.verify(signal);
   }
 
+  /** Moving average of what the replies to messages took, in milliseconds; undefined when there was none for a while. */
+  get replyTime(): number | undefined {
+    return this.replies.recent;
+  }
+
+  /** Milliseconds of a NOOP; where all its connections are at work, of the next reply to a message. @throws TransportError */
+  async ping(signal: AbortSignal): Promise<number> {
+    const { priority, bulk } = this.pools;
+    const pool = this.lanes.includes('bulk') ? bulk : priority;
+    // Where connections are counted, one that is open must do, whichever lane's it is.
+    const idle = (this.leases ? [pool, priority] : [pool]).find(({ hasIdle }) => hasIdle);
+    if (idle) return idle.ping(signal);
+    if (!pool.isBusy) return pool.ping(signal);
+    try {
+      return await this.replies.next(signal);
+    } catch (error) {
+      throw notAsked(this.name, `${reasonOf(error)}; all connections are at work`, { cause: error });
+    }
+  }
+
   async close(within: number): Promise<void> {
     await Promise.all([this.pools.priority.close(within), this.pools.bulk.close(within)]);
     await this.leases?.close();
@@ -81,6 +105,7 @@ export class SmtpTransport implements Transport {
         login,
         // A priority mail is not to be cut off by the one before it.
         inAdvance: lane === 'bulk',
+        replies: this.replies,
         ...(leases ? { lease: (signal: AbortSignal) => leases.take(lane, signal) } : {}),
       },
     );

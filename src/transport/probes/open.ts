@@ -1,0 +1,45 @@
+import { reasonOf } from '../../errors.js';
+import type { Probe, ServerLoad } from '../probe.js';
+import type { SmtpTransport } from '../smtp/transport.js';
+import { PeriodicProbe, type Ask, type Judge, type PeriodicProbeSettings } from './periodic-probe.js';
+import { statusPage } from './status-page.js';
+import { Thresholds, type Limits } from './thresholds.js';
+
+/** Tells in place of the limits whether bulk mail may come. */
+export type Admit = (state: ServerLoad) => boolean | Promise<boolean>;
+
+/** How a mail server is watched, checked and complete. */
+export type ProbeSettings = PeriodicProbeSettings & {
+  limits: Limits;
+  admit?: Admit;
+} & ({ type: 'smtp' } | { type: 'http'; url: URL; token?: string });
+
+/** Makes the probe of one transport. */
+export function openProbe(settings: ProbeSettings, transport: Pick<SmtpTransport, 'ping' | 'replyTime'>): Probe {
+  const { limits, admit } = settings;
+  const ask = settings.type === 'smtp' ? latencyOf(transport) : statusPage(settings.url, settings.token);
+  return new PeriodicProbe(ask, admit ? judgedBy(admit) : judgedByLimits(limits), settings);
+}
+
+/** How long a NOOP takes, or a message's reply where that has taken longer of late. */
+function latencyOf(transport: Pick<SmtpTransport, 'ping' | 'replyTime'>): Ask {
+  return async (signal) => ({ latency: Math.max(await transport.ping(signal), transport.replyTime ?? 0) });
+}
+
+function judgedByLimits(limits: Limits): Judge {
+  const thresholds = new Thresholds(limits);
+  return (load) => thresholds.judge(load);
+}
+
+function judgedBy(admit: Admit): Judge {
+  return async (load) => {
+    let admitted: unknown;
+    try {
+      admitted = await admit(load);
+    } catch (error) {
+      throw new Error(`admit failed: ${reasonOf(error)}`, { cause: error });
+    }
+    if (typeof admitted !== 'boolean') throw new Error(`admit returned neither true nor false`);
+    return admitted ? undefined : 'admit said no';
+  };
+}
