@@ -115,15 +115,15 @@ export function createProgram(
   program
     .command('status-agent')
     .description('tell how this machine and its mail server are doing, over HTTP')
-    .option('--host <address>', 'where it listens', '127.0.0.1')
-    .option('--port <number>', 'where it listens', wholeNumber, 9125)
-    .option('--mail-server <name>', 'which mail server runs here: postfix, exim, sendmail or exchange', 'postfix')
-    .option('--spool <folder>', 'the disk whose free space is told')
-    .option('--queue-dir <folder>', "the mail server's queue")
-    .option('--token-file <file>', 'the token that callers send (default: PRIORITY_MAIL_AGENT_TOKEN)')
-    .option('--no-token', 'answer whoever asks')
-    .option('--cert <file>', 'a TLS certificate, as PEM')
-    .option('--key <file>', 'its private key, as PEM')
+    .option('--host <address>', 'where it listens (default: 127.0.0.1)')
+    .option('--port <number>', 'where it listens (default: 8026)', wholeNumber)
+    .option('--mail-server <name>', 'auto, postfix, exim, sendmail, exchange, iis or none (default: auto)')
+    .option('--spool <folder>', 'a folder on the disk whose free space is told')
+    .option('--queue-dir <folder>', 'a folder whose messages are counted, instead of asking the mail server')
+    .option('--token-file <file>', 'holds the token that callers send (default: PRIORITY_MAIL_AGENT_TOKEN)')
+    .option('--no-token', 'answer whoever asks; on this machine alone')
+    .option('--cert <file>', 'for TLS: the certificate chain in PEM')
+    .option('--key <file>', 'and its key')
     .action((settings: StatusAgentSettings) =>
       run(async (context) => (await import('./commands/status-agent.js')).statusAgent(context, settings)),
     );

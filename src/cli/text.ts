@@ -2,7 +2,7 @@
 
 /** One line without control characters, which a terminal would obey. */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ').trim();
+  return text.replace(/[\p{Cc}\s]+/gu, ' ').trim();
 }
 
 /** Rows of cells, each column as wide as its widest cell. The first row is the heading. */

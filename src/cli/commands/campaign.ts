@@ -18,17 +18,6 @@ export interface Lists {
 /** The lists that went into files. */
 type Written = Partial<Record<keyof Lists, { file: string; recipients: number }>>;
 
-/** Where a campaign stopped, and why. */
-interface Suspension {
-  at: Date;
-  error: string;
-  /** The message that was next. */
-  place: string;
-  remaining: number;
-}
-
-type Report = CampaignReport & { suspended?: Suspension };
-
 /** How a campaign is doing. With a list to standard output that alone, so that it can be piped. */
 export async function campaign(context: Context, id: string, lists: Lists): Promise<ExitCode> {
   const chosen = Object.entries(lists) as [keyof Lists, Destination][];
@@ -52,7 +41,7 @@ export async function campaign(context: Context, id: string, lists: Lists): Prom
 }
 
 /** @throws NotFoundError */
-export async function findCampaign(mail: Mailer['mail'], id: string): Promise<Report> {
+export async function findCampaign(mail: Mailer['mail'], id: string): Promise<CampaignReport> {
   const report = await mail.campaign(id);
   if (report) return report;
   throw new NotFoundError(`There is no campaign ${id}, or it is past retention (queue.keep).`);
@@ -62,7 +51,7 @@ function isStandardOutput(destination: Destination): destination is true | '-' {
   return destination === true || destination === '-';
 }
 
-function textOf(report: Report, written: Written): string {
+function textOf(report: CampaignReport, written: Written): string {
   const { id, name, state, total, suspended } = report;
   const known = facts(`Campaign ${id}${name === undefined ? '' : ` (${name})`}: ${state}`, {
     recipients: count(total),

@@ -1,26 +1,22 @@
 import type { Context } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-code.js';
 import { NotFoundError } from '../failure.js';
-import { withMailer, type Mailer } from '../mailer.js';
+import { withMailer } from '../mailer.js';
 import { count } from '../text.js';
 import { findCampaign } from './campaign.js';
 
 /** Sends the failed messages of a campaign again. */
 export function retry(context: Context, id: string): Promise<ExitCode> {
   return withMailer(context, 'queue', async ({ mail }) => {
-    await findCampaign(mail, id);
-    const retried = await (mail as Mailer['mail'] & Retrying).retryFailed(id);
+    const { state } = await findCampaign(mail, id);
+    const retried = await mail.retryFailed(id);
     context.output.print({ campaign: id, retried }, () =>
       retried === 0
-        ? `Nothing of the campaign ${id} has failed.`
+        ? `Nothing of the campaign ${id} can be sent again: it is ${state}, and ${state === 'cancelled' ? 'stays so' : 'nothing has failed'}.`
         : `${count(retried)} messages of the campaign ${id} wait in the queue again.`,
     );
     return EXIT.ok;
   });
-}
-
-interface Retrying {
-  retryFailed(campaignId: string): Promise<number>;
 }
 
 /** Holds a campaign, or the whole bulk lane. */

@@ -3,9 +3,9 @@ import { EXIT, type ExitCode } from '../exit-code.js';
 
 /** The options of `status-agent`. */
 export interface StatusAgentSettings {
-  host: string;
-  port: number;
-  mailServer: string;
+  host?: string;
+  port?: number;
+  mailServer?: string;
   spool?: string;
   queueDir?: string;
   tokenFile?: string;
@@ -15,34 +15,24 @@ export interface StatusAgentSettings {
   key?: string;
 }
 
-/** Where the caller's token stands unless a file is named: a process's arguments can be read by others. */
-const TOKEN = 'PRIORITY_MAIL_AGENT_TOKEN';
-
-/** Beside any mail server, also one without a mail configuration: it loads neither that nor Nest. */
+/** Runs beside any mail server, also one without a mail configuration: it loads neither that nor Nest. */
 export async function statusAgent(
-  { output, interruption, env }: Context,
-  settings: StatusAgentSettings,
+  { output, interruption }: Context,
+  { token, ...options }: StatusAgentSettings,
 ): Promise<ExitCode> {
   const { startStatusAgent } = await loadAgent();
-  const { token, ...options } = settings;
-  const agent = await startStatusAgent({
-    ...options,
-    ...(token ? {} : { noToken: true }),
-    ...(token && options.tokenFile === undefined && env[TOKEN] ? { token: env[TOKEN] } : {}),
-  });
+  const onProblem = (problem: string): void => output.tell(`warning: ${problem}`);
+  const agent = await startStatusAgent({ ...options, noToken: !token, onProblem });
   output.print({ url: agent.url }, () => `The status agent answers at ${agent.url} until SIGTERM or Ctrl-C.`);
   await interruption.came;
   await agent.close();
   return EXIT.ok;
 }
 
-interface StatusAgentOptions extends Omit<StatusAgentSettings, 'token'> {
-  token?: string;
-  noToken?: boolean;
-}
-
 interface StatusAgentModule {
-  startStatusAgent(options: StatusAgentOptions): Promise<{ url: string; close(): Promise<void> }>;
+  startStatusAgent(
+    options: Omit<StatusAgentSettings, 'token'> & { noToken: boolean; onProblem: (problem: string) => void },
+  ): Promise<{ url: string; close(): Promise<void> }>;
 }
 
 async function loadAgent(): Promise<StatusAgentModule> {
