@@ -47,7 +47,6 @@ it.each([
   [['worker', '--max-time', 'x'], /^error: .*--max-time.*Give a duration such as 30s or 5m\./],
   [['worker', '--max-time', '0s'], /Give a duration such as 30s or 5m\./],
   [['worker', '--batches', '1.5'], /Give a whole number\./],
-  [['campaign', 'c', '--failures', '--remaining', '-'], /^error: Only one list can go to standard output\./],
 ])('refuses %j', async (args, message) => {
   const { code, stdout, stderr } = await runHere(args);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
