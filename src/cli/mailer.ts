@@ -10,7 +10,8 @@ import { parseOptions, type MailSettings } from '../nest/options/parse.js';
 import type { QueueConfig, TransportConfig } from '../nest/options/types.js';
 import type { Context } from './context.js';
 import { loadConfig } from './config/config.js';
-import type { ExitCode } from './exit-code.js';
+import { EXIT, type ExitCode } from './exit-code.js';
+import type { Answer } from './output.js';
 
 /** How long an embedded store that another process holds is waited for, and how long closing may take. Milliseconds. */
 const PATIENCE = 2_000;
@@ -27,15 +28,21 @@ export interface Mailer {
   close(): Promise<void>;
 }
 
-/** Does something with the configured mailer and closes it, also when a signal comes. */
+/**
+ * Asks the configured mailer something, closes it and gives the answer, unless a signal comes first.
+ *
+ * @param question resolves to nothing where the answer was given already
+ */
 export async function withMailer(
   context: Context,
   purpose: Purpose,
-  work: (mailer: Mailer) => Promise<ExitCode>,
+  question: (mailer: Mailer) => Promise<Answer | void>,
 ): Promise<ExitCode> {
   const mailer = await openMailer(await loadConfig(context), purpose, context);
   try {
-    return await context.interruption.orDone(work(mailer));
+    const answer = await context.interruption.orDone(question(mailer));
+    if (answer) context.output.print(answer);
+    return answer?.exitCode ?? EXIT.ok;
   } finally {
     await mailer.close();
   }

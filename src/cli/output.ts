@@ -9,6 +9,15 @@ export interface Streams {
   stderr: Writable;
 }
 
+/** What a command has found out. */
+export interface Answer {
+  /** For JSON. */
+  document: object;
+  text: () => string;
+  /** Default: 0. */
+  exitCode?: number;
+}
+
 /** Where the answer goes, and in which form: text for a person, or JSON for a program. */
 export class Output {
   /** @param json one document, or a line each where there are many */
@@ -23,7 +32,7 @@ export class Output {
   }
 
   /** The whole answer. */
-  print(document: object, text: () => string): void {
+  print({ document, text }: Answer): void {
     this.streams.stdout.write(`${this.json ? JSON.stringify(document) : text()}\n`);
   }
 

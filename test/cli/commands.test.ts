@@ -1,7 +1,9 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Writable } from 'node:stream';
 import { parse } from 'csv-parse/sync';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../../src/cli/run.js';
 import { FolderLock } from '../../src/store/pglite/lock.js';
 import { startMail } from '../support/app.js';
 import { freePort } from '../support/free-port.js';
@@ -9,6 +11,7 @@ import { pgliteFolder } from '../support/pglite.js';
 import { startRedis } from '../support/redis.js';
 import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js';
 import { temporaryFolder } from '../support/temp.js';
+import { Collector } from './collector.js';
 import { runHere, type Finished } from './run-here.js';
 
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -43,6 +46,8 @@ const text = async (args: string[], cwd: string): Promise<string> => {
   expect(finished).toMatchObject({ code: 0, stderr: '' });
   return finished.stdout;
 };
+
+const epipe = (): Error => Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
 
 describe('of a mailer on Redis', () => {
   let cwd: string;
@@ -162,6 +167,13 @@ describe('of a mailer on Redis', () => {
     });
   });
 
+  it('a list of which the reader has seen enough is no failure', async () => {
+    const [stdout, stderr] = [new Writable({ write: (_, __, done) => done(epipe()) }), new Collector()];
+    const surroundings = { stdout, stderr, cwd: () => cwd, env: {} };
+    expect(await run(['campaign', 'issue-1', '--failures'], surroundings)).toBe(0);
+    expect(stderr.text).toBe('');
+  });
+
   it('status tells where one message is', async () => {
     expect(await json(['status', 'issue-1-0.2'], cwd)).toMatchObject({
       ...{ id: 'issue-1-0.2', state: 'deferred', campaignId: 'issue-1', transport: 'main', replyCode: 451 },
@@ -212,7 +224,7 @@ describe('on the embedded store', () => {
     expect(await json(['verify'], cwd)).toMatchObject({ ok: true });
     await lock.release();
     expect(await json(['status'], cwd)).toMatchObject({ queue: { paused: false } });
-  });
+  }, 60_000);
 
   it('that was never written to is not created', async () => {
     const folder = join(temporaryFolder(), 'queue');

@@ -1,6 +1,6 @@
 import type { CampaignReport } from '../../queue/reader.js';
 import type { Context } from '../context.js';
-import { EXIT, type ExitCode } from '../exit-code.js';
+import type { ExitCode } from '../exit-code.js';
 import { NotFoundError, UsageError } from '../failure.js';
 import { withMailer, type Mailer } from '../mailer.js';
 import { RecipientList } from '../recipient-list.js';
@@ -33,10 +33,9 @@ export async function campaign(context: Context, id: string, lists: Lists): Prom
       if (isStandardOutput(destination)) await recipients.print(context.output);
       else written[list] = { file: destination, recipients: await recipients.save(destination) };
     }
-    if (piped.length === 0) {
-      context.output.print({ ...report, ...(chosen.length > 0 ? { written } : {}) }, () => textOf(report, written));
-    }
-    return EXIT.ok;
+    if (piped.length > 0) return undefined;
+    const document = { ...report, ...(chosen.length > 0 ? { written } : {}) };
+    return { document, text: () => textOf(report, written) };
   });
 }
 

@@ -10,12 +10,11 @@ export function retry(context: Context, id: string): Promise<ExitCode> {
   return withMailer(context, 'queue', async ({ mail }) => {
     const { state } = await findCampaign(mail, id);
     const retried = await mail.retryFailed(id);
-    context.output.print({ campaign: id, retried }, () =>
+    const text = (): string =>
       retried === 0
         ? `Nothing of the campaign ${id} can be sent again: it is ${state}, and ${state === 'cancelled' ? 'stays so' : 'nothing has failed'}.`
-        : `${count(retried)} messages of the campaign ${id} wait in the queue again.`,
-    );
-    return EXIT.ok;
+        : `${count(retried)} messages of the campaign ${id} wait in the queue again.`;
+    return { document: { campaign: id, retried }, text };
   });
 }
 
@@ -34,10 +33,9 @@ function hold(context: Context, id: string | undefined, paused: boolean): Promis
     if (id !== undefined) await findCampaign(mail, id);
     await (paused ? mail.pause(id) : mail.resume(id));
     const what = id === undefined ? 'The bulk lane' : `The campaign ${id}`;
-    context.output.print({ ...(id === undefined ? {} : { campaign: id }), paused }, () =>
-      paused ? `${what} is paused. Messages that are being sent are finished.` : `${what} goes on.`,
-    );
-    return EXIT.ok;
+    const text = (): string =>
+      paused ? `${what} is paused. Messages that are being sent are finished.` : `${what} goes on.`;
+    return { document: { ...(id === undefined ? {} : { campaign: id }), paused }, text };
   });
 }
 
@@ -47,9 +45,7 @@ export function cancel(context: Context, id: string): Promise<ExitCode> {
     const known = (await mail.status(id)) ?? (await mail.campaign(id));
     if (!known) throw new NotFoundError(`There is no message or campaign ${id}, or it is past retention (queue.keep).`);
     const cancelled = await mail.cancel(id);
-    context.output.print({ id, cancelled }, () =>
-      cancelled ? `${id} is cancelled.` : `Nothing of ${id} was left to be stopped.`,
-    );
-    return cancelled ? EXIT.ok : EXIT.failed;
+    const text = (): string => (cancelled ? `${id} is cancelled.` : `Nothing of ${id} was left to be stopped.`);
+    return { document: { id, cancelled }, text, exitCode: cancelled ? EXIT.ok : EXIT.failed };
   });
 }

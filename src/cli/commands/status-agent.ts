@@ -23,7 +23,8 @@ export async function statusAgent(
   const { startStatusAgent } = await loadAgent();
   const onProblem = (problem: string): void => output.tell(`warning: ${problem}`);
   const agent = await startStatusAgent({ ...options, noToken: !token, onProblem });
-  output.print({ url: agent.url }, () => `The status agent answers at ${agent.url} until SIGTERM or Ctrl-C.`);
+  const text = (): string => `The status agent answers at ${agent.url} until SIGTERM or Ctrl-C.`;
+  output.print({ document: { url: agent.url }, text });
   await interruption.came;
   await agent.close();
   return EXIT.ok;

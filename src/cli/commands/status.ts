@@ -2,7 +2,7 @@ import type { TransportHealth } from '../../nest/mail-health.js';
 import type { QueueReport } from '../../queue/reader.js';
 import type { MailStatus } from '../../queue/status.js';
 import type { Context } from '../context.js';
-import { EXIT, type ExitCode } from '../exit-code.js';
+import type { ExitCode } from '../exit-code.js';
 import { NotFoundError } from '../failure.js';
 import { withMailer } from '../mailer.js';
 import { age, count, facts, table, time } from '../text.js';
@@ -13,10 +13,10 @@ export function queueStatus(context: Context): Promise<ExitCode> {
   return withMailer(context, 'queue', async ({ mail, health }) => {
     const queue = await mail.queue();
     const { transports } = health.isHealthy('mail')['mail']!;
-    context.output.print({ queue, transports: transports.map(configured) }, () =>
-      [queueText(queue), transportsText(transports)].join('\n\n'),
-    );
-    return EXIT.ok;
+    return {
+      document: { queue, transports: transports.map(configured) },
+      text: () => [queueText(queue), transportsText(transports)].join('\n\n'),
+    };
   });
 }
 
@@ -29,8 +29,7 @@ export function messageStatus(context: Context, id: string): Promise<ExitCode> {
         `There is no message ${id}, or it is past retention (queue.keep). Of a campaign's id tells priority-mail campaign ${id}.`,
       );
     }
-    context.output.print(status, () => messageText(status));
-    return EXIT.ok;
+    return { document: status, text: () => messageText(status) };
   });
 }
 

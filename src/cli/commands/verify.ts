@@ -10,8 +10,7 @@ export function verify(context: Context): Promise<ExitCode> {
   return withMailer(context, 'transports', async ({ mail }) => {
     const transports = await mail.verify();
     const ok = transports.every((transport) => transport.ok);
-    context.output.print({ ok, transports }, () => textOf(transports));
-    return ok ? EXIT.ok : EXIT.failed;
+    return { document: { ok, transports }, text: () => textOf(transports), exitCode: ok ? EXIT.ok : EXIT.failed };
   });
 }
 

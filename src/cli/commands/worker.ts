@@ -31,7 +31,7 @@ export async function worker(context: Context, limits: Limits): Promise<ExitCode
   try {
     if (!limited) output.tell('Delivering bulk mail until SIGTERM or Ctrl-C.');
     const report = limited ? await runUntil(mailer, limits) : await closed.then(() => ({ reason: 'closed' as const }));
-    output.print(report, () => textOf(report));
+    output.print({ document: report, text: () => textOf(report) });
     return EXIT.ok;
   } finally {
     await mailer.close();
