@@ -6,7 +6,7 @@ import { createProgram, type GlobalOptions } from './program.js';
 
 /** What the command takes from its process. */
 export interface Surroundings extends Streams {
-  cwd(): string;
+  cwd: () => string;
   env: NodeJS.ProcessEnv;
 }
 

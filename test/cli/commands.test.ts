@@ -60,12 +60,12 @@ describe('of a mailer on Redis', () => {
       retry: { firstPause: '1h' },
     } as const;
     cwd = configured({ queue });
-    const { mail, close } = await startMail({ smtp: smtp.url, queue });
+    const app = await startMail({ smtp: smtp.url, queue });
     const recipients = Array.from({ length: 6 }, (_, n) => ({ to: `p${n}@readers.test` }));
-    await mail.sendBulk({ id: 'issue-1', name: 'Newsletter', subject: 'x', text: 'x', recipients });
-    await mail.sendBulk({ id: 'issue-2', subject: 'x', text: 'x', recipients });
-    await mail.sendBulk({ id: 'issue-3', subject: 'x', text: 'x', recipients: [{ to: 'p1@readers.test' }] });
-    await close();
+    await app.mail.sendBulk({ id: 'issue-1', name: 'Newsletter', subject: 'x', text: 'x', recipients });
+    await app.mail.sendBulk({ id: 'issue-2', subject: 'x', text: 'x', recipients });
+    await app.mail.sendBulk({ id: 'issue-3', subject: 'x', text: 'x', recipients: [{ to: 'p1@readers.test' }] });
+    await app.close();
   });
 
   it('status tells what waits in the queue', async () => {

@@ -31,9 +31,9 @@ export async function statusAgent(
 }
 
 interface StatusAgentModule {
-  startStatusAgent(
+  startStatusAgent: (
     options: Omit<StatusAgentSettings, 'token'> & { noToken: boolean; onProblem: (problem: string) => void },
-  ): Promise<{ url: string; close(): Promise<void> }>;
+  ) => Promise<{ url: string; close(): Promise<void> }>;
 }
 
 async function loadAgent(): Promise<StatusAgentModule> {
