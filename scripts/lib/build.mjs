@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, tool } from './root.mjs';
 import { runNode } from './run.mjs';
@@ -6,6 +6,7 @@ import { SectionFailure } from './section.mjs';
 
 const dist = join(root, 'dist');
 const entry = join(dist, 'index.js');
+const command = join(dist, 'cli', 'main.js');
 const inputs = ['src', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
 
 /** Compiles src to dist from scratch, so that no file of a removed source stays behind. */
@@ -17,6 +18,7 @@ export async function build() {
     rmSync(dist, { recursive: true, force: true });
     throw new SectionFailure(output.trim());
   }
+  chmodSync(command, 0o755);
   // The entry carries the time at which the sources were read, so that an edit made meanwhile makes it stale.
   if (existsSync(entry)) utimesSync(entry, started, started);
 }

@@ -138,6 +138,8 @@ export class Control {
       const job = await this.queue.getJob(id);
       const state = await job?.getState();
       if (state === 'completed') return this.queue.getBackend().retryFinishedJob(job!, 'completed');
+      // Others of it wait for their next attempt; these need not.
+      if (state === 'delayed') return promoteBatch(this.queue, id);
       if (state !== 'active' || Date.now() > deadline) return;
       await sleep(100);
     }

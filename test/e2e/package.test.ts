@@ -150,6 +150,15 @@ describe('installed into an empty Nest application', () => {
     }, 60_000);
   });
 
+  it('the command takes the configuration of docs/command.md', async () => {
+    const npx = (...args: string[]) => run(app, 'npx', ['--no-install', 'priority-mail', ...args], { env });
+    const env = { SMTP_URL: (await startSmtpServer()).url };
+    expect(await npx('--help')).toMatchObject({ code: 0, output: expect.stringContaining('Exit codes:') as string });
+    const { code, output } = await npx('verify', '--json', '--config', 'dist/mail.config.js');
+    expect({ code, output }).toMatchObject({ code: 0 });
+    expect(JSON.parse(output)).toMatchObject({ ok: true, transports: [{ name: 'main', ok: true }] });
+  }, 60_000);
+
   it('the test in the README passes', async () => {
     const { code, output } = await runNode(app, ['--test', '--test-reporter=tap', 'dist/shop-mail.service.test.js']);
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('# pass 1\n') as string });

@@ -1,0 +1,15 @@
+/** A spreadsheet takes a cell that begins so for a formula, and runs it. */
+const FORMULA = /^[=+\-@\t\r]/;
+
+/**
+ * A record of a CSV file (RFC 4180). What strangers wrote may not become a formula where the file is opened in a
+ * spreadsheet: an apostrophe goes before such a cell.
+ */
+export function csvRecord(cells: readonly string[]): string {
+  return `${cells.map(cellOf).join(',')}\r\n`;
+}
+
+function cellOf(text: string): string {
+  const cell = FORMULA.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+}

@@ -1,0 +1,22 @@
+import { constants } from 'node:os';
+
+/** The command line asks for what does not go together. */
+export class UsageError extends Error {
+  readonly code = 'USAGE';
+}
+
+/** There is no message or campaign with that id. */
+export class NotFoundError extends Error {
+  readonly code = 'NOT_FOUND';
+}
+
+/** A signal came before the command was done. */
+export class Interrupted extends Error {
+  readonly code = 'INTERRUPTED';
+  readonly exitCode: number;
+
+  constructor(signal: NodeJS.Signals) {
+    super(`Interrupted by ${signal}.`);
+    this.exitCode = 128 + constants.signals[signal];
+  }
+}
