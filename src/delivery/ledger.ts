@@ -26,13 +26,13 @@ export type Fact = { slot: string; at: number } & (
 
 export type FactKind = Fact['kind'];
 
-/** What became of a recipient. The others are about the batch, or about what is being done. */
-export type RecipientFact = Extract<Fact, { kind: (typeof OUTCOMES)[number] }>;
+type RecipientKind = 'sent' | 'failed' | 'deferred' | 'cancelled' | 'expired';
 
-const OUTCOMES = ['sent', 'failed', 'deferred', 'cancelled', 'expired'] as const;
+/** What became of a recipient. The others are about the batch, or about what is being done. */
+export type RecipientFact = Extract<Fact, { kind: RecipientKind }>;
 
 /** How many recipients ended so, or are put off. */
-export type Counts = Record<(typeof OUTCOMES)[number], number>;
+export type Counts = Record<RecipientKind, number>;
 
 /** The union of a recipient's facts. */
 export interface SlotState {
@@ -47,9 +47,9 @@ export interface SlotState {
 }
 
 /** A fact that was true stays true, whoever recorded it when: accepted is accepted, even if another worker gave up. */
-const STRENGTH: Record<RecipientFact['kind'], number> = { deferred: 1, cancelled: 2, expired: 2, failed: 3, sent: 4 };
+const STRENGTH: Record<RecipientKind, number> = { deferred: 1, cancelled: 2, expired: 2, failed: 3, sent: 4 };
 
-export function isSettled(kind: RecipientFact['kind']): boolean {
+export function isSettled(kind: RecipientKind): boolean {
   return STRENGTH[kind] > STRENGTH.deferred;
 }
 

@@ -31,6 +31,7 @@ import { Checkpoints } from './store-ledger.js';
 import { Retention, type Keep } from './retention.js';
 import { Run, type RunReport } from './run.js';
 import { NOTHING_DONE, type Shift } from './shift.js';
+import { Supplier } from './supplies.js';
 import { Suspension } from './suspension.js';
 import { Sweep } from './sweep.js';
 import { BatchWorker } from './worker.js';
@@ -251,7 +252,7 @@ export class MailQueue {
       this.checkpoints,
       this.suspension,
       this.format,
-      this.blobs,
+      new Supplier(this.blobs, this.routes),
       this.routes,
       { ...worker, maxDuration: batch.maxDuration, retry },
       this.loop,

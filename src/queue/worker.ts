@@ -5,13 +5,11 @@ import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
 import { lockedReason } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
-import { inOrder } from '../transport/dispatch.js';
 import type { Routes } from '../transport/route.js';
 import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
 import { promoteBatch, type Backend, type MailJob } from './backend.js';
-import { workOf, type Batch, type Supplies } from './batch.js';
+import { workOf, type Batch } from './batch.js';
 import type { BatchFormat, ReadBatch } from './batch-format.js';
-import type { Blobs } from './blobs.js';
 import { Bottleneck } from './bottleneck.js';
 import type { EventLoopShare } from './event-loop-share.js';
 import { keys } from './keys.js';
@@ -19,6 +17,7 @@ import { Lease } from './lease.js';
 import { readOrders, watchOrders, type Orders } from './orders.js';
 import { Semaphore } from './semaphore.js';
 import type { Shift } from './shift.js';
+import { bytesOf, type Supplier } from './supplies.js';
 import type { Suspension } from './suspension.js';
 import { readFacts, type Checkpoints, type StoreLedger } from './store-ledger.js';
 
@@ -62,7 +61,7 @@ export class BatchWorker {
     private readonly checkpoints: Checkpoints,
     private readonly suspension: Suspension,
     private readonly format: BatchFormat,
-    private readonly blobs: Blobs,
+    private readonly supplier: Supplier,
     private readonly routes: Routes,
     private readonly settings: WorkerSettings,
     private readonly loop: EventLoopShare,
@@ -226,7 +225,7 @@ export class BatchWorker {
     first: Orders,
     deaths: number,
   ): Promise<BatchResult & { resumedAt: number }> {
-    const supplies = await this.supplies(batch);
+    const supplies = await this.supplier.of(batch);
     const work = workOf(batch, supplies);
     const places = bytesOf(batch, supplies) > LARGE ? MESSAGES_PER_CONNECTION : 1;
     const endAt = performance.now() + this.settings.maxDuration;
@@ -281,21 +280,6 @@ export class BatchWorker {
     };
   }
 
-  private async supplies({ shared, transport, urgency }: Batch): Promise<Supplies> {
-    const { blobs, blocked } = await this.blobs.get(shared.attachments);
-    if (blocked !== undefined) return { blobs, dispatch: inOrder([]), blocked };
-    try {
-      // What came over from the priority lane goes by that lane's transports.
-      return {
-        blobs,
-        dispatch: inOrder(await this.routes.for(urgency === 'overflow' ? 'priority' : 'bulk', transport)),
-      };
-    } catch (error) {
-      // Another release of the application may know that transport.
-      return { blobs, dispatch: inOrder([]), blocked: reasonOf(error) };
-    }
-  }
-
   private orders(batch: Batch): Promise<Orders> {
     return readOrders(this.backend.queue, this.store.records, batch);
   }
@@ -329,13 +313,6 @@ export class BatchWorker {
     await job.moveToDelayed(Math.max(at, Date.now()), token);
     throw new DelayedError();
   }
-}
-
-/** About what each message of the batch has, its own values not counted. */
-function bytesOf({ shared, items }: Batch, { blobs }: Supplies): number {
-  const [first] = items;
-  const { text = first?.text ?? '', html = first?.html ?? '' } = shared;
-  return shared.attachments.reduce((sum, { blob }) => sum + (blobs.get(blob)?.length ?? 0), text.length + html.length);
 }
 
 function nextTime({ by }: Hold, until: number, ledger: StoreLedger): number {
