@@ -24,9 +24,10 @@ export class TransportFactory {
 
   create(settings: TransportSettings): GuardedTransport {
     if ('custom' in settings) return new GuardedTransport(settings.custom, this.events);
-    const { smtp, rateLimit } = settings;
+    const { smtp, rateLimit, weight } = settings;
     return new GuardedTransport(new SmtpTransport(smtp, this.leases(settings)), this.events, {
       limit: rateLimit && this.rateLimit(smtp.name, rateLimit),
+      weight,
     });
   }
 

@@ -14,6 +14,7 @@ export interface SmtpSettings {
   smtp: SmtpTransportOptions;
   rateLimit?: RateLimitSettings;
   maxTotalConnections?: number;
+  weight: number;
 }
 
 /**
@@ -57,11 +58,13 @@ export function parseSmtp(reader: OptionReader, tenant?: string): SmtpSettings {
     ...(dkim === undefined ? {} : { dkim }),
     ...(tls === undefined ? {} : { tls }),
   };
+  const weight = tenant === undefined ? reader.integer('weight', defaults.weight, 1, 1_000) : defaults.weight;
   const rateLimit = parseRateLimit(reader);
   const maxTotalConnections = reader.integer('maxTotalConnections', 0, 1, 10_000);
   reader.end();
   return {
     smtp,
+    weight,
     ...(rateLimit ? { rateLimit } : {}),
     ...(maxTotalConnections > 0 ? { maxTotalConnections } : {}),
   };
