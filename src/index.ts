@@ -79,4 +79,7 @@ export {
   type TransportMonitor,
 } from './transport/transport.js';
 export type { ServerLoad } from './transport/probe.js';
+export type { Balance } from './transport/balance.js';
+export type { ServerLoad } from './transport/probe.js';
+export type { WindowState } from './transport/window.js';
 export type { SmtpLogin } from './transport/smtp/login.js';

@@ -40,7 +40,8 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
     const store = settings.queue ? await MailQueue.openStore(settings.queue, onError, onWarning) : undefined;
     const factory = new TransportFactory(mailer, store, events, onError);
     const transports = settings.transports.map((transport) => factory.create(transport));
-    const routes = new Routes(transports, settings.region, factory.tenants(settings.resolveTransport));
+    const tenants = factory.tenants(settings.resolveTransport);
+    const routes = new Routes(transports, settings.region, tenants, settings.balance);
     const queue =
       settings.queue && store ? MailQueue.create(settings.queue, store, routes, events, onError) : undefined;
     if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {

@@ -1,7 +1,9 @@
 import { Inject, type InjectionToken } from '@nestjs/common';
 import type { Circuit } from '../transport/breaker.js';
 import type { Lane } from '../message/message.js';
+import type { ServerLoad } from '../transport/probe.js';
 import type { Routes } from '../transport/route.js';
+import type { WindowState } from '../transport/window.js';
 
 /** How one transport is doing, without asking it anything. */
 export interface TransportHealth {
@@ -16,6 +18,10 @@ export interface TransportHealth {
   /** Moving average of its round trips in milliseconds. */
   latency?: number;
   lastError?: { at: Date; error: string };
+  /** How much bulk mail this process gives it, and why no more; of transports of the bulk lane. */
+  window?: WindowState;
+  /** What its probe says, if it has one. */
+  load?: ServerLoad;
 }
 
 /** What `isHealthy()` gives: the shape of Terminus' health indicators. */
@@ -25,7 +31,7 @@ export type MailHealth = Record<string, { status: 'up' | 'down'; transports: Tra
 export function transportHealth(routes: Routes): TransportHealth[] {
   const lanes = { priority: routes.ranking('priority'), bulk: routes.ranking('bulk') };
   return routes.transports.map((transport) => {
-    const { circuit, latency, lastError } = transport.standing;
+    const { circuit, latency, lastError, window, load } = transport.standing;
     const rank: TransportHealth['rank'] = {};
     let reason = '';
     for (const lane of transport.lanes) {
@@ -41,6 +47,8 @@ export function transportHealth(routes: Routes): TransportHealth[] {
       circuit: circuit.state,
       ...(latency === undefined ? {} : { latency }),
       ...(lastError ? { lastError } : {}),
+      ...(transport.lanes.includes('bulk') ? { window } : {}),
+      ...(load ? { load } : {}),
     };
   });
 }

@@ -25,11 +25,12 @@ export class TransportFactory {
 
   create(settings: TransportSettings): GuardedTransport {
     if ('custom' in settings) return new GuardedTransport(settings.custom, this.events);
-    const { smtp, rateLimit, probe } = settings;
+    const { smtp, rateLimit, probe, weight } = settings;
     const transport = new SmtpTransport(smtp, this.leases(settings));
     return new GuardedTransport(transport, this.events, {
       limit: rateLimit && this.rateLimit(smtp.name, rateLimit),
       probe: probe && openProbe(probe, transport),
+      weight,
     });
   }
 

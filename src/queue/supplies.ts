@@ -16,8 +16,7 @@ export class Supplier {
     if (blocked !== undefined) return { blobs, dispatch: inOrder([]), blocked };
     try {
       // What came over from the priority lane goes by that lane's transports.
-      const dispatch = inOrder(await this.routes.for(urgency === 'overflow' ? 'priority' : 'bulk', transport));
-      return { blobs, dispatch };
+      return { blobs, dispatch: await this.routes.dispatch(urgency === 'overflow' ? 'priority' : 'bulk', transport) };
     } catch (error) {
       // Another release of the application may know that transport.
       return { blobs, dispatch: inOrder([]), blocked: reasonOf(error) };

@@ -12,6 +12,8 @@ import {
   type SendOptions,
   type Transport,
 } from './transport.js';
+import { verdictOf } from './verdict.js';
+import { CongestionWindow, type WindowState } from './window.js';
 
 /** How a transport is doing, as seen from this process. */
 export interface Standing {
@@ -21,12 +23,16 @@ export interface Standing {
   lastError?: { at: Date; error: string };
   /** What its probe says; undefined without one. */
   load?: ServerLoad;
+  /** Of the bulk messages of this process. */
+  window: WindowState;
 }
 
-/** What a transport is guarded by beside its circuit breaker. */
+/** What a transport is guarded by beside its circuit breaker, and what its share of the bulk mail is. */
 export interface Guards {
   limit?: RateLimit | undefined;
   probe?: Probe | undefined;
+  /** Of the bulk mail, with `balance: 'weighted'`. Default: the transport's own, or 1. */
+  weight?: number | undefined;
 }
 
 /** A check that has taken longer has failed. */
@@ -37,7 +43,8 @@ const PATIENCE = 1_000;
 const CHECK_AFTER = 1_000;
 
 /**
- * A transport with its circuit breaker, its measured latency and its rate limit, which all sends of the process share.
+ * A transport with its circuit breaker, its measured latency, its rate limit and its congestion window, which all sends of
+ * the process share.
  *
  * After a failure it is checked in the background until it works again, so that no message has to find that out. While
  * the circuit is open bulk mail is refused at once; a priority mail, which comes here only when nothing else is left, is
@@ -49,6 +56,9 @@ export class GuardedTransport implements Transport {
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
   readonly bulkMessages: number;
+  readonly weight: number;
+  /** Of bulk mail. Whoever dispatches takes the places; what the server answers is told by {@link send}. */
+  readonly window: CongestionWindow;
   private readonly breaker: CircuitBreaker;
   private readonly limit: RateLimit | undefined;
   private readonly watch: Probe | undefined;
@@ -60,13 +70,17 @@ export class GuardedTransport implements Transport {
   private checking = false;
   private readonly closing = new AbortController();
   private downSince = 0;
+  /** When the last bulk message was accepted; milliseconds since the epoch, 0 before the first. */
+  bulkAcceptedAt = 0;
+  /** Called when bulk mail that had no room may have some, such as when the circuit has closed. */
+  onRoom: (() => void) | undefined;
   /** The login was refused at last: the credentials may have changed. */
   loginRefused = false;
 
   constructor(
     private readonly inner: Transport,
     private readonly events: Pick<MailEmitter, 'emit'>,
-    { limit, probe }: Guards = {},
+    { limit, probe, weight }: Guards = {},
   ) {
     this.limit = limit;
     this.watch = probe;
@@ -76,6 +90,8 @@ export class GuardedTransport implements Transport {
     this.maxConnections = inner.maxConnections;
     // What has passed the limit is to leave at once: two of a connection's messages would come late, all together.
     this.bulkMessages = (limit ? undefined : inner.bulkMessages) ?? inner.maxConnections;
+    this.weight = weight ?? inner.weight ?? 1;
+    this.window = new CongestionWindow(this.bulkMessages);
     this.breaker = new CircuitBreaker(BREAKER, (change) => this.changed(change));
   }
 
@@ -86,7 +102,22 @@ export class GuardedTransport implements Transport {
       ...(value === undefined ? {} : { latency: value }),
       ...(this.lastError ? { lastError: this.lastError } : {}),
       ...(this.watch ? { load: this.watch.load } : {}),
+      window: this.window.state,
     };
+  }
+
+  get circuit(): Circuit {
+    return this.breaker.circuit;
+  }
+
+  /** What its probe says; undefined without one. */
+  get load(): ServerLoad | undefined {
+    return this.watch?.load;
+  }
+
+  /** Its probe, if it has one, lets bulk mail in. */
+  get admitsBulk(): boolean {
+    return this.watch?.admits ?? true;
   }
 
   /** Its rate limit is what bulk mail waits for. */
@@ -100,7 +131,7 @@ export class GuardedTransport implements Transport {
         roundTrip: (milliseconds) => this.latency.add(milliseconds),
         connectFailed: (error) => this.learn(error, 'priority'),
       }),
-      this.watch?.start(() => undefined),
+      this.watch?.start(() => this.onRoom?.()),
     ]);
   }
 
@@ -108,13 +139,16 @@ export class GuardedTransport implements Transport {
     const until = options.handoverWithin === undefined ? undefined : performance.now() + options.handoverWithin;
     const left = (): SendOptions =>
       until === undefined ? options : { ...options, handoverWithin: Math.max(0, until - performance.now()) };
+    // What waits below belongs to the burst of those it came with.
+    const burst = this.window.burst;
     if (options.lane === 'bulk' && this.breaker.circuit.state !== 'closed') await this.recovery(options);
     if (this.limit) await this.limit.take(left());
     if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
     // Begun in the same turn, so that whoever comes next finds the probe to wait for.
-    if (options.lane === 'priority' && this.breaker.probe()) return this.probe(() => this.attempt(outgoing, left()));
+    if (options.lane === 'priority' && this.breaker.probe())
+      return this.probe(() => this.attempt(outgoing, left(), burst));
     if (this.breaker.circuit.state !== 'closed') await this.recovery(left());
-    return this.attempt(outgoing, left());
+    return this.attempt(outgoing, left(), burst);
   }
 
   async verify(signal: AbortSignal): Promise<void> {
@@ -141,15 +175,20 @@ export class GuardedTransport implements Transport {
     this.breaker.passed();
   }
 
-  private async attempt(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
+  private async attempt(outgoing: Outgoing, options: SendOptions, burst: number): Promise<Acceptance> {
     const begun = performance.now();
     try {
       const acceptance = await this.inner.send(outgoing, options);
       if (!this.inner.start) this.latency.add(performance.now() - begun);
       this.loginRefused = false;
       this.breaker.succeeded();
+      if (options.lane === 'bulk') {
+        this.bulkAcceptedAt = Date.now();
+        this.window.accepted(burst);
+      }
       return acceptance;
     } catch (error) {
+      if (options.lane === 'bulk' && error instanceof TransportError) this.tellWindow(error, burst);
       // Silence teaches nothing to who did not listen for long; but it is worth a look.
       const took = performance.now() - begun;
       const cutShort = took < PATIENCE && (options.signal.aborted || took >= (options.handoverWithin ?? Infinity));
@@ -157,6 +196,11 @@ export class GuardedTransport implements Transport {
       else this.learn(error, options.lane);
       throw error;
     }
+  }
+
+  private tellWindow(error: TransportError, burst: number): void {
+    if (error.kind === 'busy') this.window.refused(burst, error);
+    else if (error.scope !== 'transport' && error.replyCode !== undefined) this.window.answered(burst);
   }
 
   /** With the circuit not closed: waits for the probe under way, unless it is bulk mail's. @throws TransportError */
@@ -241,18 +285,9 @@ export class GuardedTransport implements Transport {
     } else if (change === 'up') {
       clearTimeout(this.timer);
       this.events.emit('transport-up', { ...base, downFor: Date.now() - this.downSince });
+      this.onRoom?.();
     }
   }
-}
-
-/** What an error says about the transport: nothing (`unclear`), that it answers, or that it cannot be reached. */
-function verdictOf(error: TransportError, lane: Lane): 'works' | 'unclear' | 'down' {
-  const { phase, replyCode, permanent } = error;
-  if (phase === 'queue') return 'unclear';
-  // "Too many connections" or "come back later" to bulk mail says nothing about a single priority mail.
-  if (replyCode === 421) return lane === 'bulk' ? 'unclear' : 'down';
-  if (phase === 'connect' || phase === 'greeting' || phase === 'tls' || phase === 'auth') return 'down';
-  return replyCode === undefined && !permanent ? 'down' : 'works';
 }
 
 /** Resolves when the probe has ended, whatever it found, or the caller's time is up. */

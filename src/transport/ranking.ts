@@ -3,20 +3,22 @@ import type { GuardedTransport, Standing } from './guarded.js';
 /** A transport in its place, and why it is there. */
 export interface Ranked {
   transport: GuardedTransport;
+  /** It is of this process's region. */
+  near: boolean;
   /** Such as `same region (eu-west-1), 12.3 ms`. */
   reason: string;
 }
 
 /**
  * The nearest healthy one first: those of this region before all others, then by measured round trip, then as configured;
- * behind all of them those whose circuit is not closed. Round trips that differ by less than a fifth and a millisecond are
+ * behind all of them those whose probe lets no bulk mail in, and then those whose circuit is not closed. Round trips that differ by less than a fifth and a millisecond are
  * taken as equal, or noise would decide.
  */
 export function rank(transports: readonly GuardedTransport[], region: string | undefined): Ranked[] {
   const candidates = transports.map((transport, order) => {
     const { standing } = transport;
     const near = region !== undefined && transport.region === region;
-    return { transport, order, standing, group: (standing.circuit.state === 'closed' ? 0 : 2) + (near ? 0 : 1) };
+    return { transport, order, standing, near, group: troubleOf(transport) + (near ? 0 : 1) };
   });
   const latency = ({ standing }: { standing: Standing }): number => standing.latency ?? Infinity;
   candidates.sort((a, b) => a.group - b.group || compare(latency(a), latency(b)) || a.order - b.order);
@@ -26,7 +28,17 @@ export function rank(transports: readonly GuardedTransport[], region: string | u
     const equals = candidates.slice(from, to).sort((a, b) => a.order - b.order);
     candidates.splice(from, equals.length, ...equals);
   }
-  return candidates.map(({ transport, standing }) => ({ transport, reason: reasonOf(transport, standing, region) }));
+  return candidates.map(({ transport, near, standing }) => ({
+    transport,
+    near,
+    reason: reasonOf(transport, standing, region),
+  }));
+}
+
+/** What outweighs a region. */
+function troubleOf({ circuit, admitsBulk }: GuardedTransport): number {
+  if (circuit.state !== 'closed') return 4;
+  return admitsBulk ? 0 : 2;
 }
 
 interface Candidate {
@@ -44,9 +56,12 @@ function compare(a: number, b: number): number {
   return a === b ? 0 : a - b;
 }
 
-function reasonOf(transport: GuardedTransport, { circuit, latency }: Standing, region: string | undefined): string {
+function reasonOf(transport: GuardedTransport, standing: Standing, region: string | undefined): string {
+  const { circuit, latency, load } = standing;
   const parts: string[] = [];
   if (circuit.state !== 'closed') parts.push(`down (circuit ${circuit.state})`);
+  else if (load && !transport.admitsBulk)
+    parts.push(load.reason === undefined ? load.state : `${load.state} (${load.reason})`);
   if (region !== undefined && transport.region === region) parts.push(`same region (${region})`);
   else if (region !== undefined) parts.push(transport.region === undefined ? 'no region' : `in ${transport.region}`);
   parts.push(latency === undefined ? 'not measured yet' : `${latency.toFixed(1)} ms`);

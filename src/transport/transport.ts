@@ -78,6 +78,8 @@ export interface Transport {
   readonly maxConnections: number;
   /** Messages of the bulk lane it takes at once, those in line among them. Default: `maxConnections`. */
   readonly bulkMessages?: number;
+  /** Its share of the bulk mail with `balance: 'weighted'`. Default 1. */
+  readonly weight?: number;
   /**
    * Called once, at boot: opens the connections that are kept ready, and keeps them from then on. Resolves when they are
    * open or could not be opened; never rejects. What has no such connections leaves it out.

@@ -55,6 +55,7 @@ describe('verify and isHealthy', () => {
       expect(check).toMatchObject({ ok: true, circuit: 'closed', latency: expect.any(Number) as number });
       expect(check.duration).toBeGreaterThanOrEqual(0);
       expect(check).not.toHaveProperty('lastError');
+      expect(check.window).toEqual(check.rank.bulk === undefined ? undefined : { size: 15, max: 15, inFlight: 0 });
     }
     expect(checks.map(({ region }) => region)).toEqual(['us', undefined, 'eu', 'eu']);
 

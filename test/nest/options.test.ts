@@ -197,7 +197,7 @@ describe('what is wrong', () => {
     [
       'a typo',
       withMain({ form: 'x' }),
-      'The mail option form is not known. Known here: attachments, defaultLane, from',
+      'The mail option form is not known. Known here: attachments, balance, defaultLane, from',
     ],
     [
       'a typo deeper down',
@@ -298,6 +298,11 @@ describe('what is wrong', () => {
       'a limit that is none',
       withMain({ limits: { recipients: -1 } }),
       'The mail option limits.recipients is -1. Give a whole number from 0',
+    ],
+    [
+      'a balance that is none',
+      withMain({ balance: 'random' }),
+      `The mail option balance is "random". Give one of 'least-loaded', 'round-robin', 'weighted'.`,
     ],
     ['no options at all', null, 'is null. Give an object'],
   ])('stops the boot with path, value and remedy: %s', (_, options, expected) => {

@@ -83,9 +83,22 @@ describe('auth', () => {
   });
 });
 
+describe('weight', () => {
+  it('is read, of an application’s own transport too', () => {
+    expect(settings({ weight: 5 }).weight).toBe(5);
+    const own = (weight: number) => refusal({ transports: [Object.assign(new Mailbox(), { weight })] });
+    expect(own(0.5)).toBe('It is taken');
+    expect(own(0)).toContain('transports[0].weight is 0. Give a number above 0.');
+  });
+
+  it('is refused for a tenant, whose mail has no choice', () => {
+    expect(() => parseTenant('blog', { url: 'smtp://smtp.blog.test', weight: 2 })).toThrow('weight is not known');
+  });
+});
+
 describe('the limits of a transport', () => {
   it('are none but maxConnections by default', () => {
-    expect(settings({})).toEqual({ smtp: smtp({}) });
+    expect(settings({})).toEqual({ smtp: smtp({}), weight: 1 });
   });
 
   it('are read, durations in words', () => {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LANES } from '../../src/message/message.js';
-import type { GuardedTransport } from '../../src/transport/guarded.js';
+import { GuardedTransport } from '../../src/transport/guarded.js';
+import type { Probe, ServerLoad } from '../../src/transport/probe.js';
 import { rank } from '../../src/transport/ranking.js';
 import { Routes } from '../../src/transport/route.js';
 import { SmtpTransport } from '../../src/transport/smtp/transport.js';
@@ -8,7 +9,7 @@ import type { Transport, TransportMonitor } from '../../src/transport/transport.
 import { eventually } from '../support/eventually.js';
 import { startScriptedSmtp } from '../support/scripted-smtp.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
-import { guarded } from './routes.js';
+import { guarded, quietEvents } from './routes.js';
 import { failure, mail, smtpOptions } from './smtp.js';
 import { trouble } from './stub.js';
 
@@ -24,7 +25,21 @@ interface Place {
   breakDown: () => Promise<void>;
 }
 
+/** What a probe has found out, once and for all. */
+function probeThatSays(load: ServerLoad): Probe {
+  return { load, admits: load.state === 'ready', start: () => Promise.resolve(), stop: () => undefined };
+}
+
 async function place(name: string, region?: string, ...roundTrips: number[]): Promise<Place> {
+  return placeOf(name, region, roundTrips);
+}
+
+async function placeOf(
+  name: string,
+  region: string | undefined,
+  roundTrips: number[],
+  load?: ServerLoad,
+): Promise<Place> {
   let monitor: TransportMonitor | undefined;
   const transport: Transport = {
     name,
@@ -36,7 +51,7 @@ async function place(name: string, region?: string, ...roundTrips: number[]): Pr
     verify: () => new Promise(() => undefined),
     close: () => Promise.resolve(),
   };
-  const guard = guarded(transport);
+  const guard = new GuardedTransport(transport, quietEvents(), load ? { probe: probeThatSays(load) } : {});
   onTestFinished(() => guard.close(0));
   await guard.start();
   const measure = (milliseconds: number): void => monitor!.roundTrip(milliseconds);
@@ -126,6 +141,22 @@ describe('the order of transports', () => {
       ['probed near', 'down (circuit half-open), same region (eu), 10.0 ms'],
       ['down near', 'down (circuit open), same region (eu), 20.0 ms'],
       ['down far', 'down (circuit open), in us, 1.0 ms'],
+    ]);
+  });
+
+  it('has servers that let no bulk mail in behind those that do, and before those that are down', async () => {
+    const places = await Promise.all([
+      place('down', 'eu', 1),
+      placeOf('overloaded', 'eu', [1], { state: 'overloaded', reason: 'load 3.1 per core, above 2' }),
+      placeOf('unreachable', 'us', [1], { state: 'unreachable' }),
+      placeOf('ready', 'us', [20], { state: 'ready' }),
+    ]);
+    await places[0].breakDown();
+    expect(order(places, 'eu')).toEqual([
+      ['ready', 'in us, 20.0 ms'],
+      ['overloaded', 'overloaded (load 3.1 per core, above 2), same region (eu), 1.0 ms'],
+      ['unreachable', 'unreachable, in us, 1.0 ms'],
+      ['down', 'down (circuit open), same region (eu), 1.0 ms'],
     ]);
   });
 

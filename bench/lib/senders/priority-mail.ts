@@ -4,12 +4,25 @@ import { bootNest } from '../nest.js';
 import { type Issue, SENDER, letters, newsletter } from '../newsletter.js';
 import type { Boot, Sender, SenderOptions } from './sender.js';
 
-async function bootMail({ sink, store, connections = 10, worker = true, batch = {}, batches }: SenderOptions) {
+async function bootMail({
+  sink,
+  others = [],
+  store,
+  connections = 10,
+  worker = true,
+  batch = {},
+  batches,
+}: SenderOptions) {
   const work = batches === undefined ? {} : { worker: { batches } };
   const app = await bootNest(
     MailModule.forRoot({
       from: SENDER,
-      transports: [{ name: 'sink', url: sink, minWarm: 0, maxConnections: connections }],
+      transports: [sink, ...others].map((url, index) => ({
+        name: index === 0 ? 'sink' : `sink-${index + 1}`,
+        url,
+        minWarm: 0,
+        maxConnections: connections,
+      })),
       queue: { connection: store, batch, ...(worker ? work : { worker: false }) },
     }),
   );

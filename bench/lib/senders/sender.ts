@@ -13,6 +13,8 @@ export interface Sender {
 export interface SenderOptions {
   /** URL of the SMTP server. */
   sink: string;
+  /** Further servers, of ours. */
+  others?: string[];
   /** URL of the queue's store, for those with a queue. */
   store?: string;
   /** Default 10. */

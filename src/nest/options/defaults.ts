@@ -1,10 +1,12 @@
 /** The default of every option, in one place. Times are milliseconds. */
 export const DEFAULTS = {
   defaultLane: 'priority',
+  balance: 'least-loaded',
   shutdownTimeout: 15_000,
   idempotencyTtl: 24 * 3_600_000,
   priority: { timeout: 10_000, overflow: 'throw', retryUnknown: false },
   transport: {
+    weight: 1,
     maxConnections: 5,
     minWarm: 1,
     keepAlive: 20_000,

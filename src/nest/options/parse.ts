@@ -5,6 +5,7 @@ import { LANES, type Lane } from '../../message/message.js';
 import type { MessageRules } from '../../message/parse.js';
 import type { MailQueueSettings } from '../../queue/mail-queue.js';
 import { defaultConnection, parseTarget } from '../../store/target.js';
+import { BALANCES, type Balance } from '../../transport/balance.js';
 import type { Transport } from '../../transport/transport.js';
 import { fail, OptionReader } from './reader.js';
 import { DEFAULTS } from './defaults.js';
@@ -26,6 +27,7 @@ export interface PrioritySettings {
 export interface MailSettings {
   region?: string;
   transports: TransportSettings[];
+  balance: Balance;
   resolveTransport?: NonNullable<MailModuleOptions['resolveTransport']>;
   queue: MailQueueSettings | false;
   rules: MessageRules;
@@ -58,12 +60,14 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     fail('resolveTransport', resolveTransport, 'Give a function that takes a name and returns a transport.');
   }
   const transports = parseTransports(reader.raw('transports'));
+  const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
   const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   reader.end();
   checkLanes(transports, queue !== false, defaultLane);
   return {
     transports,
+    balance,
     queue,
     priority,
     idempotencyTtl,
@@ -144,7 +148,7 @@ function isTransport(entry: unknown): entry is Transport {
 
 /** An application's own transport: what is missing would show at the first mail. */
 function checkTransport(transport: Transport, path: string): Transport {
-  const { name, lanes, maxConnections } = transport as Partial<Transport>;
+  const { name, lanes, maxConnections, weight = 1 } = transport as Partial<Transport>;
   if (typeof name !== 'string' || name === '') fail(`${path}.name`, name, 'Give it a name.');
   if (!Array.isArray(lanes) || !lanes.every((lane) => LANES.includes(lane as Lane))) {
     fail(`${path}.lanes`, lanes, "Give a list of 'priority' and 'bulk'.");
@@ -152,6 +156,7 @@ function checkTransport(transport: Transport, path: string): Transport {
   if (!Number.isInteger(maxConnections) || maxConnections! < 1) {
     fail(`${path}.maxConnections`, maxConnections, 'Give the messages it takes at once, a whole number from 1.');
   }
+  if (!(weight > 0 && weight < Infinity)) fail(`${path}.weight`, weight, 'Give a number above 0.');
   for (const method of ['verify', 'close'] as const) {
     const given = (transport as unknown as Record<string, unknown>)[method];
     if (typeof given !== 'function') fail(`${path}.${method}`, given, 'Give a function.');

@@ -17,6 +17,7 @@ export interface SmtpSettings {
   rateLimit?: RateLimitSettings;
   maxTotalConnections?: number;
   probe?: ProbeSettings;
+  weight: number;
 }
 
 /**
@@ -60,12 +61,14 @@ export function parseSmtp(reader: OptionReader, tenant?: string): SmtpSettings {
     ...(dkim === undefined ? {} : { dkim }),
     ...(tls === undefined ? {} : { tls }),
   };
+  const weight = tenant === undefined ? reader.integer('weight', defaults.weight, 1, 1_000) : defaults.weight;
   const rateLimit = parseRateLimit(reader);
   const maxTotalConnections = reader.integer('maxTotalConnections', 0, 1, 10_000);
   const probe = parseProbe(reader);
   reader.end();
   return {
     smtp,
+    weight,
     ...(rateLimit ? { rateLimit } : {}),
     ...(maxTotalConnections > 0 ? { maxTotalConnections } : {}),
     ...(probe ? { probe } : {}),

@@ -6,6 +6,7 @@ import type { Limits } from '../../message/limits.js';
 import type { Lane } from '../../message/message.js';
 import type { StoreConnection } from '../../store/target.js';
 import type { ServerLoad } from '../../transport/probe.js';
+import type { Balance } from '../../transport/balance.js';
 import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
 
@@ -24,6 +25,8 @@ export interface SmtpTransportConfig {
    * `clientSecret` and `refreshToken`, or `serviceClient` and `privateKey`).
    */
   auth?: SmtpLogin;
+  /** Its share of the bulk mail with `balance: 'weighted'`, beside the weights of the others. Default 1. */
+  weight?: number;
   /** Connections per lane and process. Default 5. */
   maxConnections?: number;
   /** Connections of all processes on the same queue together, both lanes. Default: no limit. */
@@ -144,7 +147,7 @@ export interface RateLimitConfig {
 export type TransportConfig = SmtpTransportConfig | Transport;
 
 /** What `resolveTransport` gives: the same without a name. `minWarm` is 0 unless it says otherwise. */
-export type TenantTransportConfig = Omit<SmtpTransportConfig, 'name' | 'lanes'> | Transport;
+export type TenantTransportConfig = Omit<SmtpTransportConfig, 'name' | 'lanes' | 'weight'> | Transport;
 
 /** A secret that encrypts what is stored. */
 export interface EncryptionKeyConfig {
@@ -225,6 +228,12 @@ export interface MailModuleOptions {
   region?: string;
   /** The ways out, in order of preference. */
   transports: readonly TransportConfig[];
+  /**
+   * How transports share the bulk mail that several of them have room for: to the one whose congestion window, and server
+   * where all have a probe, is the least in use (`'least-loaded'`), in turn (`'round-robin'`), or in proportion to their
+   * `weight` (`'weighted'`). Those of this process's `region` go before the others. Default `'least-loaded'`.
+   */
+  balance?: Balance;
   /** False leaves the priority lane alone and opens no store. */
   queue?: QueueConfig | false;
   priority?: {
