@@ -80,6 +80,5 @@ export {
 } from './transport/transport.js';
 export type { ServerLoad } from './transport/probe.js';
 export type { Balance } from './transport/balance.js';
-export type { ServerLoad } from './transport/probe.js';
 export type { WindowState } from './transport/window.js';
 export type { SmtpLogin } from './transport/smtp/login.js';
