@@ -45,16 +45,11 @@ export interface BatchControl {
   signal: AbortSignal;
 }
 
-/** Why a run ended before it had tried everything that was due. */
-export type Hold =
-  /** The transports failed. */
-  | { by: 'trouble'; reason: string }
-  /** Something that it needs is not there. */
-  | { by: 'missing'; reason: string }
-  /** None of them has room. */
-  | ({ by: 'room' } & Pick<NoRoom, 'reason' | 'since'>)
-  /** They said when they take mail again: a rate limit, or a circuit that is open. */
-  | { by: 'limit' };
+/**
+ * Why a run ended before it had tried everything that was due: the transports failed, none of them has room, something that the
+ * batch needs is not there, or they said when they take mail again, as with a rate limit.
+ */
+export type Hold = { by: 'trouble' | 'room' | 'missing'; reason: string } | { by: 'limit' };
 
 /** `done`: every recipient is settled. Otherwise when to go on, at the earliest. */
 export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number; hold?: Hold };
@@ -90,6 +85,7 @@ class BatchRun {
   /** Nothing more is begun. */
   private stopped = false;
   private hold: Hold | undefined;
+  private noted = false;
   /** Before this time no transport takes anything. */
   private heldUntil = 0;
   private readonly singly: boolean;
@@ -273,25 +269,24 @@ class BatchRun {
   }
 
   /** No transport has room: this message and those not yet tried wait. */
-  private crowded({ until, reason, since }: NoRoom): void {
+  private crowded({ until, reason }: NoRoom): void {
     this.heldUntil = Math.max(this.heldUntil, until);
-    if (!this.hold) this.ledger.add({ slot: '', at: Date.now(), kind: 'trouble', reply: reason });
-    this.end({ by: 'room', reason, since });
+    this.note(reason);
+    this.end({ by: 'room', reason });
   }
 
   /** The transport's trouble: this message and those not yet tried stay pending, and no attempt is spent. */
   private troubled(reason: string, transport: string | undefined, by: 'trouble' | 'missing' = 'trouble'): void {
-    if (this.hold?.by !== by) {
-      this.ledger.add({
-        slot: '',
-        at: Date.now(),
-        kind: 'trouble',
-        reply: reason,
-        ...(transport ? { transport } : {}),
-      });
-    }
+    this.note(reason, transport);
     this.hold = { by, reason };
     this.stopped = true;
+  }
+
+  /** Once in a run: there is trouble. */
+  private note(reply: string, transport?: string): void {
+    if (this.noted) return;
+    this.noted = true;
+    this.ledger.add({ slot: '', at: Date.now(), kind: 'trouble', reply, ...(transport ? { transport } : {}) });
   }
 
   private end(hold: Hold): void {
@@ -322,6 +317,7 @@ class BatchRun {
       this.ledger.add({ slot, at, kind: 'failed', ...why });
       return;
     }
+    if (yielded) this.note(rejection.reply, transport);
     const until = at + pauseOf(kind, tried, this.policy);
     this.ledger.add({ slot, at, kind: 'deferred', until, ...why, ...(yielded ? { yielded } : {}) });
   }

@@ -108,9 +108,13 @@ export class LedgerView {
     return since.length > 0 ? Math.min(...since) : undefined;
   }
 
-  /** How often the transports failed since anything was accepted. */
-  get troublesInARow(): number {
-    return this.troubles.filter((at) => at > this.lastSent).length;
+  /**
+   * How often the transports failed since anything was accepted.
+   *
+   * @param after what was before is over
+   */
+  troublesInARow(after = 0): number {
+    return this.troubles.filter((at) => at > Math.max(after, this.lastSent)).length;
   }
 
   /** When anything of it was accepted last; 0 when nothing was. */

@@ -9,6 +9,8 @@ export const keys = {
   progress: (id: string) => `progress/${id}`,
   /** What a campaign waited for: one field a process. */
   bound: (id: string) => `bound/${id}`,
+  /** When and where a campaign stopped, after it was resumed at that time. */
+  suspension: (id: string, resumedAt: number) => `suspension/${id}/${resumedAt}`,
   /** Tells that a pass of a campaign is somebody's. */
   pass: (id: string, pass: number) => `pass/${id}/${pass}`,
   /** Held by the process that is queueing a campaign. */

@@ -31,6 +31,14 @@ export interface WorkerSettings {
   retry: RetryPolicy;
 }
 
+/** What came of a batch, and what the outside said by then. */
+type Run = BatchResult & {
+  /** When its campaign was resumed last. */
+  resumedAt: number;
+  /** When its transports last took a bulk message. */
+  acceptedAt: number;
+};
+
 /** A store's failure is not a stall: a batch may be taken up again any number of times. */
 const UNLIMITED = 1_000_000;
 /** A paused campaign's batches come back by themselves after this long, unless `resume()` brings them earlier. */
@@ -190,23 +198,19 @@ export class BatchWorker {
   }
 
   /** Keeps in the campaign's record what its batch waited for. Returns when to go on with it; undefined when it is done. */
-  private async observe(
-    batch: Batch,
-    deliver: () => Promise<BatchResult & { resumedAt: number }>,
-    ledger: StoreLedger,
-  ): Promise<number | undefined> {
+  private async observe(batch: Batch, deliver: () => Promise<Run>, ledger: StoreLedger): Promise<number | undefined> {
     const { campaign } = batch;
     if (campaign) this.bottleneck.begin(campaign.id);
     try {
       const result = await deliver();
       if (result.state === 'done') return undefined;
-      const { hold, nextAt, resumedAt } = result;
-      const at = hold ? nextTime(hold, nextAt, ledger) : nextAt;
+      const { hold, nextAt, resumedAt, acceptedAt } = result;
+      const at = hold ? nextTime(hold, nextAt, ledger.view.troublesInARow(acceptedAt)) : nextAt;
       if (!campaign || !hold) return at;
       const limit = hold.by === 'limit' && !this.routes.bulkDown ? 'rate limit' : 'provider';
       this.bottleneck.held(campaign.id, limit, at);
       if (hold.by === 'limit' || hold.by === 'missing') return at;
-      await this.suspension.consider(batch, hold, ledger.view, resumedAt);
+      await this.suspension.consider(batch, { reason: hold.reason, acceptedAt }, ledger.view, resumedAt);
       const due = this.suspension.dueAt(ledger.view, resumedAt);
       return due > Date.now() ? Math.min(at, due) : at;
     } finally {
@@ -218,13 +222,7 @@ export class BatchWorker {
     }
   }
 
-  private async deliver(
-    batch: Batch,
-    ledger: StoreLedger,
-    lease: Lease,
-    first: Orders,
-    deaths: number,
-  ): Promise<BatchResult & { resumedAt: number }> {
+  private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, first: Orders, deaths: number): Promise<Run> {
     const supplies = await this.supplier.of(batch);
     const work = workOf(batch, supplies);
     const places = bytesOf(batch, supplies) > LARGE ? MESSAGES_PER_CONNECTION : 1;
@@ -247,7 +245,7 @@ export class BatchWorker {
         deaths,
         signal: this.hangUp.signal,
       });
-      return { ...result, resumedAt: orders.resumedAt };
+      return { ...result, resumedAt: orders.resumedAt, acceptedAt: supplies.dispatch.acceptedAt };
     } finally {
       done.abort();
       await watching;
@@ -315,9 +313,9 @@ export class BatchWorker {
   }
 }
 
-function nextTime({ by }: Hold, until: number, ledger: StoreLedger): number {
+function nextTime({ by }: Hold, until: number, troubles: number): number {
   if (by === 'limit') return until;
-  const pause = pauseAfterTrouble(Math.max(1, ledger.view.troublesInARow));
+  const pause = pauseAfterTrouble(Math.max(1, troubles));
   // Room may come back at any time, and asking for it costs the mail server nothing.
   return by === 'room' ? Math.max(until, Date.now() + Math.min(pause, ROOM_AFTER)) : Date.now() + pause;
 }

@@ -14,8 +14,6 @@ export interface NoRoom {
   until: number;
   /** What each of them says, such as `main: paused until 12:00:05 after "421 4.7.0 Too many messages"`. */
   reason: string;
-  /** Since when no transport of them has taken a bulk message, as far as this process knows; 0 when it has seen none at all. */
-  since: number;
 }
 
 /** Gives the messages of a batch to the transports that have room for them. */
@@ -26,6 +24,8 @@ export interface Dispatch {
    * @param wanted asked again while it waits; false ends the wait with undefined
    */
   next(wanted: () => boolean): Promise<Route | NoRoom | undefined>;
+  /** When one of its transports last took a bulk message in this process; milliseconds since the epoch, 0 before the first. */
+  readonly acceptedAt: number;
 }
 
 /** The given transports in their order, whatever room they have. */
@@ -35,5 +35,5 @@ export function inOrder(transports: readonly Transport[]): Dispatch {
     leave: () => undefined,
     [Symbol.iterator]: () => transports[Symbol.iterator](),
   };
-  return { next: () => Promise.resolve(route) };
+  return { next: () => Promise.resolve(route), acceptedAt: 0 };
 }

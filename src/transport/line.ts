@@ -55,6 +55,10 @@ export class Line implements Dispatch, Places {
     return this.soonest;
   }
 
+  get acceptedAt(): number {
+    return Math.max(0, ...this.rank().map(({ transport }) => transport.bulkAcceptedAt));
+  }
+
   next(wanted: () => boolean): Promise<Route | NoRoom | undefined> {
     if (!this.usher.crowded) {
       const transport = this.take([]);

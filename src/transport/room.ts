@@ -37,7 +37,6 @@ export function noRoomAt(transports: readonly GuardedTransport[]): NoRoom {
   return {
     until: now + Math.ceil(Math.min(PROBED_WITHIN * 1_000, ...within)),
     reason: transports.map((transport) => `${transport.name}: ${whyAway(transport)}`).join('; '),
-    since: Math.max(0, ...transports.map(({ bulkAcceptedAt }) => bulkAcceptedAt)),
   };
 }
 

@@ -223,8 +223,8 @@ describe('a batch', () => {
   });
 
   describe('for which no transport has room', () => {
-    const noRoom = { until: 5_000, reason: 'main: paused', since: 77 };
-    const crowded = (): Dispatch => ({ next: () => Promise.resolve(noRoom) });
+    const noRoom = { until: 5_000, reason: 'main: paused' };
+    const crowded = (): Dispatch => ({ next: () => Promise.resolve(noRoom), acceptedAt: 0 });
 
     it('waits as it is told, and notes why once', async () => {
       const ledger = new MemoryLedger();
@@ -237,7 +237,7 @@ describe('a batch', () => {
       expect(result).toEqual({
         state: 'pending',
         nextAt: 5_000,
-        hold: { by: 'room', reason: 'main: paused', since: 77 },
+        hold: { by: 'room', reason: 'main: paused' },
       });
       expect(ledger.added).toMatchObject([{ kind: 'trouble', reply: 'main: paused' }]);
     });
@@ -246,6 +246,7 @@ describe('a batch', () => {
       let cancelled = false;
       let left = 0;
       const late: Dispatch = {
+        acceptedAt: 0,
         next: () => {
           cancelled = true;
           return Promise.resolve(Object.assign([new Mailbox()], { leave: () => void left++ }));
@@ -266,6 +267,7 @@ describe('a batch', () => {
     it('gives its place back whatever happens', async () => {
       let left = 0;
       const dispatch: Dispatch = {
+        acceptedAt: 0,
         next: () => Promise.resolve(Object.assign([new Mailbox()], { leave: () => void left++ })),
       };
       const write = (index: number): Written => {

@@ -53,7 +53,8 @@ describe('the union of the facts about a batch', () => {
 
   it('counts the transports’ troubles since anything was accepted', () => {
     const trouble = (at: number): Fact => ({ slot: '', at, kind: 'trouble', reply: 'refused' });
-    expect(new LedgerView([trouble(1), sent('0', 2), trouble(3), trouble(4)]).troublesInARow).toBe(2);
+    expect(new LedgerView([trouble(1), sent('0', 2), trouble(3), trouble(4)]).troublesInARow()).toBe(2);
+    expect(new LedgerView([trouble(1), sent('0', 2), trouble(3), trouble(4)]).troublesInARow(3)).toBe(1);
     expect(new LedgerView([trouble(1)]).count()).toMatchObject({ sent: 0, failed: 0 });
   });
 

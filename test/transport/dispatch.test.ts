@@ -300,8 +300,8 @@ describe('messages wait', () => {
     await vi.advanceTimersByTimeAsync(4_900);
     expect(waiting.done).toBe(false);
     await vi.advanceTimersByTimeAsync(200);
-    const { until, reason, since } = waiting.found as NoRoom;
-    expect(since).toBe(NOW);
+    const { until, reason } = waiting.found as NoRoom;
+    expect(dispatch.acceptedAt).toBe(NOW);
     expect(until).toBeGreaterThan(now + 5_000);
     expect(until).toBeLessThanOrEqual(now + 5_100 + 5_000);
     expect(reason).toMatch(
@@ -330,7 +330,6 @@ describe('messages wait', () => {
     expect(await forced.next(wanted)).toEqual({
       until: expect.any(Number) as number,
       reason: expect.stringMatching(/^a: paused until/) as string,
-      since: 0,
     });
     expect(inFlight()).toEqual([0, 0]);
     await expect(routes.dispatch('bulk', 'nobody')).rejects.toThrow('"nobody" is not configured');
