@@ -2,7 +2,7 @@ import type { MailModuleOptions } from '../../src/nest/options/types.js';
 import { type TsChild, spawnTs } from '../support/child.js';
 
 /** A machine under load takes its time to start a process. */
-const PATIENCE = 60_000;
+const PATIENCE = 120_000;
 
 export interface MemberOptions {
   /** `worker-1`; also what it calls itself towards the mail server. */

@@ -49,7 +49,7 @@ export class Sink {
   async start(): Promise<void> {
     const args = [String(this.port), this.#path, String(this.#seed)];
     this.#process = spawnTs(new URL('./sink-process.ts', import.meta.url), args);
-    await this.#process.line(/^listening/, 60_000);
+    await this.#process.line(/^listening/, 120_000);
   }
 
   async signal(signal: NodeJS.Signals): Promise<void> {
