@@ -3,7 +3,7 @@ import { IN_FLIGHT, boundOf, countByCause } from './duplicates.js';
 import type { Done } from './faults.js';
 import { isGone } from './moods.js';
 import { recipientOf } from './recipients.mjs';
-import { workersOn, type RunOptions } from './schedule.js';
+import { workersOf, type RunOptions } from './schedule.js';
 import type { Accepted } from './sink.js';
 
 /** What is known when a run is over. */
@@ -73,7 +73,7 @@ export function judge({ options, startedAt, report, faults, accepted: all, probe
   const bounds = new Map(faults.map((done) => [done, boundOf(done, accepted)]));
   const causes = countByCause(answered, bounds);
   const elsewhere = causes.get(undefined) ?? 0;
-  const mayBeElsewhere = workersOn(options.store) * IN_FLIGHT;
+  const mayBeElsewhere = workersOf(options) * IN_FLIGHT;
   const mayBeUnanswered = accepted.filter((message) => !message.answered).length;
 
   return {

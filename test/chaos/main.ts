@@ -14,6 +14,7 @@ const HELP = `npm run chaos -- [options]
   --store redis|postgres|embedded|all   default all
   --seed N                              default: one that is made up, and printed
   --recipients N                        default 20000
+  --workers N                           processes that deliver, default 3; on the embedded store one
   --faults N                            of processes and servers, default 12
   --rounds N                            runs on each store, each with the next seed; default 1
   --minutes N                           rounds are begun until so many minutes have passed
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     store: { type: 'string', default: 'all' },
     seed: { type: 'string' },
     recipients: { type: 'string', default: '20000' },
+    workers: { type: 'string', default: '3' },
     faults: { type: 'string', default: '12' },
     rounds: { type: 'string' },
     minutes: { type: 'string' },
@@ -46,14 +48,18 @@ async function campaigns(): Promise<void> {
   const rounds = values.rounds === undefined ? (minutes > 0 ? Infinity : 1) : whole('rounds', values.rounds);
   const deadline = minutes > 0 ? performance.now() + minutes * 60_000 : Infinity;
   const outage = values.outage === undefined ? undefined : parseDuration(values.outage);
-  if (values.outage !== undefined && outage === undefined) refuse('outage', values.outage, "a duration such as '5m'");
+  if (values.outage !== undefined && outage === undefined) refuse('outage', values.outage, 'a duration such as 5m');
+  if (outage !== undefined && values.store === 'embedded')
+    refuse('store', 'embedded', 'a store that can be away alone');
 
   for (let round = 0; round < rounds && performance.now() < deadline; round++) {
     for (const store of stores(values.store)) {
+      if (outage !== undefined && store === 'embedded') continue;
       await one({
         store,
         seed: first + round,
         recipients: whole('recipients', values.recipients),
+        workers: Math.max(1, whole('workers', values.workers)),
         faults: whole('faults', values.faults),
         killProducer: values['producer-kill'],
         ...(outage === undefined ? {} : { outage }),

@@ -1,12 +1,12 @@
 import { table } from '../../bench/lib/table.js';
 import type { Verdict } from './judge.js';
 import { CONNECTIONS } from './scene.js';
-import { workersOn, type RunOptions } from './schedule.js';
+import { workersOf, type RunOptions } from './schedule.js';
 
 /** What a run is going to be, for the person who watches. */
 export function intention(options: RunOptions): string {
   const { store, recipients, seed } = options;
-  const workers = workersOn(store);
+  const workers = workersOf(options);
   return (
     `Seed ${seed}, ${store}: ${figure(recipients)} recipients, ` +
     `${workers} worker${workers > 1 ? 's' : ''} with ${CONNECTIONS} connections each`
@@ -14,12 +14,12 @@ export function intention(options: RunOptions): string {
 }
 
 /** The command that repeats a run. */
-export function commandFor({ store, seed, recipients, faults, killProducer, outage }: RunOptions): string {
+export function commandFor({ store, seed, recipients, workers, faults, killProducer, outage }: RunOptions): string {
   const more = [
     ...(killProducer ? [] : [' --no-producer-kill']),
     ...(outage === undefined ? [` --faults ${faults}`] : [` --outage ${outage}ms`]),
   ];
-  return `npm run chaos -- --store ${store} --seed ${seed} --recipients ${recipients}${more.join('')}`;
+  return `npm run chaos -- --store ${store} --seed ${seed} --recipients ${recipients} --workers ${workers}${more.join('')}`;
 }
 
 export function describeVerdict(verdict: Verdict): string {

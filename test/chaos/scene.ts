@@ -2,7 +2,7 @@ import type { MailModuleOptions } from '../../src/nest/options/types.js';
 import { eventually } from '../support/eventually.js';
 import type { FinalReport, ProbeAnswer } from './campaign.js';
 import { Member } from './member.js';
-import { BODY_TIMEOUT, LOCK_DURATION, workersOn, type RunOptions } from './schedule.js';
+import { BODY_TIMEOUT, LOCK_DURATION, workersOf, type RunOptions } from './schedule.js';
 import { Sink } from './sink.js';
 import { openStore, type ChaosStore } from './store.js';
 
@@ -28,7 +28,7 @@ export class Scene {
     this.producer = producer;
   }
 
-  static async open({ seed, store: name, recipients }: RunOptions): Promise<Scene> {
+  static async open({ seed, store: name, recipients, workers: count }: RunOptions): Promise<Scene> {
     const [store, sink] = await Promise.all([openStore[name](), Sink.start(seed)]);
     const campaign = { id: CAMPAIGN, recipients };
     const member = (title: string, { delivers = true, queues = false }): Member =>
@@ -38,7 +38,7 @@ export class Scene {
         ...(queues ? { campaign } : {}),
       });
     const embedded = name === 'embedded';
-    const workers = Array.from({ length: workersOn(name) }, (_, index) =>
+    const workers = Array.from({ length: workersOf({ store: name, workers: count }) }, (_, index) =>
       member(`worker-${index + 1}`, { queues: embedded }),
     );
     const producer = embedded ? workers[0]! : member('producer', { delivers: false, queues: true });

@@ -20,6 +20,8 @@ export interface RunOptions {
   seed: number;
   store: StoreName;
   recipients: number;
+  /** Processes that deliver, where the store lets there be several. */
+  workers: number;
   /** Faults besides the producer's death and the mail server's moods. */
   faults: number;
   /** Whether the producer is killed while it queues, which takes half a minute, since its claim on the campaign has to run out. */
@@ -28,9 +30,9 @@ export interface RunOptions {
   outage?: number;
 }
 
-/** Processes that deliver; on the embedded store one, which is the producer too. */
-export function workersOn(store: StoreName): number {
-  return store === 'embedded' ? 1 : 3;
+/** Processes that deliver; on the embedded store there is one, which is the producer too. */
+export function workersOf({ store, workers }: Pick<RunOptions, 'store' | 'workers'>): number {
+  return store === 'embedded' ? 1 : workers;
 }
 
 /** Milliseconds: short, so that a stop of seconds outlasts it. */
@@ -42,7 +44,8 @@ export const BODY_TIMEOUT = 4_000;
 const [FIRST, LAST] = [0.03, 0.9];
 
 /** What is going to happen, which the seed decides. */
-export function schedule({ seed, store, recipients, faults, killProducer, outage }: RunOptions): Planned[] {
+export function schedule(options: RunOptions): Planned[] {
+  const { seed, store, recipients, faults, killProducer, outage } = options;
   if (outage !== undefined) {
     return [{ accepted: Math.round(recipients * 0.3), fault: { kind: 'store SIGKILL', down: outage } }];
   }
@@ -61,7 +64,7 @@ export function schedule({ seed, store, recipients, faults, killProducer, outage
   return planned;
 
   function faultOf(kind: FaultKind): Fault {
-    const worker = between(1, workersOn(store));
+    const worker = between(1, workersOf(options));
     switch (kind) {
       case 'worker SIGSTOP':
         return { kind, worker, frozen: between(1.5 * LOCK_DURATION, 2.5 * LOCK_DURATION) };

@@ -4,13 +4,13 @@ import { commandFor } from '../chaos/report.js';
 import { run } from '../chaos/run.js';
 import type { RunOptions } from '../chaos/schedule.js';
 
-const SHORT = { recipients: 1_500, faults: 4, killProducer: false };
+const SHORT = { recipients: 1_500, workers: 2, faults: 4, killProducer: false };
 
 /** The long form is `npm run chaos`. */
 const RUNS: RunOptions[] = [
   { ...SHORT, store: 'redis', seed: 1 },
   { ...SHORT, store: 'postgres', seed: randomInt(2 ** 31) },
-  { ...SHORT, store: 'embedded', seed: 1 },
+  { ...SHORT, store: 'embedded', seed: 1, faults: 3 },
 ];
 
 it.concurrent.for(RUNS)(
