@@ -67,7 +67,10 @@ export default defineConfig(
       ],
     },
   },
-  { files: ['bench/**/*.ts', 'src/cli/**/*.ts', 'test/**/*-process.ts'], rules: { 'no-console': 'off' } },
+  {
+    files: ['bench/**/*.ts', 'src/cli/**/*.ts', 'test/**/*-process.ts', 'test/chaos/main.ts'],
+    rules: { 'no-console': 'off' },
+  },
 
   {
     files: ['**/*.js', '**/*.mjs'],

@@ -33,13 +33,14 @@ export interface TsChild {
 /**
  * Runs a TypeScript program in a process of its own, killed at the latest when the test file ends. It is a single
  * process, so a signal reaches the program itself. Types of constructor parameters are not emitted there: what Nest
- * injects in such a program needs an explicit `@Inject()`.
+ * injects in such a program needs an explicit `@Inject()`. One in JavaScript starts in half the time.
  *
  * @param file the program; `new URL('./worker.ts', import.meta.url)` finds it beside the test
  */
 export function spawnTs(file: URL | string, args: string[] = [], env: NodeJS.ProcessEnv = {}): TsChild {
   const path = file instanceof URL ? fileURLToPath(file) : file;
-  const child = spawn(process.execPath, ['--enable-source-maps', '--import', 'tsx', path, ...args], {
+  const compiler = path.endsWith('.ts') ? ['--import', 'tsx'] : [];
+  const child = spawn(process.execPath, ['--enable-source-maps', ...compiler, path, ...args], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -237,6 +237,24 @@ describe('a connection that ends while a message has begun', () => {
     expect(server.connections).toBe(2);
   });
 
+  it('because the body before it is not wanted any more when both are to leave, sends nothing of either', async () => {
+    const { server } = await startHolding();
+    const transport = smtpTransport(server.url, ONE);
+    const { signal } = new AbortController();
+    // Not held against the server either, or the bodies would leave alone from the fourth round on.
+    for (let round = 1; round <= 4; round++) {
+      let asked = 0;
+      // As if the process were stopped for long between the writing of the body and the end of that turn.
+      const mayHandOver = (): boolean => ++asked === 1;
+      const first = failure(transport.send(mail('first'), { lane: 'bulk', signal, mayHandOver }));
+      const [second] = bulk(transport, 'second');
+      expect(await first).toMatchObject({ phase: 'queue', outcome: 'not-sent', permanent: false });
+      await second;
+      expect(asked).toBe(2);
+    }
+    expect(subjects(server.messages)).toEqual(['second', 'second', 'second', 'second']);
+  });
+
   it('because nobody wanted the next is not held against the server', async () => {
     let gate = new Gate();
     const server = await startScriptedSmtp({ message: () => gate.pass().then(() => undefined) });

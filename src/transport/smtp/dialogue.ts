@@ -48,15 +48,28 @@ export class Dialogue {
    * Sends a body whose dots are stuffed, and the dot that ends it.
    *
    * @param more whether the next commands follow in this turn of the event loop; they then leave in the same packet
+   * @param mayLeave asked again at the end of that turn, since a process can be stopped in the middle of it; false keeps all
+   *   of it back, and ends the connection
    */
-  hand(parts: readonly Buffer[], onReply: (reply: Reply) => void, more: () => boolean): void {
+  hand(
+    parts: readonly Buffer[],
+    onReply: (reply: Reply) => void,
+    more: () => boolean,
+    mayLeave: () => boolean,
+    onKeptBack: () => void,
+  ): void {
     this.awaited.push(onReply);
     const { socket } = this;
     socket.cork();
     for (const part of parts) socket.write(part);
     socket.write(END_OF_DATA);
-    if (more()) setImmediate(() => socket.uncork());
-    else socket.uncork();
+    if (!more()) return socket.uncork();
+    setImmediate(() => {
+      if (mayLeave()) return socket.uncork();
+      // An orderly end would write what is held.
+      socket.destroy();
+      onKeptBack();
+    });
   }
 
   /** Hears nothing more. */

@@ -154,6 +154,7 @@ export class SmtpSession {
         this.answering++;
         return true;
       },
+      mayLeave: () => mayHandOver?.() !== false,
       written: () => server.pipelining && (onHandover?.() ?? false),
     };
     try {

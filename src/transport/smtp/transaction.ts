@@ -52,8 +52,10 @@ export class OutOfStep extends Error {
 
 /** What the caller decides when the server asks for the body. */
 export interface Handover {
-  /** Right before the body leaves. False keeps it back. */
+  /** Right before the body is written. False keeps it back. */
   begin: () => boolean;
+  /** Whether what was written may leave. Asked when it had to wait for another message to begin. */
+  mayLeave: () => boolean;
   /** The body has been written. Returns whether another message follows at once (RFC 2920 §3.1). */
   written: () => boolean;
 }
@@ -99,7 +101,9 @@ export function transact(
       // Some servers say 250 where it should be 354.
       if (!goesOn && !isPositive(reply)) return settle(new Refusal('DATA', reply));
       if (!handover.begin()) return settle(new OutOfStep());
-      return dialogue.hand([stuffDots(outgoing.headers), stuffDots(outgoing.body)], onEnd, handover.written);
+      const parts = [stuffDots(outgoing.headers), stuffDots(outgoing.body)];
+      const keptBack = (): void => settle(new OutOfStep());
+      return dialogue.hand(parts, onEnd, handover.written, handover.mayLeave, keptBack);
     }
     if (!goesOn) return settle(refused);
     if (refused.command === 'MAIL FROM') return settle(new OutOfStep(refused));
