@@ -11,7 +11,7 @@ import type { Transport } from './transport.js';
 /** For connections to open at boot; a provider that is down does not hold up the application. */
 const WARM_WITHIN = 3_000;
 /** Bulk mail of which no transport is forced waits this long in its place: other batches would find the same. Milliseconds. */
-const PATIENCE = 5_000;
+const PATIENCE = 2_000;
 
 /** The transports a message may take, the nearest healthy one first. */
 export class Routes {

@@ -329,7 +329,10 @@ describe('a batch', () => {
       const ledger = new MemoryLedger([begun('0', 3), begun('1', 3), begun('1', 4)]);
       expect(await deliverBatch(work(3, mailbox), ledger, POLICY, control({ deaths: 5 }))).toEqual({ state: 'done' });
       expect(mailbox.received.map(({ envelope }) => envelope.to[0])).toEqual([address(0), address(2)]);
-      expect(ledger.view.get('1')?.fact).toMatchObject({ kind: 'failed', reply: expect.stringContaining('2 workers') });
+      expect(ledger.view.get('1')?.fact).toMatchObject({
+        kind: 'failed',
+        reply: expect.stringContaining('2 workers') as string,
+      });
     });
 
     it('blames no message for a run that only ended', async () => {

@@ -4,16 +4,16 @@ import { NestFactory } from '@nestjs/core';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import type { MailModuleOptions } from '../../src/nest/options/types.js';
-import { SmtpTransport } from '../../src/transport/smtp/transport.js';
+import { Press } from '../../src/mime/press.js';
 
 class AppModule {}
 
 async function main([options, id, count]: string[]): Promise<void> {
-  const send = SmtpTransport.prototype.send;
-  SmtpTransport.prototype.send = function (outgoing, how) {
+  const encode: unknown = Reflect.get(Press.prototype, 'encode');
+  Press.prototype.encode = function (...args) {
     // As an encoder does that runs out of memory.
-    if (outgoing.envelope.to[0]!.startsWith('deadly')) process.kill(process.pid, 'SIGKILL');
-    return send.call(this, outgoing, how);
+    if (args[0].to[0]!.address.startsWith('deadly')) process.kill(process.pid, 'SIGKILL');
+    return Reflect.apply(encode as Press['encode'], this, args);
   };
   const module = MailModule.forRoot(JSON.parse(options!) as MailModuleOptions);
   const app = await NestFactory.createApplicationContext(
