@@ -18,7 +18,7 @@ it.concurrent.for(STORES)(
       queue: { connection: await store.create(), worker: { lockDuration: '1s' } },
     });
     const start = (...campaign: string[]) =>
-      spawnTs(new URL('./deadly-process.ts', import.meta.url), [options, ...campaign]);
+      spawnTs(new URL('./deadly-process.mjs', import.meta.url), [options, ...campaign]);
     let worker = start('deadly', String(RECIPIENTS));
     for (let death = 0; death < DEATHS; death++) {
       expects((await worker.exit).signal).toBe('SIGKILL');
