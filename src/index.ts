@@ -78,7 +78,7 @@ export {
   type Transport,
   type TransportMonitor,
 } from './transport/transport.js';
-export type { ServerLoad } from './transport/probe.js';
+export type { Probe, ServerLoad } from './transport/probe.js';
 export type { Balance } from './transport/balance.js';
 export type { WindowState } from './transport/window.js';
 export type { SmtpLogin } from './transport/smtp/login.js';

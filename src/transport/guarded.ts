@@ -83,7 +83,7 @@ export class GuardedTransport implements Transport {
     { limit, probe, weight }: Guards = {},
   ) {
     this.limit = limit;
-    this.watch = probe;
+    this.watch = probe ?? inner.probe;
     this.name = inner.name;
     if (inner.region !== undefined) this.region = inner.region;
     this.lanes = inner.lanes;
@@ -146,7 +146,7 @@ export class GuardedTransport implements Transport {
     if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
     // Begun in the same turn, so that whoever comes next finds the probe to wait for.
     if (options.lane === 'priority' && this.breaker.probe())
-      return this.probe(() => this.attempt(outgoing, left(), burst));
+      return this.asProbe(() => this.attempt(outgoing, left(), burst));
     if (this.breaker.circuit.state !== 'closed') await this.recovery(left());
     return this.attempt(outgoing, left(), burst);
   }
@@ -214,7 +214,7 @@ export class GuardedTransport implements Transport {
     throw notAsked(this.name, `It is down and not asked for now. Its last failure: ${circuit.reason}`, { retryAt });
   }
 
-  private async probe<T>(work: () => Promise<T>): Promise<T> {
+  private async asProbe<T>(work: () => Promise<T>): Promise<T> {
     clearTimeout(this.timer);
     const probe = work();
     this.probing = probe.then(
@@ -268,7 +268,7 @@ export class GuardedTransport implements Transport {
     };
     try {
       this.checking = this.breaker.probe();
-      await (this.checking ? this.probe(verify) : verify());
+      await (this.checking ? this.asProbe(verify) : verify());
     } finally {
       this.checking = false;
       clearTimeout(timer);

@@ -2,6 +2,7 @@ import { MailError, type Outcome, type Phase } from '../errors.js';
 import type { Lane } from '../message/message.js';
 import type { Encoded } from '../mime/encoded.js';
 import { oneLine } from '../message/text.js';
+import type { Probe } from './probe.js';
 
 /** RFC 5321 envelope: the return path and the recipients. Domains are in ASCII. */
 export interface Envelope {
@@ -80,6 +81,8 @@ export interface Transport {
   readonly bulkMessages?: number;
   /** Its share of the bulk mail with `balance: 'weighted'`. Default 1. */
   readonly weight?: number;
+  /** Tells whether bulk mail may come. Started and stopped with the transport. Default: it always may. */
+  readonly probe?: Probe;
   /**
    * Called once, at boot: opens the connections that are kept ready, and keeps them from then on. Resolves when they are
    * open or could not be opened; never rejects. What has no such connections leaves it out.

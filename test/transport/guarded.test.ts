@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Probe } from '../../src/transport/probe.js';
 import { RateLimit } from '../../src/transport/rate-limit.js';
 import { notAsked, type TransportError } from '../../src/transport/transport.js';
+import { guarded } from './routes.js';
 import { failure, Gate } from './smtp.js';
-import { downStub, guardedStub, NOW, trouble } from './stub.js';
+import { downStub, guardedStub, NOW, StubTransport, trouble } from './stub.js';
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
@@ -252,4 +254,20 @@ describe('a message that has waited for its turn', () => {
     await sending;
     expect(within).toEqual([expect.closeTo(5_000 - 1_020, 0)]);
   });
+});
+
+it('is watched by the probe that the transport brings itself', async () => {
+  const calls: string[] = [];
+  const probe: Probe = {
+    load: { state: 'overloaded', reason: 'its own affair' },
+    admits: false,
+    start: () => Promise.resolve(void calls.push('start')),
+    stop: () => void calls.push('stop'),
+  };
+  const guard = guarded(Object.assign(new StubTransport(), { probe }));
+  await guard.start();
+  expect(guard.standing.load).toEqual(probe.load);
+  expect(guard.admitsBulk).toBe(false);
+  await guard.close(0);
+  expect(calls).toEqual(['start', 'stop']);
 });
