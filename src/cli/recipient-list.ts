@@ -21,7 +21,7 @@ export class RecipientList {
 
   /** As CSV into a file. Returns how many recipients those are. */
   async save(file: string): Promise<number> {
-    await pipeline(Readable.from(this.csv()), createWriteStream(file));
+    await pipeline(Readable.from(this.csv()), createWriteStream(file, { mode: 0o600 }));
     return this.recipients;
   }
 

@@ -56,6 +56,10 @@ export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number
 
 /** A batch at which so many workers died is delivered one message at a time, so that it shows which of them it was. */
 const SINGLY_AFTER = 3;
+/** Trouble that goes on and on is noted this often. Milliseconds. */
+const NOTED_EVERY = 15 * 60_000;
+/** When what had room has none after all. Milliseconds. */
+const LOOK_AGAIN = 1_000;
 /** A message that was being tried at so many deaths is given up. */
 const DEADLY = 2;
 
@@ -114,16 +118,11 @@ class BatchRun {
   async lane(): Promise<void> {
     while (this.next < this.work.size) {
       await this.ledger.room();
-      const leave = await this.control.enter();
-      try {
-        if (!(await this.step())) return;
-      } finally {
-        leave();
-      }
+      if (!(await this.step())) return;
     }
   }
 
-  /** One message. False when the run ends. Asked after the wait for a turn, which may have been long. */
+  /** One message. False when the run ends. */
   private async step(): Promise<boolean> {
     if (this.next >= this.work.size) return false;
     if (!this.mayContinue()) return false;
@@ -155,10 +154,13 @@ class BatchRun {
       return;
     }
     if ('until' in route) return this.crowded(route);
+    // Those that wait for room at a slow transport take no turn from the others.
+    const leave = await this.control.enter();
     try {
-      // The wait for room may have been long.
-      if (!this.isOver(index, pending)) await this.attempt(index, pending, route);
+      // The waits may have been long.
+      if (this.mayContinue() && !this.isOver(index, pending)) await this.attempt(index, pending, route);
     } finally {
+      leave();
       route.leave();
     }
   }
@@ -244,10 +246,10 @@ class BatchRun {
       return;
     }
     const failure = failureOf(error);
-    // Whatever had room when it was asked had none when its turn came.
-    if (!failure) return;
+    if (!failure) return this.crowded({ until: Date.now() + LOOK_AGAIN, reason: 'No transport had room' });
     if (failure.retryAt !== undefined) return this.limited(failure.retryAt);
-    if (failure.kind === 'down') return this.troubled(failure.reply, failure.transport);
+    // What is answered to a message may come of that message, whatever it says.
+    if (failure.kind === 'down' && !failure.answersMessage) return this.troubled(failure.reply, failure.transport);
     const rejections = new Map(failure.rejections.map((rejection) => [rejection.address, rejection]));
     for (const recipient of pending) {
       const address = envelopeAddress(this.work.recipients(index)[recipient]!);
@@ -286,6 +288,9 @@ class BatchRun {
   private note(reply: string, transport?: string): void {
     if (this.noted) return;
     this.noted = true;
+    // What has gone on for so long need not be written down each time.
+    const { troubledAt } = this.ledger.view;
+    if (this.ledger.view.troublesInARow() > 20 && Date.now() - troubledAt < NOTED_EVERY) return;
     this.ledger.add({ slot: '', at: Date.now(), kind: 'trouble', reply, ...(transport ? { transport } : {}) });
   }
 

@@ -117,6 +117,11 @@ export class LedgerView {
     return this.troubles.filter((at) => at > Math.max(after, this.lastSent)).length;
   }
 
+  /** When there was trouble last; 0 when there was none. */
+  get troubledAt(): number {
+    return Math.max(0, ...this.troubles);
+  }
+
   /** When anything of it was accepted last; 0 when nothing was. */
   get acceptedAt(): number {
     return this.lastSent;

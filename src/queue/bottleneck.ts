@@ -19,6 +19,8 @@ export interface Gauges {
   storeHolds(): boolean;
   /** As many messages are under way as the connections take. */
   connectionsBusy(): boolean;
+  /** Messages wait for a transport to have room. */
+  roomAwaited(): boolean;
 }
 
 /** Milliseconds between two looks. */
@@ -90,7 +92,9 @@ export class Bottleneck {
     if (gauges.rateLimited()) return 'rate limit';
     if (gauges.storeHolds()) return 'store';
     if (utilization >= BUSY) return 'cpu';
-    return gauges.connectionsBusy() ? 'connections' : 'store';
+    if (gauges.connectionsBusy()) return 'connections';
+    // There are connections, and the provider is given less than they could carry.
+    return gauges.roomAwaited() ? 'provider' : 'store';
   }
 
   private watched(id: string): Watched {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { slotOf } from '../delivery/batch.js';
 import { splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
-import { promoteBatch, type MailJobQueue } from './backend.js';
+import { promoteBatch, type MailJob, type MailJobQueue } from './backend.js';
 import { itemRecipients } from './batch.js';
 import { batchIds, readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
 import { keys } from './keys.js';
@@ -13,6 +13,8 @@ import { isPending, statusOf, type MailState } from './status.js';
 
 /** How long the worker that has the message may take to say whether it was still in time. */
 const WORKER_ANSWERS_WITHIN = 120_000;
+/** The same for all messages that it has under way: a body may take five minutes to be answered. */
+const WORKER_ENDS_WITHIN = 6 * 60_000;
 const PAGE = 100;
 
 /** What `clean()` removes: messages of finished batches. */
@@ -133,15 +135,26 @@ export class Control {
 
   /** Brings a finished batch back into the queue. A worker that has it will not hear of what was reopened, so that is waited for. */
   private async takeUp(id: string): Promise<void> {
-    const deadline = Date.now() + WORKER_ANSWERS_WITHIN;
+    const deadline = Date.now() + WORKER_ENDS_WITHIN;
     for (;;) {
       const job = await this.queue.getJob(id);
       const state = await job?.getState();
-      if (state === 'completed') return this.queue.getBackend().retryFinishedJob(job!, 'completed');
+      // It fails when somebody else has done the same in the meantime: then it is looked at once more.
+      if (job && state === 'completed' && (await this.reprocess(job))) return;
       // Others of it wait for their next attempt; these need not.
       if (state === 'delayed') return promoteBatch(this.queue, id);
-      if (state !== 'active' || Date.now() > deadline) return;
+      if ((state !== 'active' && state !== 'completed') || Date.now() > deadline) return;
       await sleep(100);
+    }
+  }
+
+  private async reprocess(job: MailJob): Promise<boolean> {
+    try {
+      await this.queue.getBackend().retryFinishedJob(job, 'completed');
+      return true;
+    } catch (error) {
+      if ((await job.getState()) === 'completed') throw error;
+      return false;
     }
   }
 

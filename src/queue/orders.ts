@@ -7,8 +7,8 @@ import { keys } from './keys.js';
 
 /** What somebody decided about a batch, its campaign, or the whole queue. */
 export interface Orders {
-  /** Nothing more is to be sent for now. */
-  paused: boolean;
+  /** Nothing of it is to be sent for now. What is cancelled is not held: that is still to be recorded. */
+  held: boolean;
   /** It is the batch's own campaign that is paused, or suspended. */
   campaignPaused: boolean;
   /** When the campaign was resumed last; 0 when it was not. */
@@ -28,11 +28,12 @@ export async function readOrders(queue: MailJobQueue, records: Records, { id, ca
   ]);
   const record = fields && readRecord(fields);
   const campaignPaused = record?.paused === true || record?.suspended !== undefined;
+  const cancelled = record?.cancelled === true;
   return {
-    paused: paused || campaignPaused,
+    held: (paused || campaignPaused) && !cancelled,
     campaignPaused,
     resumedAt: record?.resumedAt ?? 0,
-    cancelled: record?.cancelled === true,
+    cancelled,
     marks: marks ?? {},
   };
 }

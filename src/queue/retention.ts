@@ -52,8 +52,8 @@ export class Retention {
         const finished = job && readFinished(job, now);
         if (finished && finished.age < olderThan) return removed;
         if (finished && (await this.hasEnded(finished.batch, now, ended)) && goes(finished)) {
-          await this.removeJob(job);
-          removed++;
+          if (await this.removeJob(job)) removed++;
+          else from++;
         } else from++;
       }
       if (jobs.length < PAGE) return removed;
@@ -91,9 +91,13 @@ export class Retention {
   }
 
   /** Another process may be doing the same. */
-  private async removeJob({ id }: MailJob): Promise<void> {
+  private async removeJob({ id, finishedOn }: MailJob): Promise<boolean> {
+    // It may have been reopened since it was read.
+    const job = await this.queue.getJob(id!);
+    if (!job || job.finishedOn !== finishedOn) return false;
+    if ((await this.queue.getBackend().remove(id!, false)) !== 1) return false;
     await this.records.expire([keys.ledger(id!), keys.marks(id!)], Date.now() + LEDGER_AFTERLIFE);
-    await this.queue.getBackend().remove(id!, false);
+    return true;
   }
 }
 

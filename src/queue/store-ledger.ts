@@ -66,10 +66,12 @@ export class Checkpoints {
     await this.records.merge([{ key: keys.ledger(batch), fields: { [field]: JSON.stringify([fact]) } }]);
   }
 
-  /** What has failed so far at these places counts as never tried. */
+  /**
+   * What has failed so far at these places counts as never tried. Each is reopened as of the time of its failure: whose clock
+   * is ahead is then of no account.
+   */
   async reopen(batch: Batch, view: LedgerView, slots: readonly string[]): Promise<void> {
-    const at = Date.now();
-    const facts = slots.map((slot): Fact => ({ slot, at, kind: 'reopened' }));
+    const facts = slots.map((slot): Fact => ({ slot, at: view.get(slot)?.fact.at ?? 0, kind: 'reopened' }));
     for (const fact of facts) view.add(fact);
     const field = `${this.writer}${this.sequence++}`;
     const changes: Change[] = [{ key: keys.ledger(batch.id), fields: { [field]: JSON.stringify(facts.map(encode)) } }];

@@ -83,6 +83,7 @@ export class BatchWorker {
       rateLimited: () => routes.rateLimited,
       storeHolds: () => checkpoints.slow,
       connectionsBusy: () => this.turns.full,
+      roomAwaited: () => routes.crowded,
     });
   }
 
@@ -175,7 +176,7 @@ export class BatchWorker {
     const lease = new Lease(job, token, this.settings.lockDuration);
     try {
       const orders = await this.orders(batch);
-      if (orders.paused && !orders.cancelled) return await this.holdBack(job, token, batch, orders);
+      if (orders.held) return await this.holdBack(job, token, batch, orders);
       const ledger = await this.openLedger(batch);
       const deaths = job.stalledCounter + ledger.view.orphanings;
       const goesOnAt = await this.observe(batch, () => this.deliver(batch, ledger, lease, orders, deaths), ledger);
@@ -239,7 +240,7 @@ export class BatchWorker {
       const result = await deliverBatch(work, ledger, this.settings.retry, {
         concurrency: this.routes.bulkMessages,
         enter: () => this.enter(places),
-        mayContinue: () => this.hasTime && lease.held && performance.now() < endAt && !orders.paused,
+        mayContinue: () => this.hasTime && lease.held && performance.now() < endAt && !orders.held,
         isHeld: () => lease.held,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
         deaths,
@@ -286,7 +287,7 @@ export class BatchWorker {
   private async holdBack(job: MailJob, token: string, batch: Batch, orders: Orders): Promise<never> {
     await job.moveToDelayed(orders.campaignPaused ? Date.now() + PAUSED_FOR : Date.now(), token);
     // `resume()` cannot wake a batch that is still here when it comes.
-    if (!(await this.orders(batch)).campaignPaused) {
+    if (!(await this.orders(batch)).held) {
       await promoteBatch(this.backend.queue, batch.id);
     }
     throw new DelayedError();

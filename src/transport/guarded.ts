@@ -200,6 +200,8 @@ export class GuardedTransport implements Transport {
 
   private tellWindow(error: TransportError, burst: number): void {
     if (error.kind === 'busy') this.window.refused(burst, error);
+    // It is reached, and says that it will have nothing of us, such as when an address is blocked.
+    else if (error.answersMessage && error.kind === 'down') this.window.refused(burst, { reply: error.reply });
     else if (error.scope !== 'transport' && error.replyCode !== undefined) this.window.answered(burst);
   }
 

@@ -86,6 +86,11 @@ export class Routes {
     return bulk.reduce((sum, transport) => sum + transport.bulkMessages, 0);
   }
 
+  /** Bulk mail waits for a transport to have room. */
+  get crowded(): boolean {
+    return this.dispatcher.crowded;
+  }
+
   /** Bulk mail waits for a rate limit. */
   get rateLimited(): boolean {
     return this.transports.some(({ holdsBulk }) => holdsBulk);

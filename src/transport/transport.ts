@@ -137,6 +137,8 @@ export interface TransportErrorOptions {
   cause?: unknown;
 }
 
+const MESSAGE_PHASES: ReadonlySet<Phase> = new Set(['mail', 'rcpt', 'data', 'body', 'final']);
+
 /** One attempt on one transport failed. */
 export class TransportError extends MailError {
   /** Its name. */
@@ -161,6 +163,11 @@ export class TransportError extends MailError {
     if (options.enhancedCode !== undefined) this.enhancedCode = options.enhancedCode;
     this.rejections = options.rejections ?? [];
     if (options.retryAt !== undefined) this.retryAt = options.retryAt;
+  }
+
+  /** The server answered a command that is about the message, or the message itself. */
+  get answersMessage(): boolean {
+    return this.replyCode !== undefined && MESSAGE_PHASES.has(this.phase);
   }
 }
 

@@ -18,7 +18,7 @@ const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 /** They are given up at once, and put off for long. */
 const REFUSALS: Record<string, { code: number; text: string }> = {
   'p1@readers.test': { code: 550, text: '5.1.1 No "such" user' },
-  'p2@readers.test': { code: 451, text: '4.3.0 Later' },
+  'p2@readers.test': { code: 450, text: '4.2.1 Later' },
 };
 
 let smtp: TestSmtpServer;
@@ -147,7 +147,7 @@ describe('of a mailer on Redis', () => {
       ...{ attempts: '1', at: expect.stringMatching(ISO) as string },
     };
     const deferred = {
-      ...{ address: 'p2@readers.test', id: 'issue-1-0.2', state: 'deferred', reply: '451 4.3.0 Later' },
+      ...{ address: 'p2@readers.test', id: 'issue-1-0.2', state: 'deferred', reply: '450 4.2.1 Later' },
       ...{ attempts: '1', at: expect.stringMatching(ISO) as string },
     };
     const args = ['campaign', 'issue-1', '--failures', failures, '--remaining', remaining];
@@ -163,7 +163,7 @@ describe('of a mailer on Redis', () => {
     expect(rows(await text(['campaign', 'issue-1', '--remaining', '-'], cwd))).toEqual([deferred]);
     expect(await json(['campaign', 'issue-1', '--remaining'], cwd)).toMatchObject({
       id: 'issue-1-0.2',
-      recipients: [{ address: 'p2@readers.test', replyCode: 451 }],
+      recipients: [{ address: 'p2@readers.test', replyCode: 450 }],
     });
   });
 
@@ -176,11 +176,11 @@ describe('of a mailer on Redis', () => {
 
   it('status tells where one message is', async () => {
     expect(await json(['status', 'issue-1-0.2'], cwd)).toMatchObject({
-      ...{ id: 'issue-1-0.2', state: 'deferred', campaignId: 'issue-1', transport: 'main', replyCode: 451 },
+      ...{ id: 'issue-1-0.2', state: 'deferred', campaignId: 'issue-1', transport: 'main', replyCode: 450 },
       nextAttemptAt: expect.stringMatching(ISO) as string,
     });
     expect(await text(['status', 'issue-1-0.2'], cwd)).toMatch(
-      /^Message issue-1-0\.2: deferred\n[^]*\nrecipient .*\np2@readers\.test +deferred +1 .* main +451 4\.3\.0 Later\n$/,
+      /^Message issue-1-0\.2: deferred\n[^]*\nrecipient .*\np2@readers\.test +deferred +1 .* main +450 4\.2\.1 Later\n$/,
     );
   });
 

@@ -214,6 +214,22 @@ describe('a batch', () => {
       expect((await once('busy', LONG, [long])).fact).toMatchObject({ kind: 'failed', reply: 'said busy' });
     });
 
+    it('is put off alone by a server that answers it with being down, and fails when its pauses come to maxAge', async () => {
+      const answered = refusals('down');
+      answered.send = () =>
+        Promise.reject(
+          new TransportError('mailbox', {
+            ...{ phase: 'final', outcome: 'not-sent', permanent: false, scope: 'transport' },
+            ...{ reply: '554 blocked', replyCode: 554, kind: 'down' },
+          }),
+        );
+      const ledger = new MemoryLedger();
+      const result = await deliverBatch(work(3, answered), ledger, LONG, control());
+      expect(result).toMatchObject({ state: 'pending' });
+      expect(ledger.view.count()).toMatchObject({ deferred: 3 });
+      expect(ledger.view.get('0')).toMatchObject({ attempts: 0, yields: 1 });
+    });
+
     it('stays as it is when a transport is down, and ends its run', async () => {
       const ledger = new MemoryLedger();
       const result = await deliverBatch(work(9, refusals('down')), ledger, LONG, control({ concurrency: 1 }));

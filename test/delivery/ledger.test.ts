@@ -82,6 +82,13 @@ describe('the union of the facts about a batch', () => {
     expect(view.get('0')).toMatchObject({ attempts: 1, fact: { kind: 'failed', at: 12 } });
   });
 
+  it('takes what failed again for failed, whosever clock is ahead', () => {
+    // Reopened as of the time of the failure, so that the next one is later by the clock of the workers alone.
+    const facts = [failed('0', 5), reopened('0', 5), failed('0', 6)];
+    expect(new LedgerView(facts).get('0')).toMatchObject({ attempts: 1, fact: { kind: 'failed', at: 6 } });
+    expect(new LedgerView([...facts].reverse()).count()).toMatchObject({ failed: 1 });
+  });
+
   it('tells at how many deaths a message was the one being tried', () => {
     const marks = [begun('0', 1, 3), begun('1', 2, 3), begun('0', 5, 4), begun('1', 6, 4), begun('1', 8, 5)];
     expect(new LedgerView(marks).deathsAt('1', 6)).toBe(3);

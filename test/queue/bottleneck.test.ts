@@ -15,6 +15,7 @@ describe('what is looked at', () => {
       rateLimited: () => gauges.rateLimited,
       storeHolds: () => gauges.storeHolds,
       connectionsBusy: () => gauges.connectionsBusy,
+      roomAwaited: () => gauges.roomAwaited,
     });
 
   /** Lets time pass, for a share of which the event loop is busy. */
@@ -28,7 +29,7 @@ describe('what is looked at', () => {
   }
 
   beforeEach(() => {
-    gauges = { rateLimited: false, storeHolds: false, connectionsBusy: false };
+    gauges = { rateLimited: false, storeHolds: false, connectionsBusy: false, roomAwaited: false };
     loop = { active: 0, idle: 0 };
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
     vi.spyOn(performance, 'eventLoopUtilization').mockImplementation((now = undefined, before = undefined) => {
@@ -58,6 +59,8 @@ describe('what is looked at', () => {
       1,
       'store',
     ],
+    ['the provider, while it is given less than the connections could carry', { roomAwaited: true }, 0.5, 'provider'],
+    ['the connections, while all of them are in use', { roomAwaited: true, connectionsBusy: true }, 0.5, 'connections'],
     ['the event loop, once it is busy for 85 % of the time', { connectionsBusy: true }, 0.85, 'cpu'],
     ['the event loop, not when it is busy for less', { connectionsBusy: true }, 0.84, 'connections'],
     ['connections that are all in use', { connectionsBusy: true }, 0, 'connections'],

@@ -200,4 +200,19 @@ onEveryStore((store) => {
     expect(await app.mail.clean({ state: 'failed', olderThan: 0 })).toBeGreaterThanOrEqual(2);
     expect(await app.mail.campaign(id)).toMatchObject({ sent: 3, failed: 2 });
   });
+
+  it('a campaign that is held can be cancelled, and its batches are put away', async () => {
+    const before = (await app.mail.queue()).batches.delayed;
+    const { id } = await app.mail.sendBulk({ subject: 'x', text: 'x', recipients: people('held', 25) });
+    await eventually(async () => expect((await app.mail.queue()).batches.active).toBe(1));
+    await app.mail.pause(id);
+    await workerLooks();
+    open();
+    await eventually(async () => expect((await app.mail.queue()).batches.delayed).toBe(before + 3));
+    expect(await app.mail.cancel(id)).toBe(true);
+    await eventually(async () => {
+      expect((await app.mail.queue()).batches).toMatchObject({ waiting: 0, delayed: before, active: 0 });
+    });
+    expect((await app.mail.campaign(id))?.state).toBe('cancelled');
+  });
 });

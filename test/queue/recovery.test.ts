@@ -31,7 +31,11 @@ describe('what goes wrong beside the mail servers', () => {
         { name: 'main', url: smtp.url },
         { name: 'dead', url: `smtp://127.0.0.1:${await freePort()}` },
       ],
-      queue: { connection: url, batch: { size: 10 }, retry: { attempts: 2, firstPause: 50, maxPause: 50 } },
+      queue: {
+        connection: url,
+        batch: { size: 10 },
+        retry: { attempts: 2, firstPause: 50, maxPause: 50, greylistPause: 50 },
+      },
     });
     store = await openQueueStore(url);
     await store.ready();
@@ -104,7 +108,7 @@ describe('what goes wrong beside the mail servers', () => {
     await app.mail.resume();
     const queue = app.context.get<Queue>(getQueueToken('mail'));
     await eventually(async () => expect((await queue.getJobCounts('delayed')).delayed).toBe(1));
-    expect((await app.mail.status(id))?.state).toBe('queued');
+    await eventually(async () => expect((await app.mail.status(id))?.state).toBe('queued'));
     expect(await app.mail.cancel(id)).toBe(true);
     await eventually(async () => expect((await app.mail.status(id))?.state).toBe('cancelled'));
     expect(smtp.received).toHaveLength(0);

@@ -80,4 +80,15 @@ onEveryStore((store) => {
     expect(served.sort()).toEqual(people.map(({ to }) => to).sort());
     expect(told).toHaveLength(1);
   });
+
+  it('lets go of a suspended campaign that is cancelled', async () => {
+    left = 5;
+    const { id } = await app.mail.sendBulk({ id: 'given-up', subject: 'x', text: 'x', recipients: people });
+    await campaignIs(id, { state: 'suspended' });
+    expect(await app.mail.cancel(id)).toBe(true);
+    await eventually(async () => {
+      expect((await app.mail.queue()).batches).toMatchObject({ waiting: 0, delayed: 0, active: 0 });
+    });
+    expect(await app.mail.campaign(id)).toMatchObject({ state: 'cancelled', sent: 5, cancelled: 30 });
+  });
 });

@@ -15,7 +15,7 @@ export interface MailApp {
 export type MailAppOptions = Partial<Omit<MailModuleOptions, 'queue'>> & { smtp?: string; queue?: QueueConfig | false };
 
 /** Retries within a test's patience. */
-export const QUICK_RETRY = { firstPause: 50, maxPause: 200 } as const;
+export const QUICK_RETRY = { firstPause: 50, maxPause: 200, greylistPause: 50 } as const;
 
 /** Boots a Nest application context with the mail module, closed when the test file ends. */
 export async function startMail({ smtp, queue, ...options }: MailAppOptions): Promise<MailApp> {

@@ -288,3 +288,17 @@ describe('any answer', () => {
     });
   });
 });
+
+it.each([
+  ['550 <daily-limits@example.com>: Recipient address rejected: User unknown', undefined],
+  ['550 No such user throttled@example.com here', undefined],
+  ['550 5.7.1 <throttle@x.test>: Recipient address rejected: Access denied', '5.7.1'],
+])('what an address is called does not decide: %s', (text, enhancedCode) => {
+  const answer = { phase: 'rcpt', replyCode: 550, text, ...(enhancedCode ? { enhancedCode } : {}) } as const;
+  expect(classify(answer)).toMatch(/-refused$/);
+});
+
+it('a message with an address on a list is the message’s own fault', () => {
+  const text = '554 5.7.1 Your IP is fine; message contains a URL listed on our block list';
+  expect(classify({ phase: 'final', replyCode: 554, enhancedCode: '5.7.1', text })).toBe('message-refused');
+});

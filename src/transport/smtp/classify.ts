@@ -51,6 +51,8 @@ const GREYLISTING = new RegExp(
   'i',
 );
 
+const ADDRESS = /<?[^\s<>]+@[^\s<>]+>?/g;
+
 /** The sender's quota or rate, never a mailbox's. */
 const SENDING_LIMIT = new RegExp(
   [
@@ -72,7 +74,7 @@ const BLOCKED = new RegExp(
     'client host rejected',
     '\\bbanned (sending ip\\b|sender ?\\[)',
     'connections (will )?not (be )?accepted from',
-    'on our block ?list',
+    'part of (their|your) network is on our block ?list',
     'sending (has been |is )?(paused|suspended|disabled)',
     'bad outbound sender',
   ].join('|'),
@@ -160,13 +162,15 @@ export function classify(answer: Answer): FailureKind {
 export function ruleFor({ phase, replyCode, enhancedCode, text, errorCode = '', recipients = 1 }: Answer): Rule {
   const code = replyCode === undefined ? '' : String(replyCode);
   const subject = enhancedCode?.slice(2) ?? '';
+  // Somebody may be called daily-limits@.
+  const words = text.replace(ADDRESS, ' ');
   // The last row fits everything.
   return RULES.find(
     (rule) =>
       (rule.phases?.includes(phase) ?? true) &&
       (rule.code?.test(code) ?? true) &&
       (rule.subject?.test(subject) ?? true) &&
-      (rule.text?.test(text) ?? true) &&
+      (rule.text?.test(words) ?? true) &&
       (rule.errorCode?.test(errorCode) ?? true) &&
       (rule.sole ?? recipients === 1) === (recipients === 1),
   )!;
