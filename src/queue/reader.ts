@@ -1,8 +1,9 @@
 import type { JobState } from 'bullmq';
 import { LedgerView } from '../delivery/ledger.js';
+import { MailConfigError } from '../errors.js';
 import { isOwnId, splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
-import type { Sealer } from '../store/sealing.js';
+import { lockedReason, type Sealer } from '../store/sealing.js';
 import type { MailJobQueue } from './backend.js';
 import type { Batch } from './batch.js';
 import type { BatchFormat } from './batch-format.js';
@@ -165,21 +166,35 @@ export class Reader {
     };
   }
 
-  /** The batches of a campaign, in order. Those past retention are left out. */
+  /**
+   * The batches of a campaign, in order. Those past retention are left out.
+   *
+   * @throws MailConfigError for one that is encrypted with a key that is not here: who is in it cannot be told
+   */
   async *batches(campaignId: string): AsyncIterable<KnownBatch> {
     const [fields] = await this.records.get([keys.campaign(campaignId)]);
     if (!fields) return;
     const ids = [...batchIds(readRecord(fields))];
     for (let from = 0; from < ids.length; from += READ_AHEAD) {
-      const known = await Promise.all(ids.slice(from, from + READ_AHEAD).map((id) => this.batch(id)));
-      for (const one of known) if (one) yield one;
+      const some = ids.slice(from, from + READ_AHEAD);
+      const known = await Promise.all(some.map((id) => this.load(id)));
+      for (const [index, one] of known.entries()) {
+        if (one && 'locked' in one) throw new MailConfigError(lockedReason(`Batch ${some[index]}`, one.locked));
+        if (one) yield one;
+      }
     }
   }
 
   async batch(id: string): Promise<KnownBatch | undefined> {
+    const known = await this.load(id);
+    return known && 'batch' in known ? known : undefined;
+  }
+
+  private async load(id: string): Promise<KnownBatch | { locked: string } | undefined> {
     const job = await this.queue.getJob(id);
     const read = job ? this.format.read(job.data) : undefined;
-    if (!job || !read || !('batch' in read)) return undefined;
+    if (!job || !read || 'problem' in read) return undefined;
+    if ('locked' in read) return read;
     const { batch } = read;
     const wanted = [keys.ledger(id), keys.marks(id), ...(batch.campaign ? [keys.campaign(batch.campaign.id)] : [])];
     // In this order: a batch that ends in between is then seen with its facts, and not as waiting without them.

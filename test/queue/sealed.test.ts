@@ -106,6 +106,8 @@ onEveryStore((store) => {
     expect(await mail.status(single)).toBeUndefined();
     expect(await mail.cancel(single)).toBe(false);
     await expect(mail.sendBulk({ ...campaign, recipients: MEMBERS })).rejects.toThrow(remedy);
+    await expect(mail.retryFailed('news')).rejects.toThrow(remedy);
+    await expect(mail.remaining('news')[Symbol.asyncIterator]().next()).rejects.toThrow(remedy);
     expect(smtp.received).toHaveLength(0);
     expect((await mail.queue()).batches).toMatchObject({ setAside: 0, finished: 0 });
   });
