@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
-import { MailModule, MailService } from '../../dist/index.js';
+import { MailModule, MailService } from 'nestjs-priority-mail';
 import { Press } from '../../dist/mime/press.js';
 
 class AppModule {}

@@ -21,7 +21,7 @@ it.for(STORES.filter(({ name }) => name !== 'postgres'))(
       shutdownTimeout: '5s',
     };
     const start = (...campaign: string[]): TsChild =>
-      spawnTs(new URL('./mail-process.ts', import.meta.url), [JSON.stringify(options), ...campaign]);
+      spawnTs(new URL('./mail-process.mjs', import.meta.url), [JSON.stringify(options), ...campaign]);
     const served = (): number => new Set(smtp.received.flatMap(({ to }) => to)).size;
     const within = 90_000;
 

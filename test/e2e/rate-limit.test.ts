@@ -26,7 +26,7 @@ it.for(STORES.filter(({ name }) => name !== 'embedded'))(
       // A message that got leave waits for no other.
       const transports = [{ name: 'main', url, maxConnections: 1, rateLimit: { messages: LIMIT, per: SPAN } }];
       const options = { from: 'a@shop.test', transports, queue: { connection, worker: { batches: 1 } } };
-      return spawnTs(new URL('./mail-process.ts', import.meta.url), [JSON.stringify(options)]);
+      return spawnTs(new URL('./mail-process.mjs', import.meta.url), [JSON.stringify(options)]);
     });
     await Promise.all(workers.map((worker) => worker.line(/booted/)));
 

@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.js';
 import { startSmtpServer } from '../support/smtp-server.js';
 import { STORES } from '../support/stores.js';
 
-const MAIL_PROCESS = new URL('./mail-process.ts', import.meta.url);
+const MAIL_PROCESS = new URL('./mail-process.mjs', import.meta.url);
 
 it.each(STORES)(
   'stops in the middle of a campaign on $name, sends nothing twice, and goes on',

@@ -195,7 +195,7 @@ onEveryStore((store) => {
     const queue = { connection: await store.create(), worker: { lockDuration: '1s' } } as const;
     const options = { from: 'a@shop.test', transports: [{ name: 'main', url: smtp.url }], queue };
     answer = () => new Promise(() => undefined);
-    const program = new URL('../e2e/mail-process.ts', import.meta.url);
+    const program = new URL('../e2e/mail-process.mjs', import.meta.url);
     const killed = spawnTs(program, [JSON.stringify(options), 'campaign', '30']);
     await killed.line(/^queued/);
     await eventually(() => smtp.open > 0);
