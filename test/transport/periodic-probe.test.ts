@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ServerLoad } from '../../src/transport/probe.js';
+import { notAsked } from '../../src/transport/transport.js';
 import { openProbe, type Admit, type ProbeSettings } from '../../src/transport/probes/open.js';
 
 const NOW = new Date('2026-01-15T09:30:00Z');
@@ -51,6 +52,13 @@ describe('a probe', () => {
     expect(probe.load).toEqual({ state: 'ready', at: NOW, latency: 10 });
     await vi.advanceTimersByTimeAsync(14_000);
     expect(asked).toEqual([0, 5_000, 14_000]);
+  });
+
+  it('takes a server for ready that nobody could ask because other processes have its connections', async () => {
+    const { probe } = probeOf([notAsked('main', 'all connections of maxTotalConnections are in use')]);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(probe.load.state).toBe('ready');
+    expect(probe.admits).toBe(true);
   });
 
   it('is unknown and admits nothing until the first answer, which is waited for', async () => {

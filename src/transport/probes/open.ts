@@ -1,5 +1,6 @@
 import { reasonOf } from '../../errors.js';
 import type { Probe, ServerLoad } from '../probe.js';
+import { TransportError } from '../transport.js';
 import type { SmtpTransport } from '../smtp/transport.js';
 import { PeriodicProbe, type Ask, type Judge, type PeriodicProbeSettings } from './periodic-probe.js';
 import { statusPage } from './status-page.js';
@@ -23,7 +24,17 @@ export function openProbe(settings: ProbeSettings, transport: Pick<SmtpTransport
 
 /** How long a NOOP takes, or a message's reply where that has taken longer of late. */
 function latencyOf(transport: Pick<SmtpTransport, 'ping' | 'replyTime'>): Ask {
-  return async (signal) => ({ latency: Math.max(await transport.ping(signal), transport.replyTime ?? 0) });
+  return async (signal) => {
+    const { replyTime } = transport;
+    try {
+      return { latency: Math.max(await transport.ping(signal), replyTime ?? 0) };
+    } catch (error) {
+      // Other processes have all the connections that there may be, which says nothing about the server.
+      const asked = !(error instanceof TransportError) || error.phase !== 'queue' || signal.aborted;
+      if (asked) throw error;
+      return replyTime === undefined ? {} : { latency: replyTime };
+    }
+  };
 }
 
 function judgedByLimits(limits: Limits): Judge {
