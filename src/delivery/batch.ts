@@ -3,10 +3,10 @@ import { messageId } from '../message/ids.js';
 import { envelopeAddress } from '../mime/compose.js';
 import type { Encoded } from '../mime/encoded.js';
 import type { Dispatch, NoRoom, Route } from '../transport/dispatch.js';
-import type { FailureKind, Rejection, TransportError } from '../transport/transport.js';
+import type { Rejection, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery } from './deliver.js';
-import type { Ledger, RecipientFact } from './ledger.js';
-import { pauseOf, type RetryPolicy } from './retry.js';
+import type { Ledger, RecipientFact, Unplaced } from './ledger.js';
+import { verdictOn, type RetryPolicy } from './retry.js';
 
 /** One message of a batch as bytes, and its envelope sender. */
 export interface Written extends Encoded {
@@ -253,7 +253,7 @@ class BatchRun {
     const rejections = new Map(failure.rejections.map((rejection) => [rejection.address, rejection]));
     for (const recipient of pending) {
       const address = envelopeAddress(this.work.recipients(index)[recipient]!);
-      this.rejected(index, recipient, failure.transport, rejections.get(address) ?? { ...failure, address });
+      this.rejected(index, recipient, failure.transport, rejections.get(address) ?? failure);
     }
   }
 
@@ -299,35 +299,14 @@ class BatchRun {
     this.stopped = true;
   }
 
-  private rejected(index: number, recipient: number, transport: string, rejection: Omit<Rejection, 'message'>): void {
+  private rejected(index: number, recipient: number, transport: string, rejection: Omit<Rejection, 'address'>): void {
     const slot = slotOf(this.work, index, recipient);
-    const state = this.ledger.view.get(slot);
-    const at = Date.now();
-    const kind = kindOf(rejection);
-    // What is said of the transport says nothing about a recipient.
-    const yielded = kind === 'busy' || kind === 'down';
-    const tried = {
-      attempts: (state?.attempts ?? 0) + (yielded ? 0 : 1),
-      yields: (state?.yields ?? 0) + (yielded ? 1 : 0),
-    };
-    const why = {
-      transport,
-      reply: rejection.reply,
-      ...(rejection.replyCode === undefined ? {} : { replyCode: rejection.replyCode }),
-      ...(rejection.enhancedCode === undefined ? {} : { enhancedCode: rejection.enhancedCode }),
-    };
-    const { attempts, maxAge } = this.policy;
-    const tooOld = (state?.paused ?? 0) >= maxAge;
-    if (rejection.permanent || tooOld || (!yielded && tried.attempts >= attempts)) {
-      this.ledger.add({ slot, at, kind: 'failed', ...why });
-      return;
-    }
-    if (yielded) this.note(rejection.reply, transport);
-    const until = at + pauseOf(kind, tried, this.policy);
-    this.ledger.add({ slot, at, kind: 'deferred', until, ...why, ...(yielded ? { yielded } : {}) });
+    const verdict = verdictOn(rejection, transport, this.ledger.view.get(slot), this.policy, Date.now());
+    if ('yielded' in verdict) this.note(rejection.reply, transport);
+    this.ledger.add({ slot, ...verdict });
   }
 
-  private all(index: number, pending: readonly number[], fact: DistributiveOmit<RecipientFact, 'slot'>): void {
+  private all(index: number, pending: readonly number[], fact: Unplaced<RecipientFact>): void {
     for (const recipient of pending) this.ledger.add({ ...fact, slot: slotOf(this.work, index, recipient) });
   }
 
@@ -345,12 +324,6 @@ class BatchRun {
   private slots(index: number): string[] {
     return this.work.recipients(index).map((_, recipient) => slotOf(this.work, index, recipient));
   }
-}
-
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
-
-function kindOf({ kind, permanent }: Pick<Rejection, 'kind' | 'permanent'>): FailureKind {
-  return kind ?? (permanent ? 'recipient-refused' : 'recipient-deferred');
 }
 
 /** What ended the delivery; undefined when there was no transport to try. */

@@ -31,6 +31,9 @@ type RecipientKind = 'sent' | 'failed' | 'deferred' | 'cancelled' | 'expired';
 /** What became of a recipient. The others are about the batch, or about what is being done. */
 export type RecipientFact = Extract<Fact, { kind: RecipientKind }>;
 
+/** A fact before it is said whom it is about. */
+export type Unplaced<T extends Fact> = T extends unknown ? Omit<T, 'slot'> : never;
+
 /** How many recipients ended so, or are put off. */
 export type Counts = Record<RecipientKind, number>;
 

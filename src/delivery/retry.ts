@@ -1,4 +1,5 @@
-import type { FailureKind } from '../transport/transport.js';
+import type { FailureKind, Rejection } from '../transport/transport.js';
+import type { RecipientFact, SlotState, Unplaced } from './ledger.js';
 
 /** When a message is tried again, and when it is given up. Times are milliseconds. */
 export interface RetryPolicy {
@@ -13,14 +14,6 @@ export interface RetryPolicy {
   greylistPause: number;
 }
 
-/** What is known of a recipient that was not refused for good. */
-export interface Tried {
-  /** Answers about it so far, this one included. */
-  attempts: number;
-  /** How often it was put off by a transport that was busy, this time included. */
-  yields: number;
-}
-
 /** Between tries of a transport that does not work, or has no room. */
 const TROUBLE = { firstPause: 1_000, maxPause: 15 * 60_000 };
 
@@ -30,11 +23,39 @@ export function pauseAfter(attempts: number, policy: Pick<RetryPolicy, 'firstPau
   return Math.round(pause * (0.5 + Math.random() / 2));
 }
 
-/** @param kind of the failure that put it off */
-export function pauseOf(kind: FailureKind, { attempts, yields }: Tried, policy: RetryPolicy): number {
-  if (kind === 'busy' || kind === 'down') return pauseAfter(yields, TROUBLE);
-  if (kind === 'greylisted') return policy.greylistPause;
-  return pauseAfter(attempts, policy);
+/** What becomes of a recipient that was not accepted: it has failed, or waits for its next attempt. */
+export type Verdict = Unplaced<Extract<RecipientFact, { kind: 'failed' | 'deferred' }>>;
+
+/**
+ * @param known of the recipient before this answer
+ * @param at when the answer came
+ */
+export function verdictOn(
+  { kind, permanent, reply, replyCode, enhancedCode }: Omit<Rejection, 'address'>,
+  transport: string,
+  known: SlotState | undefined,
+  policy: RetryPolicy,
+  at: number,
+): Verdict {
+  const why = {
+    transport,
+    reply,
+    ...(replyCode === undefined ? {} : { replyCode }),
+    ...(enhancedCode === undefined ? {} : { enhancedCode }),
+  };
+  const { attempts = 0, yields = 0, paused = 0 } = known ?? {};
+  const failed = { kind: 'failed', at, ...why } as const;
+  if (permanent || paused >= policy.maxAge) return failed;
+  // What is said of the transport says nothing about a recipient.
+  if (kind === 'busy' || kind === 'down') {
+    return { kind: 'deferred', at, until: at + pauseAfter(yields + 1, TROUBLE), ...why, yielded: true };
+  }
+  if (attempts + 1 >= policy.attempts) return failed;
+  return { kind: 'deferred', at, until: at + pauseOf(kind, attempts + 1, policy), ...why };
+}
+
+function pauseOf(kind: FailureKind | undefined, attempts: number, policy: RetryPolicy): number {
+  return kind === 'greylisted' ? policy.greylistPause : pauseAfter(attempts, policy);
 }
 
 export function pauseAfterTrouble(troublesInARow: number): number {
