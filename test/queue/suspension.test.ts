@@ -43,45 +43,49 @@ onEveryStore((store) => {
   const campaignIs = (id: string, expected: object): Promise<void> =>
     eventually(async () => expect(await app.mail.campaign(id)).toMatchObject(expected), { within: 20_000 });
 
-  it('suspends a campaign that no transport has room for, tells where it stopped, and resumes with the rest', async () => {
-    left = 13;
-    const { id } = await app.mail.sendBulk({ id: 'stuck', subject: 'x', text: 'x', recipients: people });
-    await campaignIs(id, { state: 'suspended' });
-    const report = (await app.mail.campaign(id))!;
-    // Its other batches hear of it in a moment.
-    const rest = await eventually(async () => {
-      const found = await remaining(id);
-      expect(new Set(found.map(({ state }) => state))).toEqual(new Set(['suspended']));
-      return found;
-    });
-    expect(report).toMatchObject({ total: 35, sent: 13, failed: 0, suspended: { remaining: 22 } });
-    expect(report.suspended!.error).toMatch(/ECONNREFUSED|Going down/);
-    expect(rest).toHaveLength(22);
-    expect(rest.map((status) => status.id)).toContain(report.suspended!.place);
-    expect(addresses(rest).sort()).toEqual(
-      people
-        .map(({ to }) => to)
-        .filter((to) => !smtp.received.some((mail) => mail.to[0] === to))
-        .sort(),
-    );
-    expect(told).toEqual([{ campaignId: id, ...report.suspended }]);
+  it(
+    'suspends a campaign that no transport has room for, tells where it stopped, and resumes with the rest',
+    { timeout: 60_000 },
+    async () => {
+      left = 13;
+      const { id } = await app.mail.sendBulk({ id: 'stuck', subject: 'x', text: 'x', recipients: people });
+      await campaignIs(id, { state: 'suspended' });
+      const report = (await app.mail.campaign(id))!;
+      // Its other batches hear of it in a moment.
+      const rest = await eventually(async () => {
+        const found = await remaining(id);
+        expect(new Set(found.map(({ state }) => state))).toEqual(new Set(['suspended']));
+        return found;
+      });
+      expect(report).toMatchObject({ total: 35, sent: 13, failed: 0, suspended: { remaining: 22 } });
+      expect(report.suspended!.error).toMatch(/ECONNREFUSED|Going down/);
+      expect(rest).toHaveLength(22);
+      expect(rest.map((status) => status.id)).toContain(report.suspended!.place);
+      expect(addresses(rest).sort()).toEqual(
+        people
+          .map(({ to }) => to)
+          .filter((to) => !smtp.received.some((mail) => mail.to[0] === to))
+          .sort(),
+      );
+      expect(told).toEqual([{ campaignId: id, ...report.suspended }]);
 
-    // What is no campaign waits, and a suspended one lets others pass.
-    left = Infinity;
-    await line.accept();
-    const other = await app.mail.sendBulk({ subject: 'x', text: 'x', recipients: [{ to: 'other@readers.test' }] });
-    await campaignIs(other.id, { state: 'completed' });
-    expect(await app.mail.campaign(id)).toMatchObject({ state: 'suspended', sent: 13 });
+      // What is no campaign waits, and a suspended one lets others pass.
+      left = Infinity;
+      await line.accept();
+      const other = await app.mail.sendBulk({ subject: 'x', text: 'x', recipients: [{ to: 'other@readers.test' }] });
+      await campaignIs(other.id, { state: 'completed' });
+      expect(await app.mail.campaign(id)).toMatchObject({ state: 'suspended', sent: 13 });
 
-    await app.mail.resume(id);
-    await campaignIs(id, { state: 'completed', sent: 35, failed: 0, deferred: 0 });
-    expect((await app.mail.campaign(id))!.suspended).toBeUndefined();
-    const served = smtp.received.flatMap(({ to }) => to).filter((to) => to.startsWith('r'));
-    expect(served.sort()).toEqual(people.map(({ to }) => to).sort());
-    expect(told).toHaveLength(1);
-  });
+      await app.mail.resume(id);
+      await campaignIs(id, { state: 'completed', sent: 35, failed: 0, deferred: 0 });
+      expect((await app.mail.campaign(id))!.suspended).toBeUndefined();
+      const served = smtp.received.flatMap(({ to }) => to).filter((to) => to.startsWith('r'));
+      expect(served.sort()).toEqual(people.map(({ to }) => to).sort());
+      expect(told).toHaveLength(1);
+    },
+  );
 
-  it('lets go of a suspended campaign that is cancelled', async () => {
+  it('lets go of a suspended campaign that is cancelled', { timeout: 60_000 }, async () => {
     left = 5;
     const { id } = await app.mail.sendBulk({ id: 'given-up', subject: 'x', text: 'x', recipients: people });
     await campaignIs(id, { state: 'suspended' });
