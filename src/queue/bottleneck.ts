@@ -6,8 +6,8 @@ import type { Fields } from '../store/records.js';
 export const LIMITS = ['store', 'cpu', 'connections', 'rate limit', 'provider'] as const;
 /**
  * `cpu`: this process computes all the time. `connections`: all are in use, and wait for the provider's answers. `rate limit`:
- * the transport's own. `provider`: it is down, or takes less than the connections could carry. `store`: none of these; the queue's store is
- * waited for, to record what was sent or for the next batch.
+ * the transport's own. `provider`: it is down, or takes less than the connections could carry. `store`: none of these; the
+ * queue's store is waited for, to record what was sent or for the next batch.
  */
 export type Limit = (typeof LIMITS)[number];
 
