@@ -12,10 +12,14 @@ export type Room = { state: 'free' } | { state: 'full' | 'away'; within: number 
 const SOON = 1_000;
 /** A circuit that is being checked, and a probe that is asked every few seconds, are looked at again after so long. */
 const CHECKED_WITHIN = 1_000;
+const CHECK_BEGINS = 100;
 const PROBED_WITHIN = 5_000;
+/** The longest pause of a window, with its jitter, is shorter. */
+const LONGEST = 30 * 60_000;
 
 export function roomAt({ circuit, admitsBulk, window }: GuardedTransport): Room {
-  if (circuit.state === 'open') return { state: 'away', within: Math.max(0, circuit.until - Date.now()) };
+  // Once its time is up, the check is on its way.
+  if (circuit.state === 'open') return { state: 'away', within: Math.max(CHECK_BEGINS, circuit.until - Date.now()) };
   if (circuit.state === 'half-open') return { state: 'away', within: CHECKED_WITHIN };
   if (!admitsBulk) return { state: 'away', within: PROBED_WITHIN };
   return atWindow(window.room());
@@ -35,7 +39,7 @@ export function noRoomAt(transports: readonly GuardedTransport[]): NoRoom {
     return room.state === 'away' ? room.within : 0;
   });
   return {
-    until: now + Math.ceil(Math.min(PROBED_WITHIN * 1_000, ...within)),
+    until: now + Math.ceil(Math.min(LONGEST, ...within)),
     reason: transports.map((transport) => `${transport.name}: ${whyAway(transport)}`).join('; '),
   };
 }
