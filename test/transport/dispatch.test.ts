@@ -20,6 +20,8 @@ afterEach(() => {
 
 const SLOW_DOWN = { phase: 'greeting', replyCode: 421, reply: '421 4.7.0 Slow down' } as const;
 
+const BLOCKED = { phase: 'rcpt', replyCode: 554, reply: '554 Client host blocked', kind: 'down' } as const;
+
 /** What a test's probe says, and how it says so. */
 class TestProbe implements Probe {
   load: ServerLoad = { state: 'ready' };
@@ -308,6 +310,14 @@ describe('messages wait', () => {
       /^a: paused until \d\d:\d\d:\d\d after "421 4.7.0 Slow down"; b: overloaded, load 3.1 per core, above 2; c: down.* after ".*connect ECONNREFUSED"$/,
     );
     expect(vi.getTimerCount()).toBe(1);
+  });
+
+  it('and a transport is left alone that answers a message with being down', async () => {
+    const { routes, servers } = await start([{ name: 'a' }]);
+    const forced = await routes.dispatch('bulk', 'a');
+    servers[0]!.onSend = () => Promise.reject(trouble(BLOCKED));
+    await servers[0]!.try();
+    expect(await forced.next(wanted)).toMatchObject({ reason: expect.stringMatching(/^a: paused until/) as string });
   });
 
   it('until a probe lets them in', async () => {
