@@ -2,7 +2,16 @@ import { isInstance, registerDecorator, type ValidationArguments, type Validatio
 import type { Fault } from '../errors.js';
 import { parseAddresses } from './address.js';
 import { parseDuration } from './duration.js';
-import { cleanObject, headerFault, isKey, KEY_RULE } from './text.js';
+import {
+  cleanObject,
+  headerFault,
+  isKey,
+  isLocale,
+  isTemplateName,
+  KEY_RULE,
+  LOCALE_RULE,
+  TEMPLATE_RULE,
+} from './text.js';
 
 /** A check that finds any number of faults in a property's value, each at a path of its own. */
 type FaultFinder = (value: unknown, path: string) => Fault[];
@@ -89,6 +98,14 @@ export const IsContext = constraint('isContext', (value, path) => {
 
 /** A key of the caller's choice. */
 export const IsKey = constraint('isKey', (value, path) => one(path, !isKey(value) && KEY_RULE));
+
+/** A language tag. */
+export const IsLocale = constraint('isLocale', (value, path) => one(path, !isLocale(value) && LOCALE_RULE));
+
+/** The name of a template. */
+export const IsTemplateName = constraint('isTemplateName', (value, path) =>
+  one(path, !isTemplateName(value) && TEMPLATE_RULE),
+);
 
 /** Attachment content: text, bytes, or a readable stream. */
 export const IsAttachmentContent = constraint('isAttachmentContent', (value, path) =>

@@ -22,8 +22,10 @@ import {
   IsDuration,
   IsHeaderText,
   IsKey,
+  IsLocale,
   IsMoment,
   IsSender,
+  IsTemplateName,
 } from './constraints.js';
 import type { Duration } from './duration.js';
 import { CAMPAIGN_ID } from './ids.js';
@@ -64,6 +66,9 @@ export class MailContentDto implements MailContentInput {
   @IsOptional() @IsHeaderText() subject?: string;
   @IsOptional() @IsBodyText() text?: string;
   @IsOptional() @IsBodyText() html?: string;
+  @IsOptional() @IsTemplateName() template?: string;
+  @IsOptional() @IsContext() context?: Record<string, unknown>;
+  @IsOptional() @IsLocale() locale?: string;
   @IsOptional() @AreHeaders() headers?: Record<string, string | string[]>;
   @IsOptional() @IsArray() @ValidateNested({ each: true }) @Type(() => AttachmentDto) attachments?: AttachmentDto[];
   @IsOptional() @IsString() @MaxLength(100) transport?: string;
@@ -86,6 +91,7 @@ export class MailMessageDto extends MailContentDto implements MailMessageInput {
 export class RecipientDto implements RecipientInput {
   @IsAddress() to!: AddressInput;
   @IsOptional() @IsContext() context?: Record<string, unknown>;
+  @IsOptional() @IsLocale() locale?: string;
   @IsOptional() @IsKey() group?: string;
   @IsOptional() @IsKey() idempotencyKey?: string;
 }

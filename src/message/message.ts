@@ -37,6 +37,15 @@ export interface MailContentInput {
   text?: string;
   /** `{{field}}` is escaped; `{{{field}}}` is not, for HTML that the template's author trusts. */
   html?: string;
+  /**
+   * Renders subject, text and HTML from a template of that name (`templates`), where the mail is sent: in the worker for queued
+   * mail. What is given here beside it goes before what the template says.
+   */
+  template?: string;
+  /** The template's values. Plain JSON. In a campaign those that all recipients share; a recipient's own go before them. */
+  context?: Record<string, unknown>;
+  /** The language to render in, such as `ko` or `en-GB`; in a campaign of recipients that name none. */
+  locale?: string;
   /** Beside those that are written from the other fields, which are refused here. */
   headers?: Record<string, string | readonly string[]>;
   attachments?: readonly AttachmentInput[];
@@ -72,6 +81,8 @@ export interface RecipientInput {
   to: AddressInput;
   /** Values of the `{{merge}}` fields, looked up here before the group. JSON of at most `limits.contextBytes`. */
   context?: Record<string, unknown>;
+  /** The language to render in. Default: the campaign's. */
+  locale?: string;
   /** The key of this recipient's entry in `groups`. */
   group?: string;
   /** What makes two entries the same recipient. At most 255 characters. Default: the address. */
@@ -122,6 +133,20 @@ export interface Content {
   attachments: Attachment[];
 }
 
+/** What a message is rendered from when it is sent: a mail class, or a template, by its name. */
+export interface Source {
+  kind: 'mail' | 'template';
+  name: string;
+}
+
+/** A message that is rendered when it is sent. What the message says itself goes before what is rendered. */
+export interface Rendering {
+  source: Source;
+  /** Of a mail class its data, of a template its values. */
+  context: Record<string, unknown>;
+  locale?: string;
+}
+
 /** What one of several messages says itself, instead of what they share. */
 export interface OwnParts {
   subject?: string;
@@ -143,6 +168,8 @@ export interface Message extends Content {
   to: Address[];
   cc: Address[];
   bcc: Address[];
+  /** It is not whole yet. */
+  rendering?: Rendering;
 }
 
 /** How a message is to travel, checked. Times are milliseconds since the epoch. */
@@ -158,6 +185,7 @@ export interface Travel {
 export interface Recipient {
   to: Address;
   context?: Record<string, unknown>;
+  locale?: string;
   group?: string;
   idempotencyKey?: string;
 }

@@ -6,7 +6,7 @@ import { faultsOf, momentOf } from './constraints.js';
 import { AttachmentDto, BulkMailDto, type MailContentDto, MailMessageDto } from './dto.js';
 import { parseDuration } from './duration.js';
 import type { Limits } from './limits.js';
-import type { BulkMailInput, Content, Lane, MailMessageInput, Message, Travel } from './message.js';
+import type { BulkMailInput, Content, Lane, MailMessageInput, Message, Rendering, Source, Travel } from './message.js';
 import { cleanObject, isKey, KEY_RULE } from './text.js';
 
 /** What the module's options say about messages. */
@@ -27,14 +27,21 @@ export interface ParsedBulk extends Content, Travel {
   name?: string;
   groups: Record<string, Record<string, unknown>>;
   missingFields: 'error' | 'empty';
+  /** Each message is rendered from this, its recipient's context and locale going before these. */
+  rendering?: Rendering;
 }
 
 /**
  * Checks a `send()` message and makes it the trusted form that all later steps take.
  *
+ * @param mail the mail class that it is made by; its data is the input's `context`
  * @throws MailValidationError with every fault
  */
-export async function parseMessage(input: MailMessageInput, rules: MessageRules): Promise<ParsedMessage> {
+export async function parseMessage(
+  input: MailMessageInput,
+  rules: MessageRules,
+  mail?: string,
+): Promise<ParsedMessage> {
   const dto = instantiate(MailMessageDto, input, 'message');
   const faults = validate(dto);
   const to = parseAddresses(dto.to, 'to').addresses;
@@ -54,9 +61,17 @@ export async function parseMessage(input: MailMessageInput, rules: MessageRules)
       ...parseAddresses(dto[path], path).faults.filter((f) => !faults.some((known) => known.path === f.path)),
     );
   }
+  const rendering = parseRendering(dto, rules.limits, mail, faults);
+  if (!rendering && dto.context !== undefined) {
+    faults.push({
+      path: 'context',
+      message: 'is for a template; give its name in template, or use sendBulk() to merge',
+    });
+  }
   const content = await parseContent(dto, rules, faults);
   return {
     ...content,
+    ...(rendering ? { rendering } : {}),
     to,
     cc,
     bcc,
@@ -68,9 +83,10 @@ export async function parseMessage(input: MailMessageInput, rules: MessageRules)
 /**
  * Checks the shared part of a campaign once. Its recipients are checked one by one with `parseRecipient`.
  *
+ * @param mail the mail class that its messages are made by
  * @throws MailValidationError with every fault
  */
-export async function parseBulk(input: BulkMailInput, rules: MessageRules): Promise<ParsedBulk> {
+export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?: string): Promise<ParsedBulk> {
   const { recipients, signal, onProgress, ...shared } = (input ?? {}) as Partial<BulkMailInput>;
   void [signal, onProgress];
   const dto = instantiate<BulkMailDto & Partial<MailMessageDto>>(BulkMailDto, shared, 'campaign');
@@ -84,14 +100,42 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules): Prom
     faults.push({ path: 'recipients', message: 'must be an iterable or async iterable of { to, context? }' });
   }
   const groups = parseGroups(dto.groups ?? {}, rules.limits, faults);
+  const rendering = parseRendering(dto, rules.limits, mail, faults);
+  if (!rendering && dto.context !== undefined) {
+    faults.push({
+      path: 'context',
+      message: 'is for a template; what all recipients share to be merged goes into groups',
+    });
+  }
   const content = await parseContent(dto, rules, faults);
   return {
     ...content,
+    ...(rendering ? { rendering } : {}),
     groups,
     missingFields: dto.missingFields ?? 'error',
     ...(dto.id === undefined ? {} : { id: dto.id }),
     ...(dto.name === undefined ? {} : { name: dto.name.toWellFormed() }),
   };
+}
+
+function parseRendering(
+  { template, context = {}, locale }: MailContentDto,
+  limits: Limits,
+  mail: string | undefined,
+  faults: Fault[],
+): Rendering | undefined {
+  const source = sourceOf(template, mail);
+  if (!source) return undefined;
+  const cleaned = cleanObject(context);
+  // What is wrong with it has been said.
+  if ('problem' in cleaned) return undefined;
+  atMost('context', JSON.stringify(cleaned.value), limits.contextBytes, 'limits.contextBytes', faults);
+  return { source, context: cleaned.value, ...(locale === undefined ? {} : { locale }) };
+}
+
+function sourceOf(template: string | undefined, mail: string | undefined): Source | undefined {
+  if (mail !== undefined) return { kind: 'mail', name: mail };
+  return template === undefined ? undefined : { kind: 'template', name: template };
 }
 
 async function parseContent(dto: MailContentDto, rules: MessageRules, faults: Fault[]): Promise<Content & Travel> {

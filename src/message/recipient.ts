@@ -2,7 +2,7 @@ import type { Fault } from '../errors.js';
 import { addressKey, isMailAddress, parseAddresses, type Address } from './address.js';
 import type { Limits } from './limits.js';
 import type { Recipient } from './message.js';
-import { cleanObject, isKey, KEY_RULE } from './text.js';
+import { cleanObject, isKey, isLocale, KEY_RULE, LOCALE_RULE } from './text.js';
 
 export interface ParsedRecipient {
   recipient: Recipient;
@@ -12,7 +12,7 @@ export interface ParsedRecipient {
 
 /** The JSON around a recipient's own text. */
 const FRAME = 40;
-const FIELDS = new Set(['to', 'context', 'group', 'idempotencyKey']);
+const FIELDS = new Set(['to', 'context', 'locale', 'group', 'idempotencyKey']);
 
 /**
  * Checks one recipient of a campaign. It finds a fault exactly where `RecipientDto` does, at a fraction of the cost;
@@ -35,9 +35,12 @@ export function parseRecipient(
   for (const key in input) {
     if (!FIELDS.has(key)) faults.push({ path: at(`.${key}`), message: 'is not a known field' });
   }
-  const { to, context, group, idempotencyKey } = input as Record<string, unknown>;
+  const { to, context, locale, group, idempotencyKey } = input as Record<string, unknown>;
   const address = isMailAddress(to) ? { name: '', address: to } : parseTo(to, at('.to'), faults);
   const cleaned = context === undefined || context === null ? undefined : parseContext(context, at, limits, faults);
+  if (locale !== undefined && locale !== null && !isLocale(locale)) {
+    faults.push({ path: at('.locale'), message: LOCALE_RULE });
+  }
   if (!isKeyOrNone(group)) faults.push({ path: at('.group'), message: KEY_RULE });
   if (!isKeyOrNone(idempotencyKey)) faults.push({ path: at('.idempotencyKey'), message: KEY_RULE });
   if (typeof group === 'string' && !Object.hasOwn(groups, group.toWellFormed())) {
@@ -50,9 +53,10 @@ export function parseRecipient(
     recipient.context = cleaned.value;
     length += cleaned.length;
   }
+  if (typeof locale === 'string') recipient.locale = locale;
   if (typeof group === 'string') recipient.group = group.toWellFormed();
   if (typeof idempotencyKey === 'string') recipient.idempotencyKey = idempotencyKey.toWellFormed();
-  length += (recipient.group?.length ?? 0) + (recipient.idempotencyKey?.length ?? 0);
+  length += (recipient.locale?.length ?? 0) + (recipient.group?.length ?? 0) + (recipient.idempotencyKey?.length ?? 0);
   return { recipient, length };
 }
 

@@ -45,6 +45,20 @@ export function isKey(value: unknown): value is string {
   return typeof value === 'string' && value.length <= MAX_KEY_LENGTH && !value.includes('\0');
 }
 
+export const LOCALE_RULE = "must be a language tag such as 'ko' or 'en-GB'";
+
+/** A language tag (BCP 47), or one with `_`; at most 35 characters. */
+export function isLocale(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 35 && /^[A-Za-z]{1,8}([-_][A-Za-z0-9]{1,8})*$/.test(value);
+}
+
+export const TEMPLATE_RULE = "must be a template's name such as 'welcome' or 'auth/reset', without '..'";
+
+/** A name, with folders before it. At most 200 characters; it never leads out of the engine's own folder. */
+export function isTemplateName(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 200 && /^[\w-]+([./][\w-]+)*$/.test(value);
+}
+
 class Unclean extends Error {}
 const MAX_DEPTH = 20;
 

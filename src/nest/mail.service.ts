@@ -2,20 +2,18 @@ import type { SentReceipt } from '../delivery/priority.js';
 import { MailConfigError } from '../errors.js';
 import type { Duration } from '../message/duration.js';
 import { parseDuration } from '../message/duration.js';
-import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
-import { parseBulk, parseMessage } from '../message/parse.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
 import type { CleanOptions } from '../queue/control.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
-import type { OwnId, QueuedReceipt } from '../queue/producer.js';
+import type { QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReport, QueueReport } from '../queue/reader.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
 import { transportHealth, type TransportHealth } from './mail-health.js';
 import type { MailSettings } from './options/parse.js';
-import { PriorityLane } from './priority-lane.js';
+import { bulkLane, Sender } from './sender.js';
 
 /**
  * What became of a `send()`: `sent`, the provider has it; or `queued`, it is durably in the queue and not sent yet, also of a
@@ -47,16 +45,16 @@ const EMPTY_QUEUE: QueueReport = {
  * ```
  */
 export class MailService {
-  private readonly priorityLane: PriorityLane;
+  private readonly sender: Sender;
 
   /** @internal */
   constructor(
     private readonly settings: MailSettings,
     private readonly routes: Routes,
     private readonly mailQueue: MailQueue | undefined,
-    private readonly once: Once,
+    once: Once,
   ) {
-    this.priorityLane = new PriorityLane(settings.priority, routes, mailQueue);
+    this.sender = new Sender(settings, routes, mailQueue, once);
   }
 
   /**
@@ -70,20 +68,8 @@ export class MailService {
    *   been sent, by this call or an earlier one with the same `idempotencyKey`
    * @throws MailQueueUnavailableError (bulk) the store cannot be reached
    */
-  async send(message: MailMessageInput): Promise<MailReceipt> {
-    const { timeout, retryUnknown } = this.settings.priority;
-    const deadline = performance.now() + timeout;
-    const parsed = await parseMessage(message, this.settings.rules);
-    const lane = parsed.lane ?? this.settings.defaultLane;
-    const queue = lane === 'bulk' ? this.queueOrThrow() : undefined;
-    this.routes.check(parsed.transport);
-    const send = (own: OwnId | undefined): Promise<MailReceipt> =>
-      queue
-        ? queue.send(parsed, own)
-        : this.priorityLane.send(parsed, own ?? { id: newId('p') }, deadline - performance.now());
-    if (parsed.idempotencyKey === undefined) return send(undefined);
-    const id = keyedId(parsed.idempotencyKey);
-    return this.once.run(id, { lane, timeout, retryUnknown }, (fresh) => send({ id, fresh }));
+  send(message: MailMessageInput): Promise<MailReceipt> {
+    return this.sender.send(message);
   }
 
   /**
@@ -94,11 +80,8 @@ export class MailService {
    * @throws MailQueueUnavailableError the store cannot be reached
    * @throws MailError the source failed, or the signal aborted; `campaignId` and `queued` say how far it came
    */
-  async sendBulk(bulk: BulkMailInput): Promise<CampaignReceipt> {
-    const queue = this.queueOrThrow();
-    const parsed = await parseBulk(bulk, this.settings.rules);
-    this.routes.check(parsed.transport);
-    return queue.sendBulk(parsed, bulk);
+  sendBulk(bulk: BulkMailInput): Promise<CampaignReceipt> {
+    return this.sender.sendBulk(bulk);
   }
 
   /** Where a message is. Undefined: unknown, or past retention. */
@@ -109,19 +92,19 @@ export class MailService {
 
   /** How a campaign is doing. Undefined: unknown, or past retention. */
   async campaign(id: string): Promise<CampaignReport | undefined> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     return queue.ask(() => queue.reader.campaign(id), undefined);
   }
 
   /** The messages of a campaign that failed, with the server's words. */
   async *failures(campaignId: string): AsyncIterable<MailStatus> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     yield* queue.askMany(() => queue.reader.failures(campaignId));
   }
 
   /** The messages of a campaign that are still to be served. */
   async *remaining(campaignId: string): AsyncIterable<MailStatus> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     yield* queue.askMany(() => queue.reader.remaining(campaignId));
   }
 
@@ -130,31 +113,31 @@ export class MailService {
    * can be tried until `queue.keep.failed` has passed; those of a cancelled campaign cannot.
    */
   async retryFailed(campaignId: string): Promise<number> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     return queue.ask(() => queue.control.retryFailed(campaignId), 0);
   }
 
   /** Cancels a queued message or a campaign. True when something unsent was stopped. */
   async cancel(id: string): Promise<boolean> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     return queue.ask(() => queue.control.cancel(id), false);
   }
 
   /** Holds a campaign, or the whole bulk lane. Messages that are being sent are finished. */
   async pause(campaignId?: string): Promise<void> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     return queue.tell(() => queue.control.pause(campaignId));
   }
 
   /** Lets a campaign go on that is paused or suspended, with exactly those still to be served; or the whole bulk lane. */
   async resume(campaignId?: string): Promise<void> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     return queue.tell(() => queue.control.resume(campaignId));
   }
 
   /** The bulk lane's batches by what they are doing. */
   async queue(): Promise<QueueReport> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     return queue.ask(() => queue.reader.report(), EMPTY_QUEUE);
   }
 
@@ -163,13 +146,13 @@ export class MailService {
    * Returns how many messages that were.
    */
   async drain(): Promise<number> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     return queue.ask(() => queue.control.drain(), 0);
   }
 
   /** Removes finished batches for good. Returns how many messages in that state they held. */
   async clean({ state, olderThan }: Omit<CleanOptions, 'olderThan'> & { olderThan: Duration }): Promise<number> {
-    const queue = this.queueOrThrow();
+    const queue = bulkLane(this.mailQueue);
     const age = parseDuration(olderThan);
     if (age === undefined)
       throw new MailConfigError("clean({ olderThan }) takes milliseconds or a string such as '7d'.");
@@ -194,10 +177,5 @@ export class MailService {
       }),
     );
     return transportHealth(this.routes).map((health, index) => ({ ...health, ...checks[index]! }));
-  }
-
-  private queueOrThrow(): MailQueue {
-    if (this.mailQueue) return this.mailQueue;
-    throw new MailConfigError('There is no bulk lane: the mail module was configured with queue: false.');
   }
 }

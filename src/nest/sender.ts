@@ -1,0 +1,57 @@
+import { MailConfigError } from '../errors.js';
+import { decideLane } from '../message/classify.js';
+import { keyedId, newId } from '../message/ids.js';
+import type { BulkMailInput, MailMessageInput } from '../message/message.js';
+import { parseBulk, parseMessage } from '../message/parse.js';
+import type { MailQueue } from '../queue/mail-queue.js';
+import type { Once } from '../queue/once.js';
+import type { OwnId } from '../queue/producer.js';
+import type { CampaignReceipt } from '../queue/queueing.js';
+import type { Routes } from '../transport/route.js';
+import type { MailReceipt } from './mail.service.js';
+import type { MailSettings } from './options/parse.js';
+import { PriorityLane } from './priority-lane.js';
+
+/** What becomes of a message that the application hands over: from its input to the lane that takes it. */
+export class Sender {
+  private readonly priorityLane: PriorityLane;
+
+  constructor(
+    private readonly settings: MailSettings,
+    private readonly routes: Routes,
+    private readonly queue: MailQueue | undefined,
+    private readonly once: Once,
+  ) {
+    this.priorityLane = new PriorityLane(settings.priority, routes, queue);
+  }
+
+  async send(input: MailMessageInput): Promise<MailReceipt> {
+    const { timeout, retryUnknown } = this.settings.priority;
+    const deadline = performance.now() + timeout;
+    const decision = decideLane(input, this.settings);
+    const { lane } = decision;
+    const parsed = await parseMessage(decision.message, this.settings.rules);
+    const queue = lane === 'bulk' ? bulkLane(this.queue) : undefined;
+    this.routes.check(parsed.transport);
+    const send = (own: OwnId | undefined): Promise<MailReceipt> =>
+      queue
+        ? queue.send(parsed, own)
+        : this.priorityLane.send(parsed, own ?? { id: newId('p') }, deadline - performance.now());
+    if (parsed.idempotencyKey === undefined) return send(undefined);
+    const id = keyedId(parsed.idempotencyKey);
+    return this.once.run(id, { lane, timeout, retryUnknown }, (fresh) => send({ id, fresh }));
+  }
+
+  async sendBulk(input: BulkMailInput): Promise<CampaignReceipt> {
+    const queue = bulkLane(this.queue);
+    const parsed = await parseBulk(input, this.settings.rules);
+    this.routes.check(parsed.transport);
+    return queue.sendBulk(parsed, input);
+  }
+}
+
+/** @throws MailConfigError when there is none */
+export function bulkLane(queue: MailQueue | undefined): MailQueue {
+  if (queue) return queue;
+  throw new MailConfigError('There is no bulk lane: the mail module was configured with queue: false.');
+}
