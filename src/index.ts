@@ -1,5 +1,6 @@
 export { MailModule, type MailModuleAsyncOptions, type MailModuleRootOptions } from './nest/mail.module.js';
-export { MailService, type MailReceipt, type TransportCheck } from './nest/mail.service.js';
+export { MailService, type TransportCheck } from './nest/mail.service.js';
+export type { MailReceipt } from './nest/sender.js';
 export { InjectMail, getMailToken } from './nest/inject-mail.js';
 export {
   getMailHealthToken,

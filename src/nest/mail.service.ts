@@ -1,4 +1,3 @@
-import type { SentReceipt } from '../delivery/priority.js';
 import { MailConfigError } from '../errors.js';
 import type { Duration } from '../message/duration.js';
 import { parseDuration } from '../message/duration.js';
@@ -7,19 +6,12 @@ import type { CampaignReceipt } from '../queue/queueing.js';
 import type { CleanOptions } from '../queue/control.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
-import type { QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReport, QueueReport } from '../queue/reader.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
 import { transportHealth, type TransportHealth } from './mail-health.js';
 import type { MailSettings } from './options/parse.js';
-import { bulkLane, Sender } from './sender.js';
-
-/**
- * What became of a `send()`: `sent`, the provider has it; or `queued`, it is durably in the queue and not sent yet, also of a
- * priority mail with `priority.overflow: 'queue'`.
- */
-export type MailReceipt = SentReceipt | QueuedReceipt;
+import { bulkLane, Sender, type MailReceipt } from './sender.js';
 
 /** Whether a transport can be reached and logged in to, and where it stands among the others. */
 export interface TransportCheck extends TransportHealth {

@@ -1,3 +1,4 @@
+import type { SentReceipt } from '../delivery/priority.js';
 import { MailConfigError } from '../errors.js';
 import { decideLane } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
@@ -5,12 +6,17 @@ import type { BulkMailInput, MailMessageInput } from '../message/message.js';
 import { parseBulk, parseMessage } from '../message/parse.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
-import type { OwnId } from '../queue/producer.js';
+import type { OwnId, QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
 import type { Routes } from '../transport/route.js';
-import type { MailReceipt } from './mail.service.js';
 import type { MailSettings } from './options/parse.js';
 import { PriorityLane } from './priority-lane.js';
+
+/**
+ * What became of a `send()`: `sent`, the provider has it; or `queued`, it is durably in the queue and not sent yet, also of a
+ * priority mail with `priority.overflow: 'queue'`.
+ */
+export type MailReceipt = SentReceipt | QueuedReceipt;
 
 /** What becomes of a message that the application hands over: from its input to the lane that takes it. */
 export class Sender {
