@@ -1,7 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { MailDeliveryError } from '../../src/errors.js';
 import type { MailMessageInput } from '../../src/message/message.js';
-import type { MailReceipt } from '../../src/nest/mail.service.js';
+import type { MailReceipt } from '../../src/nest/sender.js';
 import type { MailStatus } from '../../src/queue/status.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';

@@ -4,7 +4,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { MailDeliveryError, MailValidationError } from '../../src/errors.js';
 import { keyedId } from '../../src/message/ids.js';
 import type { MailMessageInput } from '../../src/message/message.js';
-import type { MailReceipt } from '../../src/nest/mail.service.js';
+import type { MailReceipt } from '../../src/nest/sender.js';
 import { QUICK_RETRY, startMail, type MailApp, type MailAppOptions } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { parse } from '../support/parse.js';

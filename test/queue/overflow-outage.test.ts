@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MailDeliveryError, MailQueueUnavailableError } from '../../src/errors.js';
 import { MailHealthIndicator } from '../../src/nest/mail-health.js';
-import type { MailReceipt } from '../../src/nest/mail.service.js';
+import type { MailReceipt } from '../../src/nest/sender.js';
 import type { MailModuleOptions } from '../../src/nest/options/types.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';

@@ -3,7 +3,7 @@ import { MailDeliveryError } from '../../src/errors.js';
 import { keyedId } from '../../src/message/ids.js';
 import type { MailMessageInput } from '../../src/message/message.js';
 import { MailHealthIndicator } from '../../src/nest/mail-health.js';
-import type { MailReceipt } from '../../src/nest/mail.service.js';
+import type { MailReceipt } from '../../src/nest/sender.js';
 import { BREAKER } from '../../src/transport/breaker.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';

@@ -4,7 +4,7 @@ import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { MailDeliveryError, MailValidationError } from '../../src/errors.js';
 import type { MailMessageInput } from '../../src/message/message.js';
 import type { TenantTransportConfig } from '../../src/nest/options/types.js';
-import type { MailReceipt } from '../../src/nest/mail.service.js';
+import type { MailReceipt } from '../../src/nest/sender.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
