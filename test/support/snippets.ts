@@ -7,7 +7,7 @@ export function readPage(path: string): string {
   return readFileSync(join(root, path), 'utf8');
 }
 
-const BLOCK = /^```ts\n(\/\/ (\S+\.ts)\n[\s\S]*?)^```$/gm;
+const BLOCK = /^```tsx?\n(\/\/ (\S+\.tsx?)\n[\s\S]*?)^```$/gm;
 
 /**
  * The TypeScript blocks of Markdown pages whose first line names their file, such as `// src/app.module.ts`. Together the
