@@ -43,6 +43,8 @@ export interface BatchControl {
   deaths: number;
   /** Hangs up on messages in flight. */
   signal: AbortSignal;
+  /** By which next attempts are due, and messages expire. Default `Date.now`. */
+  now?: () => number;
 }
 
 /**
@@ -183,8 +185,9 @@ class BatchRun {
   private isOver(index: number, pending: readonly number[]): boolean {
     const at = Date.now();
     const { expiresAt, blocked } = this.work;
+    const { now = Date.now } = this.control;
     if (this.control.isCancelled(index)) this.all(index, pending, { kind: 'cancelled', at });
-    else if (expiresAt !== undefined && expiresAt <= at) this.all(index, pending, { kind: 'expired', at });
+    else if (expiresAt !== undefined && expiresAt <= now()) this.all(index, pending, { kind: 'expired', at });
     else if (blocked !== undefined) this.blocked(index, pending, blocked);
     else if (this.singly && this.isDeadly(index, pending)) {
       const reply = `${DEADLY} workers died while they were delivering it, so it is not tried any more.`;
@@ -312,7 +315,7 @@ class BatchRun {
 
   /** The places of the recipients that are to be tried now. */
   private due(index: number): number[] {
-    const now = Date.now();
+    const now = (this.control.now ?? Date.now)();
     const due: number[] = [];
     this.slots(index).forEach((slot, recipient) => {
       const state = this.ledger.view.get(slot);

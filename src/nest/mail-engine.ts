@@ -6,13 +6,14 @@ import {
 } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailEmitter } from '../events/emitter.js';
-import { MailQueue } from '../queue/mail-queue.js';
+import type { MailQueue } from '../queue/mail-queue.js';
 import { Once } from '../queue/once.js';
 import { UNSEALED } from '../store/sealing.js';
 import { Routes } from '../transport/route.js';
-import type { MailSettings } from './options/parse.js';
+import { Tenants } from '../transport/tenants.js';
+import { parseTenant, type MailSettings } from './options/parse.js';
+import type { MailParts } from './parts.js';
 import { rehearse } from './rehearsal.js';
-import { TransportFactory } from './transports.js';
 
 /** For closing the store, also when the worker has used up all of `shutdownTimeout`. Milliseconds. */
 const CLOSE_AT_LEAST = 1_000;
@@ -32,18 +33,29 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
   ) {}
 
   /** @param mailer its name, or `default`, which tells several mailers of an application apart */
-  static async create(settings: MailSettings, mailer: string, logger: Logger): Promise<MailEngine> {
+  static async create(
+    settings: MailSettings,
+    mailer: string,
+    logger: Logger,
+    parts: MailParts,
+  ): Promise<MailEngine> {
     const onError = seldom((message) => logger.error(message));
     const events = new MailEmitter(mailer, onError);
     tellWhatFails(events, logger);
     const onWarning = (warning: string): void => logger.warn(warning);
-    const store = settings.queue ? await MailQueue.openStore(settings.queue, onError, onWarning) : undefined;
-    const factory = new TransportFactory(mailer, store, events, onError);
-    const transports = settings.transports.map((transport) => factory.create(transport));
-    const tenants = factory.tenants(settings.resolveTransport);
+    const opened = settings.queue ? await parts.openQueue(settings.queue, { onError, onWarning }) : undefined;
+    const store = opened?.store;
+    const context = { mailer, store, events, onError };
+    const transports = settings.transports.map((transport) => parts.createTransport(transport, context));
+    const { resolveTransport: resolve } = settings;
+    const tenants =
+      resolve &&
+      new Tenants({
+        resolve: async (name) => resolve(name),
+        create: (name, config) => parts.createTransport(parseTenant(name, config), context),
+      });
     const routes = new Routes(transports, settings.region, tenants, settings.balance);
-    const queue =
-      settings.queue && store ? MailQueue.create(settings.queue, store, routes, events, onError) : undefined;
+    const queue = opened?.create(routes, events);
     if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
       logger.warn(
         'The mail queue is embedded in this process. That serves one machine; for several, set queue.connection to Redis or PostgreSQL.',

@@ -17,6 +17,7 @@ import { MailService } from './mail.service.js';
 import { MailListeners } from './on-mail.js';
 import { parseOptions, type HostQueueConfig } from './options/parse.js';
 import type { MailModuleExtras, MailModuleOptions } from './options/types.js';
+import { getMailPartsToken, REAL_PARTS, type MailParts } from './parts.js';
 import { queueProvider } from './queue.provider.js';
 
 const NAME = /^[A-Za-z0-9_-]{1,50}$/;
@@ -61,14 +62,21 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
   const health = getMailHealthToken(name);
   const worker = getMailWorkerToken(name);
   const queue = queueProvider(queueName, engine);
+  const parts = getMailPartsToken(name);
   const providers: Provider[] = [
+    { provide: parts, useValue: REAL_PARTS },
     {
       provide: engine,
-      inject: [MODULE_OPTIONS_TOKEN, ModuleRef, { token: getSharedConfigToken(), optional: true }],
-      useFactory: async (options: MailModuleOptions, moduleRef: ModuleRef, shared?: HostQueueConfig) => {
+      inject: [MODULE_OPTIONS_TOKEN, ModuleRef, parts, { token: getSharedConfigToken(), optional: true }],
+      useFactory: async (
+        options: MailModuleOptions,
+        moduleRef: ModuleRef,
+        own: MailParts,
+        shared?: HostQueueConfig,
+      ) => {
         const host = await hostConfig(options, moduleRef, shared);
         const settings = parseOptions(options, queueName, host);
-        return MailEngine.create(settings, name ?? 'default', new Logger(MailModule.name));
+        return MailEngine.create(settings, name ?? 'default', new Logger(MailModule.name), own);
       },
     },
     {

@@ -3,30 +3,80 @@ import {
   createRedisBackend,
   runMigrations,
   withBackend,
+  type FlowJob,
   type FlowProducer,
   type IQueueBackend,
   type Job,
-  type Processor,
   type Queue,
-  type Worker,
   type WorkerOptions,
 } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Migrate, SqlClient, SqlPool, Store } from '../store/store.js';
+import type { DurableStore, Migrate, SqlClient, SqlPool } from '../store/store.js';
 
-export type MailJobQueue = Queue<unknown, unknown, string>;
-export type MailJob = Job<unknown, unknown, string>;
+/** BullMQ's own queue. */
+export type BullQueue = Queue<unknown, unknown, string>;
 
-/** BullMQ's classes, bound to one store. */
+/** The part of BullMQ's job that is used here: what was known of it when it was read. */
+export type MailJob = Pick<
+  Job<unknown, unknown, string>,
+  | 'id'
+  | 'data'
+  | 'timestamp'
+  | 'processedOn'
+  | 'finishedOn'
+  | 'returnvalue'
+  | 'attemptsStarted'
+  | 'stalledCounter'
+  | 'getState'
+  | 'extendLock'
+  | 'moveToDelayed'
+  | 'retry'
+>;
+
+/** The part of BullMQ's queue that is used here. */
+export interface MailJobQueue extends Pick<
+  BullQueue,
+  | 'isPaused'
+  | 'pause'
+  | 'resume'
+  | 'getRanges'
+  | 'getJobCounts'
+  | 'getCountsPerPriority'
+  | 'getDelayedCount'
+  | 'close'
+> {
+  getJob(id: string): Promise<MailJob | undefined>;
+  getJobs(...asked: Parameters<BullQueue['getJobs']>): Promise<MailJob[]>;
+  getActive(): Promise<MailJob[]>;
+  getBackend(): Pick<IQueueBackend, 'promote' | 'remove' | 'moveJobFromActiveToWait'>;
+}
+
+/** The part of BullMQ's worker that is used here. */
+export interface MailJobWorker {
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  /** Works until it is closed. */
+  run(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Delivers a batch. What it returns is kept with the job; a `DelayedError` says that it has put the job back itself. */
+export type MailJobProcessor = (job: MailJob, token?: string) => Promise<unknown>;
+
+/** What the bulk lane's jobs live in: BullMQ's classes, bound to one store, or what takes their place. */
 export interface Backend {
   readonly queue: MailJobQueue;
-  readonly flow: FlowProducer;
+  readonly flow: { addBulk(jobs: FlowJob[]): Promise<unknown>; close(): Promise<void> };
+  /** For `@InjectQueue` and dashboards. */
+  readonly bullQueue: BullQueue;
   /** Whether a batch lies with a worker whose lock has run out: BullMQ's check for stalled jobs brings it back. */
   hasStalled(): Promise<boolean>;
-  createWorker(
-    processor: Processor<unknown, unknown, string>,
-    options: Omit<WorkerOptions, 'connection'>,
-  ): Worker<unknown, unknown, string>;
+  createWorker(processor: MailJobProcessor, options: Omit<WorkerOptions, 'connection'>): MailJobWorker;
+}
+
+/** One on BullMQ. */
+interface BullBackend extends Backend {
+  readonly queue: BullQueue;
+  readonly flow: FlowProducer;
 }
 
 /** Brings a delayed batch to a worker now. Most batches are not delayed, which is what BullMQ's error then says. */
@@ -43,21 +93,22 @@ export const migrateQueue: Migrate = async (client) => {
 };
 
 /** The host's queues are untouched: nothing here changes BullMQ's process-wide defaults. */
-export function createBackend(name: string, store: Store, onError: (error: Error) => void): Backend {
+export function createBackend(name: string, store: DurableStore, onError: (error: Error) => void): BullBackend {
   const parts = store.kind === 'redis' ? onRedis(name, store) : onSql(name, store);
   parts.queue.on('error', onError);
   parts.flow.on('error', onError);
   return parts;
 }
 
-function onRedis(name: string, store: Extract<Store, { kind: 'redis' }>): Backend {
+function onRedis(name: string, store: Extract<DurableStore, { kind: 'redis' }>): BullBackend {
   const classes = withBackend((...args: Parameters<typeof createRedisBackend>) => strict(createRedisBackend(...args)));
   const producer = { connection: store.client, skipWaitingForReady: true, skipVersionCheck: true };
-  const queue: MailJobQueue = new classes.Queue(name, producer);
+  const queue: BullQueue = new classes.Queue(name, producer);
   // BullMQ does not close a connection that it was given: one worker after the other uses the same.
   let connection: ReturnType<typeof store.connectWorker> | undefined;
   return {
     queue,
+    bullQueue: queue,
     flow: new classes.FlowProducer(producer),
     async hasStalled() {
       const active = await queue.getBackend().getRanges(['active']);
@@ -69,13 +120,15 @@ function onRedis(name: string, store: Extract<Store, { kind: 'redis' }>): Backen
   };
 }
 
-function onSql(name: string, store: Extract<Store, { kind: 'postgres' | 'embedded' }>): Backend {
+function onSql(name: string, store: Extract<DurableStore, { kind: 'postgres' | 'embedded' }>): BullBackend {
   const classes = withBackend((...args: Parameters<typeof createPostgresBackend>) =>
     passive(strict(createPostgresBackend(...args)), store.opened),
   );
   const connection = patient(store) as unknown as Parameters<typeof createPostgresBackend>[1]['connection'];
+  const queue = new classes.Queue(name, { connection }) as unknown as BullQueue;
   return {
-    queue: new classes.Queue(name, { connection }) as unknown as MailJobQueue,
+    queue,
+    bullQueue: queue,
     flow: new classes.FlowProducer({ connection }) as unknown as FlowProducer,
     async hasStalled() {
       const sql = `SELECT 1 FROM job WHERE queue = $1 AND state = 'active' AND locked_until_ms < $2 LIMIT 1`;
@@ -85,7 +138,7 @@ function onSql(name: string, store: Extract<Store, { kind: 'postgres' | 'embedde
       new classes.Worker(name, processor, {
         ...(options as object),
         connection,
-      }) as unknown as Worker<unknown, unknown, string>,
+      }) as unknown as MailJobWorker,
   };
 }
 
@@ -114,7 +167,7 @@ const CONNECT_EVERY = 1_000;
  * A queue whose first connection fails stays broken for good. Here the first connection waits until the database can be
  * reached; our own calls have asked `store.ready()` before and were told at once.
  */
-function patient(store: Extract<Store, { kind: 'postgres' | 'embedded' }>): SqlPool {
+function patient(store: Extract<DurableStore, { kind: 'postgres' | 'embedded' }>): SqlPool {
   const { pool } = store;
   const connect = async (): Promise<SqlClient> => {
     for (;;) {

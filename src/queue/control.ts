@@ -150,7 +150,7 @@ export class Control {
 
   private async reprocess(job: MailJob): Promise<boolean> {
     try {
-      await this.queue.getBackend().retryFinishedJob(job, 'completed');
+      await job.retry('completed');
       return true;
     } catch (error) {
       if ((await job.getState()) === 'completed') throw error;

@@ -1,4 +1,3 @@
-import type { Queue } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailConfigError, MailDeliveryError, MailError } from '../errors.js';
 import type { SentReceipt } from '../delivery/priority.js';
@@ -7,13 +6,12 @@ import type { MailEmitter } from '../events/emitter.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
-import { openStore } from '../store/open.js';
 import type { Sealer } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
 import type { StoreTarget } from '../store/target.js';
 import type { Routes } from '../transport/route.js';
 import { answered } from './answered.js';
-import { createBackend, migrateQueue, type Backend } from './backend.js';
+import type { Backend, BullQueue } from './backend.js';
 import { BatchFormat } from './batch-format.js';
 import { Blobs } from './blobs.js';
 import { CampaignProducer } from './campaign-producer.js';
@@ -55,6 +53,14 @@ export interface MailQueueSettings {
   lockTimeout: number;
 }
 
+/** What the bulk lane stands on. */
+export interface QueueGround {
+  store: Store;
+  backend: Backend;
+  /** By which scheduled mail and next attempts are due. Default `Date.now`. */
+  now?: () => number;
+}
+
 /** The bulk lane: everything that happens between `queued` and the transports. */
 export class MailQueue {
   readonly reader: Reader;
@@ -73,14 +79,21 @@ export class MailQueue {
   private readonly retention: Retention;
   private readonly sweep: Sweep;
 
-  private constructor(
+  private readonly store: Store;
+  private readonly backend: Backend;
+  private readonly now: () => number;
+
+  /** @param ground its store is closed with the queue */
+  constructor(
     private readonly settings: MailQueueSettings,
-    private readonly store: Store,
-    private readonly backend: Backend,
+    { store, backend, now = Date.now }: QueueGround,
     private readonly routes: Routes,
     events: Pick<MailEmitter, 'emit'>,
     private readonly onError: (error: Error) => void,
   ) {
+    this.store = store;
+    this.backend = backend;
+    this.now = now;
     const { records } = store;
     const { queue } = backend;
     this.format = new BatchFormat(settings.sealer);
@@ -99,29 +112,9 @@ export class MailQueue {
     if (settings.worker.autorun) this.worker = this.createWorker();
   }
 
-  /** Connects nothing yet. @throws MailConfigError when the store's package is not installed */
-  static openStore(
-    { name, target, lockTimeout }: MailQueueSettings,
-    onError: (error: Error) => void,
-    onWarning: (warning: string) => void,
-  ): Promise<Store> {
-    return openStore(target, { name, migrate: migrateQueue, lockTimeout, onError, onWarning });
-  }
-
-  /** @param store opened by `openStore`; closed with the queue */
-  static create(
-    settings: MailQueueSettings,
-    store: Store,
-    routes: Routes,
-    events: Pick<MailEmitter, 'emit'>,
-    onError: (error: Error) => void,
-  ): MailQueue {
-    return new MailQueue(settings, store, createBackend(settings.name, store, onError), routes, events, onError);
-  }
-
   /** BullMQ's own queue, for `@InjectQueue` and dashboards. */
-  get bullQueue(): Queue {
-    return this.backend.queue;
+  get bullQueue(): BullQueue {
+    return this.backend.bullQueue;
   }
 
   /**
@@ -254,7 +247,7 @@ export class MailQueue {
       this.format,
       new Supplier(this.blobs, this.routes),
       this.routes,
-      { ...worker, maxDuration: batch.maxDuration, retry },
+      { ...worker, maxDuration: batch.maxDuration, retry, now: this.now },
       this.loop,
       this.onError,
       shift,

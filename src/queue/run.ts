@@ -12,7 +12,8 @@ export interface RunReport extends ShiftReport {
   reason: 'empty' | 'deadline' | 'closed';
 }
 
-/** Between looks at the queue while the worker has nothing to do. Milliseconds. */
+/** Between looks at the queue while the worker has nothing to do: at first, and after some of them. Milliseconds. */
+const FIRST_LOOK = 1;
 const LOOK_EVERY = 50;
 
 /** What a run works with. */
@@ -84,11 +85,11 @@ export class Run {
   /** Resolves to how often a batch had been taken by then; undefined when the time is over first. */
   private async untilNothingIsDue(worker: BatchWorker): Promise<number | undefined> {
     const { shift, parts } = this;
-    while (!shift.isOver) {
+    for (let pause = FIRST_LOOK; !shift.isOver; pause = Math.min(2 * pause, LOOK_EVERY)) {
       const { taken } = shift;
       // While the store does not answer nobody knows.
       if (worker.idle && !(await parts.isAnythingDue().catch(() => true))) return taken;
-      await sleep(LOOK_EVERY);
+      await sleep(pause);
     }
     return undefined;
   }

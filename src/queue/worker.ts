@@ -1,4 +1,4 @@
-import { DelayedError, UnrecoverableError, type Worker } from 'bullmq';
+import { DelayedError, UnrecoverableError } from 'bullmq';
 import { setMaxListeners } from 'node:events';
 import { deliverBatch, type BatchResult, type Hold } from '../delivery/batch.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
@@ -7,7 +7,7 @@ import { lockedReason } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
 import type { Routes } from '../transport/route.js';
 import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
-import { promoteBatch, type Backend, type MailJob } from './backend.js';
+import { promoteBatch, type Backend, type MailJob, type MailJobWorker } from './backend.js';
 import { workOf, type Batch } from './batch.js';
 import type { BatchFormat, ReadBatch } from './batch-format.js';
 import { Bottleneck } from './bottleneck.js';
@@ -29,6 +29,8 @@ export interface WorkerSettings {
   /** A worker that has died is noticed after this long at the latest, and half of it more. Milliseconds. */
   lockDuration: number;
   retry: RetryPolicy;
+  /** By which scheduled mail and next attempts are due. */
+  now: () => number;
 }
 
 /** What came of a batch, and what the outside said by then. */
@@ -56,7 +58,7 @@ const LAST_WORDS = 500;
 
 /** Takes batches from the queue and delivers them. */
 export class BatchWorker {
-  private worker: Worker<unknown, unknown, string> | undefined;
+  private worker: MailJobWorker | undefined;
   private readonly hangUp = new AbortController();
   private stopping = false;
   private active = 0;
@@ -134,7 +136,7 @@ export class BatchWorker {
     for (const timer of [deadline, idle]) clearTimeout(timer);
   }
 
-  private async run(worker: Worker<unknown, unknown, string>): Promise<void> {
+  private async run(worker: MailJobWorker): Promise<void> {
     try {
       if (this.store.kind === 'embedded') await this.reclaim();
       await worker.run();
@@ -170,7 +172,7 @@ export class BatchWorker {
     if ('locked' in read) return this.waitForKey(job, token, read);
     const { batch } = read;
     const { sendAt = 0 } = batch;
-    if (sendAt > Date.now() || this.stopping) return this.handBack(job, token, sendAt);
+    if (sendAt > this.settings.now() || this.stopping) return this.handBack(job, token, sendAt);
     // A lock that is lost ends the run before the next message. Those in flight are finished: what becomes of them is
     // worth recording for the worker that has the batch now.
     const lease = new Lease(job, token, this.settings.lockDuration);
@@ -245,6 +247,7 @@ export class BatchWorker {
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
         deaths,
         signal: this.hangUp.signal,
+        now: this.settings.now,
       });
       return { ...result, resumedAt: orders.resumedAt, acceptedAt: supplies.dispatch.acceptedAt };
     } finally {

@@ -26,12 +26,12 @@ return {max + 1, math.max(1, oldest[2] + per - now)}`;
 
 /**
  * At most `points` in `per` milliseconds, over all processes on this store: exactly on Redis; on PostgreSQL in windows of
- * that length. Undefined on an embedded store, which one process has to itself.
+ * that length. Undefined on a store that one process has to itself.
  *
  * @param key tells counters of several mailers on one store apart
  */
 export function openCounter(store: Store, key: string, points: number, per: number): Counter | undefined {
-  if (store.kind === 'embedded') return undefined;
+  if (store.kind === 'embedded' || store.kind === 'memory') return undefined;
   const settings = { keyPrefix: 'priority-mail:rate', points, duration: per / 1_000 };
   const limiter =
     store.kind === 'redis'

@@ -1,7 +1,7 @@
 import { openEmbedded } from './pglite/embedded.js';
 import { openPostgres } from './postgres.js';
 import { openRedis } from './redis.js';
-import type { Migrate, Store } from './store.js';
+import type { DurableStore, Migrate } from './store.js';
 import type { StoreTarget } from './target.js';
 
 export interface OpenOptions {
@@ -17,7 +17,7 @@ export interface OpenOptions {
 }
 
 /** Makes the store's handle; nothing is connected or created before `ready()`. @throws MailConfigError for a missing peer */
-export function openStore(target: StoreTarget, options: OpenOptions): Promise<Store> {
+export function openStore(target: StoreTarget, options: OpenOptions): Promise<DurableStore> {
   const prefix = `priority-mail:{${options.name}}`;
   switch (target.kind) {
     case 'redis':

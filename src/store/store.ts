@@ -3,7 +3,10 @@ import type { Redis } from 'ioredis';
 import type { Records } from './records.js';
 
 /** Where the queue lives. */
-export type Store = RedisStore | SqlStore;
+export type Store = DurableStore | MemoryStore;
+
+/** One that outlives the process. */
+export type DurableStore = RedisStore | SqlStore;
 
 interface StoreBase {
   readonly records: Records;
@@ -32,6 +35,11 @@ export interface RedisStore extends StoreBase {
 export interface SqlStore extends StoreBase {
   readonly kind: 'postgres' | 'embedded';
   readonly pool: SqlPool;
+}
+
+/** Nothing but records, and those in this process's memory: for tests. */
+export interface MemoryStore extends StoreBase {
+  readonly kind: 'memory';
 }
 
 export interface SqlResult {

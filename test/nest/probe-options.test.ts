@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseTenant } from '../../src/nest/options/parse.js';
-import { TransportFactory } from '../../src/nest/transports.js';
+import { createTransport } from '../../src/nest/transports.js';
 import { startScriptedSmtp } from '../support/scripted-smtp.js';
 import { quietEvents } from '../transport/routes.js';
 import { refusal, settings, withTransport } from './options.js';
@@ -58,13 +58,13 @@ describe('the probe of a transport', () => {
 
   it('watches from the start, and ends with the transport', async () => {
     const server = await startScriptedSmtp();
-    const factory = new TransportFactory('mail', undefined, quietEvents(), () => undefined);
-    const transport = factory.create(settings({ url: server.url, probe: 'smtp' }));
+    const context = { mailer: 'mail', store: undefined, events: quietEvents(), onError: () => undefined };
+    const transport = createTransport(settings({ url: server.url, probe: 'smtp' }), context);
     onTestFinished(() => transport.close(0));
     expect(transport.standing.load).toEqual({ state: 'unknown' });
     await transport.start();
     expect(transport.standing.load).toMatchObject({ state: 'ready', latency: expect.any(Number) as number });
-    expect(factory.create(settings({ url: server.url })).standing).not.toHaveProperty('load');
+    expect(createTransport(settings({ url: server.url }), context).standing).not.toHaveProperty('load');
   });
 
   it('may be a tenant’s', () => {

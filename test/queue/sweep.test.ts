@@ -9,7 +9,7 @@ import { Reader } from '../../src/queue/reader.js';
 import { Retention } from '../../src/queue/retention.js';
 import { Sweep } from '../../src/queue/sweep.js';
 import { UNSEALED } from '../../src/store/sealing.js';
-import type { Store } from '../../src/store/store.js';
+import type { DurableStore } from '../../src/store/store.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { openQueueStore } from '../support/open-store.js';
@@ -22,7 +22,7 @@ const KEEP = { sent: 24 * HOUR, failed: 30 * 24 * HOUR };
 // The embedded store lets one process open it once; its statements are PostgreSQL's.
 for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
   let app: MailApp;
-  let store: Store;
+  let store: DurableStore;
   let sweep: Sweep;
 
   beforeAll(async () => {

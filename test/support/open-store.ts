@@ -1,6 +1,6 @@
 import { migrateQueue } from '../../src/queue/backend.js';
 import { openStore, type OpenOptions } from '../../src/store/open.js';
-import type { Store } from '../../src/store/store.js';
+import type { DurableStore } from '../../src/store/store.js';
 import { parseTarget } from '../../src/store/target.js';
 
 /**
@@ -9,7 +9,7 @@ import { parseTarget } from '../../src/store/target.js';
  *
  * @param connection what `queue.connection` would be
  */
-export function openQueueStore(connection: unknown, options: Partial<OpenOptions> = {}): Promise<Store> {
+export function openQueueStore(connection: unknown, options: Partial<OpenOptions> = {}): Promise<DurableStore> {
   return openStore(parseTarget(connection), {
     name: 'mail',
     migrate: migrateQueue,

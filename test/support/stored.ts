@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
 import { migrateQueue } from '../../src/queue/backend.js';
 import { openStore } from '../../src/store/open.js';
-import type { Store } from '../../src/store/store.js';
+import type { DurableStore } from '../../src/store/store.js';
 import { parseTarget } from '../../src/store/target.js';
 
 /** Opens a store beside the application, or after it where it is embedded, for as long as `look` takes. */
-export async function lookInto<T>(connection: string, look: (store: Store) => Promise<T>): Promise<T> {
+export async function lookInto<T>(connection: string, look: (store: DurableStore) => Promise<T>): Promise<T> {
   const onError = (): void => undefined;
   const options = { name: 'mail', migrate: migrateQueue, lockTimeout: 5_000, onError };
   const store = await openStore(parseTarget(connection), options);

@@ -1,0 +1,54 @@
+import type { InjectionToken } from '@nestjs/common';
+import type { MailEmitter } from '../events/emitter.js';
+import { createBackend, migrateQueue } from '../queue/backend.js';
+import { MailQueue, type MailQueueSettings } from '../queue/mail-queue.js';
+import { openStore } from '../store/open.js';
+import type { Store } from '../store/store.js';
+import type { GuardedTransport } from '../transport/guarded.js';
+import type { Routes } from '../transport/route.js';
+import type { TransportSettings } from './options/parse.js';
+import { createTransport, type TransportContext } from './transports.js';
+
+/** Where the parts tell what nobody waits for. */
+export interface Report {
+  onError: (error: Error) => void;
+  onWarning: (warning: string) => void;
+}
+
+/** The bulk lane's store, and what makes the lane on it. */
+export interface OpenedQueue {
+  store: Store;
+  create(routes: Routes, events: MailEmitter): MailQueue;
+}
+
+/**
+ * What of a mailer reaches out of the process. A test that puts other parts in their place runs everything else as it is:
+ * options, classification, validation, rendering, ledgers, reports and encoding.
+ */
+export interface MailParts {
+  /** Connects nothing yet. @throws MailConfigError when the store's package is not installed */
+  openQueue(settings: MailQueueSettings, report: Report): Promise<OpenedQueue>;
+  /** Makes one of `transports`, or what `resolveTransport` gave. Connects nothing yet. */
+  createTransport(settings: TransportSettings, context: TransportContext): GuardedTransport;
+}
+
+/** Those of production. */
+export const REAL_PARTS: MailParts = {
+  async openQueue(settings, { onError, onWarning }) {
+    const { name, target, lockTimeout } = settings;
+    const store = await openStore(target, { name, migrate: migrateQueue, lockTimeout, onError, onWarning });
+    return {
+      store,
+      create: (routes, events) => {
+        const backend = createBackend(name, store, onError);
+        return new MailQueue(settings, { store, backend }, routes, events, onError);
+      },
+    };
+  },
+  createTransport,
+};
+
+/** The injection token of a mailer's {@link MailParts}, for tests to override. */
+export function getMailPartsToken(name?: string): InjectionToken {
+  return `MailParts(${name ?? 'default'})`;
+}
