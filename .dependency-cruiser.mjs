@@ -4,7 +4,7 @@
  */
 const rows = [
   ['errors', 'events'],
-  ['message'],
+  ['message', 'peer'],
   ['store', 'mime', 'templates'],
   ['attachments', 'transport', 'feedback'],
   ['delivery'],

@@ -28,6 +28,7 @@ export type {
   RateLimitConfig,
   SmtpProbeConfig,
   SmtpTransportConfig,
+  TemplatesConfig,
   TenantTransportConfig,
   TransportConfig,
 } from './nest/options/types.js';
@@ -67,6 +68,9 @@ export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { RunReport } from './queue/run.js';
 export type { ShiftReport } from './queue/shift.js';
 export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';
+export type { RenderedTemplate, TemplateEngine } from './templates/engine.js';
+export { HandlebarsEngine } from './templates/handlebars/engine.js';
+export type { HandlebarsOptions, TemplateHelper } from './templates/handlebars/options.js';
 export type { StoreConnection } from './store/target.js';
 export {
   TransportError,

@@ -42,6 +42,7 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
     const onError = seldom((message) => logger.error(message));
     const events = new MailEmitter(mailer, onError);
     tellWhatFails(events, logger);
+    if (settings.templates?.preload) await settings.templates.engine.preload?.();
     const onWarning = (warning: string): void => logger.warn(warning);
     const opened = settings.queue ? await parts.openQueue(settings.queue, { onError, onWarning }) : undefined;
     const store = opened?.store;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { PoolConfig } from 'pg';
 import { Opening } from './opening.js';
-import { loadPeer } from './peer.js';
+import { loadPeer } from '../peer.js';
 import { RECORDS_SCHEMA, SqlRecords } from './sql-records.js';
 import { QUEUE_SCHEMA, type Migrate, type SqlPool, type SqlStore } from './store.js';
 import type { PostgresPool, StoreTarget } from './target.js';

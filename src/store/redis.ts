@@ -1,6 +1,6 @@
 import type { Redis, RedisOptions } from 'ioredis';
 import { evictionWarning } from './eviction.js';
-import { loadPeer } from './peer.js';
+import { loadPeer } from '../peer.js';
 import { RedisRecords } from './redis-records.js';
 import type { RedisStore } from './store.js';
 import type { StoreTarget } from './target.js';

@@ -21,11 +21,13 @@ const PREFIXES: Record<string, string> = {
   DkimKeyConfig: 'transports[].dkim.',
   DkimSignatureConfig: 'transports[].dkim.',
   DkimKeysConfig: 'transports[].dkim.',
+  TemplatesConfig: 'templates.',
+  HandlebarsOptions: 'templates.',
   Limits: 'limits.',
 };
 
 /** Options whose type is an interface of its own: what stands in them is told, they themselves are not. */
-const SECTIONS = new Set(['limits', 'transports[].rateLimit', 'transports[].dkim']);
+const SECTIONS = new Set(['limits', 'templates', 'transports[].rateLimit', 'transports[].dkim']);
 
 /** The options in an object of defaults that is shared by the places named here; others stand under their own name. */
 const PLACES: Record<string, string> = {
@@ -48,7 +50,11 @@ const rows: Row[] = tableRows(readPage('docs/options.md')).map(([path = '', , va
   values,
   default: otherwise,
 }));
-const declared = declaredOptions('src/nest/options/types.ts', 'src/message/limits.ts');
+const declared = declaredOptions(
+  'src/nest/options/types.ts',
+  'src/message/limits.ts',
+  'src/templates/handlebars/options.ts',
+);
 const defaults = new Map([...leaves(DEFAULTS), ...leaves({ limits: DEFAULT_LIMITS })]);
 
 describe('docs/options.md', () => {

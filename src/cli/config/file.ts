@@ -3,7 +3,7 @@ import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { MailConfigError, reasonOf } from '../../errors.js';
 import type { MailModuleRootOptions } from '../../nest/mail.module.js';
-import { loadPeer } from '../../store/peer.js';
+import { loadPeer } from '../../peer.js';
 import { parseJson } from './json.js';
 
 /** Looked for in the working directory, in this order. */

@@ -1,9 +1,12 @@
+import { HANDLEBARS_DEFAULTS } from '../../templates/handlebars/options.js';
+
 /** The default of every option, in one place. Times are milliseconds. */
 export const DEFAULTS = {
   defaultLane: 'priority',
   balance: 'least-loaded',
   shutdownTimeout: 15_000,
   idempotencyTtl: 24 * 3_600_000,
+  templates: { preload: false, ...HANDLEBARS_DEFAULTS },
   priority: { timeout: 10_000, overflow: 'throw', retryUnknown: false },
   transport: {
     weight: 1,

@@ -11,6 +11,7 @@ import { fail, OptionReader } from './reader.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
+import { parseTemplates, type TemplateSettings } from './templates.js';
 import type { MailModuleOptions } from './types.js';
 
 /** A transport to be made: of a provider, or the application's own. */
@@ -31,6 +32,7 @@ export interface MailSettings {
   resolveTransport?: NonNullable<MailModuleOptions['resolveTransport']>;
   queue: MailQueueSettings | false;
   rules: MessageRules;
+  templates?: TemplateSettings;
   priority: PrioritySettings;
   /** Milliseconds. */
   idempotencyTtl: number;
@@ -62,6 +64,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const transports = parseTransports(reader.raw('transports'));
   const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
   const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host);
+  const templates = parseTemplates(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   reader.end();
   checkLanes(transports, queue !== false, defaultLane);
@@ -78,6 +81,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
       attachments: { readTimeout: priority.timeout, ...(allowedDir === undefined ? {} : { allowedDir }) },
       ...(from ? { from } : {}),
     },
+    ...(templates ? { templates } : {}),
     ...(region === undefined ? {} : { region }),
     ...(resolveTransport === undefined
       ? {}

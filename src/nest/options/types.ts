@@ -5,6 +5,8 @@ import type { Duration } from '../../message/duration.js';
 import type { Limits } from '../../message/limits.js';
 import type { Lane } from '../../message/message.js';
 import type { StoreConnection } from '../../store/target.js';
+import type { TemplateEngine } from '../../templates/engine.js';
+import type { HandlebarsOptions } from '../../templates/handlebars/options.js';
 import type { ServerLoad } from '../../transport/probe.js';
 import type { Balance } from '../../transport/balance.js';
 import type { SmtpLogin } from '../../transport/smtp/login.js';
@@ -220,6 +222,14 @@ export interface QueueConfig {
   encryptionKey?: string | EncryptionKeyConfig | readonly (string | EncryptionKeyConfig)[];
 }
 
+/** What renders a message's `template`: Handlebars, which needs `dir`, or an `engine` of the application's own. */
+export interface TemplatesConfig extends Partial<HandlebarsOptions> {
+  /** Any engine in place of Handlebars. The options of Handlebars are not for it. */
+  engine?: TemplateEngine;
+  /** Reads and compiles all templates at boot: one that is missing or broken stops it. Default false. */
+  preload?: boolean;
+}
+
 /** The options of `MailModule.forRoot()`. */
 export interface MailModuleOptions {
   /** The sender of messages that name none. */
@@ -259,6 +269,8 @@ export interface MailModuleOptions {
     /** The only folder that attachments are read from by `path`. Default: none, paths are refused. */
     allowedDir?: string;
   };
+  /** The templates of messages that name one. Default: none. */
+  templates?: TemplatesConfig;
   limits?: Partial<Limits>;
   /** The lane of messages that name none. Default `'priority'`. */
   defaultLane?: Lane;

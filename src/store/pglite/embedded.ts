@@ -1,7 +1,7 @@
 import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Opening } from '../opening.js';
-import { loadPeer } from '../peer.js';
+import { loadPeer } from '../../peer.js';
 import { RECORDS_SCHEMA, SqlRecords } from '../sql-records.js';
 import { QUEUE_SCHEMA, type Migrate, type SqlStore } from '../store.js';
 import type { StoreTarget } from '../target.js';

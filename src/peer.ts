@@ -1,4 +1,4 @@
-import { MailConfigError } from '../errors.js';
+import { MailConfigError } from './errors.js';
 
 /**
  * Loads an optional peer when it is used.
