@@ -33,12 +33,7 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
   ) {}
 
   /** @param mailer its name, or `default`, which tells several mailers of an application apart */
-  static async create(
-    settings: MailSettings,
-    mailer: string,
-    logger: Logger,
-    parts: MailParts,
-  ): Promise<MailEngine> {
+  static async create(settings: MailSettings, mailer: string, logger: Logger, parts: MailParts): Promise<MailEngine> {
     const onError = seldom((message) => logger.error(message));
     const events = new MailEmitter(mailer, onError);
     tellWhatFails(events, logger);

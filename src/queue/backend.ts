@@ -36,14 +36,7 @@ export type MailJob = Pick<
 /** The part of BullMQ's queue that is used here. */
 export interface MailJobQueue extends Pick<
   BullQueue,
-  | 'isPaused'
-  | 'pause'
-  | 'resume'
-  | 'getRanges'
-  | 'getJobCounts'
-  | 'getCountsPerPriority'
-  | 'getDelayedCount'
-  | 'close'
+  'isPaused' | 'pause' | 'resume' | 'getRanges' | 'getJobCounts' | 'getCountsPerPriority' | 'getDelayedCount' | 'close'
 > {
   getJob(id: string): Promise<MailJob | undefined>;
   getJobs(...asked: Parameters<BullQueue['getJobs']>): Promise<MailJob[]>;

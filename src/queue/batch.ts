@@ -125,7 +125,8 @@ export function workOf(batch: Batch, { blobs, dispatch, blocked }: Supplies): Ba
   };
 }
 
-function letterOf(batch: Batch, index: number): Letter {
+/** What one message of it says itself. */
+export function letterOf(batch: Batch, index: number): Letter {
   const item = batch.items[index]!;
   return {
     to: itemTo(item),

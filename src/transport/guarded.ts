@@ -33,6 +33,8 @@ export interface Guards {
   probe?: Probe | undefined;
   /** Of the bulk mail, with `balance: 'weighted'`. Default: the transport's own, or 1. */
   weight?: number | undefined;
+  /** Default: one that begins with all the messages the transport takes. */
+  window?: CongestionWindow | undefined;
 }
 
 /** A check that has taken longer has failed. */
@@ -80,7 +82,7 @@ export class GuardedTransport implements Transport {
   constructor(
     private readonly inner: Transport,
     private readonly events: Pick<MailEmitter, 'emit'>,
-    { limit, probe, weight }: Guards = {},
+    { limit, probe, weight, window }: Guards = {},
   ) {
     this.limit = limit;
     this.watch = probe ?? inner.probe;
@@ -91,7 +93,7 @@ export class GuardedTransport implements Transport {
     // What has passed the limit is to leave at once: two of a connection's messages would come late, all together.
     this.bulkMessages = (limit ? undefined : inner.bulkMessages) ?? inner.maxConnections;
     this.weight = weight ?? inner.weight ?? 1;
-    this.window = new CongestionWindow(this.bulkMessages);
+    this.window = window ?? new CongestionWindow(this.bulkMessages);
     this.breaker = new CircuitBreaker(BREAKER, (change) => this.changed(change));
   }
 

@@ -1,0 +1,68 @@
+import type { Change, Fields, Records } from '../store/records.js';
+
+interface Entry {
+  fields: Record<string, string>;
+  expiresAt?: number;
+}
+
+/** Records in this process's memory. */
+export class MemoryRecords implements Records {
+  private readonly entries = new Map<string, Entry>();
+
+  /** One record's fields at once. */
+  peek(key: string): Fields | undefined {
+    const fields = this.entry(key)?.fields;
+    return fields && { ...fields };
+  }
+
+  get(keys: readonly string[]): Promise<(Fields | undefined)[]> {
+    return Promise.resolve(keys.map((key) => this.peek(key)));
+  }
+
+  putIfAbsent(key: string, fields: Fields, expiresAt?: number): Promise<boolean> {
+    if (this.entry(key)) return Promise.resolve(false);
+    this.entries.set(key, { fields: { ...fields }, ...(expiresAt === undefined ? {} : { expiresAt }) });
+    return Promise.resolve(true);
+  }
+
+  merge(changes: readonly Change[]): Promise<void> {
+    for (const { key, fields } of changes) {
+      // A record without fields does not exist.
+      if (Object.keys(fields).length === 0) continue;
+      const entry = this.entry(key) ?? { fields: {} };
+      Object.assign(entry.fields, fields);
+      this.entries.set(key, entry);
+    }
+    return Promise.resolve();
+  }
+
+  expire(keys: readonly string[], at: number): Promise<void> {
+    for (const key of keys) {
+      const entry = this.entry(key);
+      if (entry) entry.expiresAt = at;
+    }
+    return Promise.resolve();
+  }
+
+  delete(keys: readonly string[]): Promise<void> {
+    for (const key of keys) this.entries.delete(key);
+    return Promise.resolve();
+  }
+
+  sweep(now: number): Promise<void> {
+    for (const [key, { expiresAt = Infinity }] of this.entries) if (expiresAt <= now) this.entries.delete(key);
+    return Promise.resolve();
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async *scan(prefix: string): AsyncIterable<string> {
+    for (const key of [...this.entries.keys()]) if (key.startsWith(prefix) && this.entry(key)) yield key;
+  }
+
+  private entry(key: string): Entry | undefined {
+    const entry = this.entries.get(key);
+    if (!entry || entry.expiresAt === undefined || entry.expiresAt > Date.now()) return entry;
+    this.entries.delete(key);
+    return undefined;
+  }
+}

@@ -1,0 +1,44 @@
+import type { Lane, Source } from '../message/message.js';
+
+/** A file of a message under test. */
+export interface TestAttachment {
+  filename?: string;
+  contentType?: string;
+  /** Set for those shown inside the HTML. */
+  cid?: string;
+  /** Its bytes, once the message was sent. */
+  content?: Buffer;
+}
+
+/** What a test can look at in a message, be it sent or queued. */
+export interface OutgoingMail {
+  readonly status: 'sent' | 'queued';
+  readonly id: string;
+  readonly lane: Lane;
+  /** Its envelope recipients: to, cc and bcc. */
+  readonly to: readonly string[];
+  readonly from: string;
+  readonly subject: string;
+  readonly text?: string;
+  readonly html?: string;
+  /** By their names in lower case; those of one name are joined by a comma. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly attachments: readonly TestAttachment[];
+  /** The mail class or template that it comes from. */
+  readonly source?: Source;
+  /** The addresses that it links to, each once: of the HTML, then of the text. */
+  links(): string[];
+}
+
+const HREF = /\bhref\s*=\s*(?:"([^"]*)"|'([^']*)')/gi;
+const URL_IN_TEXT = /\bhttps?:\/\/[^\s<>"')\]]*[^\s<>"')\].,;:!?]/g;
+const ENTITIES: Record<string, string> = { '&amp;': '&', '&#38;': '&', '&quot;': '"', '&#39;': "'" };
+
+export function linksIn({ html = '', text = '' }: Pick<OutgoingMail, 'html' | 'text'>): string[] {
+  const linked = [...html.matchAll(HREF)].map(([, double, single]) => unescape(double ?? single ?? ''));
+  return [...new Set([...linked, ...(text.match(URL_IN_TEXT) ?? [])])];
+}
+
+function unescape(value: string): string {
+  return value.replace(/&(amp|quot|#38|#39);/g, (entity) => ENTITIES[entity] ?? entity).trim();
+}
