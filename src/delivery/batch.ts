@@ -6,6 +6,7 @@ import type { Dispatch, NoRoom, Route } from '../transport/dispatch.js';
 import type { Rejection, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery } from './deliver.js';
 import type { Ledger, RecipientFact, Unplaced } from './ledger.js';
+import type { Attempt, DeliveryObserver } from './observer.js';
 import { verdictOn, type RetryPolicy } from './retry.js';
 
 /** One message of a batch as bytes, and its envelope sender. */
@@ -64,6 +65,8 @@ const NOTED_EVERY = 15 * 60_000;
 const LOOK_AGAIN = 1_000;
 /** A message that was being tried at so many deaths is given up. */
 const DEADLY = 2;
+/** It was not tried. */
+const AT_ONCE: Attempt = { duration: 0 };
 
 /** The name of a recipient in the ledger: its message's place, and its own where there are several. */
 export function slotOf(work: Pick<BatchWork, 'recipients'>, index: number, recipient: number): string {
@@ -79,8 +82,9 @@ export async function deliverBatch(
   ledger: Ledger,
   policy: RetryPolicy,
   control: BatchControl,
+  observer?: DeliveryObserver,
 ): Promise<BatchResult> {
-  const run = new BatchRun(work, ledger, policy, control);
+  const run = new BatchRun(work, ledger, policy, control, observer);
   await Promise.all(Array.from({ length: Math.min(run.lanes, work.size) }, () => run.lane()));
   await ledger.committed();
   return run.result();
@@ -107,6 +111,7 @@ class BatchRun {
     private readonly ledger: Ledger,
     private readonly policy: RetryPolicy,
     private readonly control: BatchControl,
+    private readonly observer: DeliveryObserver | undefined,
   ) {
     this.singly = control.deaths >= SINGLY_AFTER;
   }
@@ -169,13 +174,19 @@ class BatchRun {
 
   private async attempt(index: number, pending: readonly number[], route: Route): Promise<void> {
     if (this.singly) await this.begin(index, pending);
+    const begunAt = performance.now();
+    const duration = (): number => performance.now() - begunAt;
     try {
       const delivery = await this.send(index, pending, route);
-      this.accepted(index, pending, delivery);
+      this.accepted(index, pending, delivery, { duration: duration() });
     } catch (error) {
-      if (error instanceof MailDeliveryError) this.refused(index, pending, error);
+      if (error instanceof MailDeliveryError) this.refused(index, pending, error, duration());
       // It cannot be rendered or encoded: its own fault, and the others go on.
-      else this.all(index, pending, { kind: 'failed', at: Date.now(), reply: describeFault(error) });
+      else {
+        const code = error instanceof MailError ? error.code : undefined;
+        const failed = { kind: 'failed', at: Date.now(), reply: describeFault(error) } as const;
+        this.all(index, pending, failed, { duration: duration(), ...(code === undefined ? {} : { code }) });
+      }
     }
     // Whatever ended this run, it was not this message: the worker has lived to tell.
     if (this.singly && this.stopped) this.mark('');
@@ -227,22 +238,20 @@ class BatchRun {
     });
   }
 
-  private accepted(index: number, pending: readonly number[], delivery: Delivery): void {
+  private accepted(index: number, pending: readonly number[], delivery: Delivery, attempt: Attempt): void {
     const at = Date.now();
-    const { transport, response, providerId } = delivery;
-    const { rejections } = delivery;
-    for (const recipient of pending) {
+    const { transport, response, providerId, rejections } = delivery;
+    const facts = pending.map((recipient): RecipientFact => {
       const address = envelopeAddress(this.work.recipients(index)[recipient]!);
       const rejection = rejections.find((one) => one.address === address);
-      if (rejection) this.rejected(index, recipient, transport, rejection);
-      else {
-        const slot = slotOf(this.work, index, recipient);
-        this.ledger.add({ slot, at, kind: 'sent', transport, reply: response, ...(providerId ? { providerId } : {}) });
-      }
-    }
+      if (rejection) return this.rejected(index, recipient, transport, rejection);
+      const slot = slotOf(this.work, index, recipient);
+      return { slot, at, kind: 'sent', transport, reply: response, ...(providerId ? { providerId } : {}) };
+    });
+    this.record(index, facts, attempt);
   }
 
-  private refused(index: number, pending: readonly number[], error: MailDeliveryError): void {
+  private refused(index: number, pending: readonly number[], error: MailDeliveryError, duration: number): void {
     // Cut by us, not refused by anybody: it stays pending, and may be sent again.
     if (this.control.signal.aborted || (failureOf(error)?.phase === 'queue' && !this.mayContinue())) {
       this.stopped = true;
@@ -254,10 +263,11 @@ class BatchRun {
     // What is answered to a message may come of that message, whatever it says.
     if (failure.kind === 'down' && !failure.answersMessage) return this.troubled(failure.reply, failure.transport);
     const rejections = new Map(failure.rejections.map((rejection) => [rejection.address, rejection]));
-    for (const recipient of pending) {
+    const facts = pending.map((recipient) => {
       const address = envelopeAddress(this.work.recipients(index)[recipient]!);
-      this.rejected(index, recipient, failure.transport, rejections.get(address) ?? failure);
-    }
+      return this.rejected(index, recipient, failure.transport, rejections.get(address) ?? failure);
+    });
+    this.record(index, facts, { duration, outcome: failure.outcome });
   }
 
   /** Waits for what is missing as for a transport, but not for ever. */
@@ -302,15 +312,26 @@ class BatchRun {
     this.stopped = true;
   }
 
-  private rejected(index: number, recipient: number, transport: string, rejection: Omit<Rejection, 'address'>): void {
+  private rejected(
+    index: number,
+    recipient: number,
+    transport: string,
+    rejection: Omit<Rejection, 'address'>,
+  ): RecipientFact {
     const slot = slotOf(this.work, index, recipient);
     const verdict = verdictOn(rejection, transport, this.ledger.view.get(slot), this.policy, Date.now());
     if ('yielded' in verdict) this.note(rejection.reply, transport);
-    this.ledger.add({ slot, ...verdict });
+    return { slot, ...verdict };
   }
 
-  private all(index: number, pending: readonly number[], fact: Unplaced<RecipientFact>): void {
-    for (const recipient of pending) this.ledger.add({ ...fact, slot: slotOf(this.work, index, recipient) });
+  private all(index: number, pending: readonly number[], fact: Unplaced<RecipientFact>, attempt = AT_ONCE): void {
+    const facts = pending.map((recipient) => ({ ...fact, slot: slotOf(this.work, index, recipient) }));
+    this.record(index, facts, attempt);
+  }
+
+  private record(index: number, facts: readonly RecipientFact[], attempt: Attempt): void {
+    for (const fact of facts) this.ledger.add(fact);
+    this.observer?.settled(index, facts, attempt);
   }
 
   /** The places of the recipients that are to be tried now. */

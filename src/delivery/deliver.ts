@@ -11,6 +11,8 @@ import {
 
 export interface Delivery extends Acceptance {
   transport: string;
+  /** Transports that were tried, this one included. */
+  attempts: number;
 }
 
 export interface DeliverOptions {
@@ -49,7 +51,8 @@ export async function deliver(
     const attempt = attemptWithin(options, route.length - attempts.length);
     try {
       const acceptance = await transport.send(outgoing, attempt.options);
-      return { ...acceptance, transport: transport.name, response: oneLine(acceptance.response) };
+      const response = oneLine(acceptance.response);
+      return { ...acceptance, transport: transport.name, response, attempts: attempts.length + 1 };
     } catch (error) {
       const failure = asTransportError(transport.name, error);
       failures.push(failure);

@@ -4,7 +4,7 @@ import { envelopeRecipients, type Message, type Travel } from '../message/messag
 import { compose, envelopeAddress } from '../mime/compose.js';
 import type { Routes } from '../transport/route.js';
 import { notAsked, TransportError, type Rejection, type Transport } from '../transport/transport.js';
-import { attemptOf, deliver } from './deliver.js';
+import { attemptOf, deliver, type Delivery } from './deliver.js';
 
 /** The provider accepted the message for `accepted`. */
 export interface SentReceipt {
@@ -20,6 +20,12 @@ export interface SentReceipt {
   rejections: Rejection[];
   /** The provider's final reply. */
   response: string;
+}
+
+/** A message that was sent: what its sender gets, and what is beside that known of its delivery. */
+export interface SentNow {
+  receipt: SentReceipt;
+  delivery: Pick<Delivery, 'attempts' | 'providerId'>;
 }
 
 export interface SendNowOptions {
@@ -39,7 +45,7 @@ export async function sendNow(
   message: Message & Travel,
   routes: Routes,
   { id, timeout, retryUnknown = false }: SendNowOptions,
-): Promise<SentReceipt> {
+): Promise<SentNow> {
   const expiry = message.expiresAt === undefined ? Infinity : message.expiresAt - Date.now();
   if (expiry <= 0) throw expired(id);
   const left = Math.max(0, Math.min(timeout, expiry));
@@ -62,7 +68,8 @@ export async function sendNow(
     const accepted = delivery.accepted.map(asGiven);
     const rejections = delivery.rejections.map((rejection) => ({ ...rejection, address: asGiven(rejection.address) }));
     const rejected = rejections.map((rejection) => rejection.address);
-    return { status: 'sent', id, messageId, lane: 'priority', transport, accepted, rejected, rejections, response };
+    const about = { id, messageId, lane: 'priority' } as const;
+    return { receipt: { status: 'sent', ...about, transport, accepted, rejected, rejections, response }, delivery };
   } catch (error) {
     const isLate = message.expiresAt !== undefined && message.expiresAt <= Date.now();
     if (isLate && error instanceof MailDeliveryError && error.outcome === 'not-sent') throw expired(id, error);

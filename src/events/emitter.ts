@@ -1,7 +1,13 @@
-import { channel } from 'node:diagnostics_channel';
+import { channel, type Channel } from 'node:diagnostics_channel';
 import type { MailEventName, MailEvents } from './events.js';
 
 type Listener<Name extends MailEventName> = (event: MailEvents[Name]) => unknown;
+
+/** Carries events to the other processes of the same mailer, while one of them listens. */
+export interface EventRelay {
+  wants(name: MailEventName): boolean;
+  publish<Name extends MailEventName>(name: Name, event: MailEvents[Name]): void;
+}
 
 /**
  * Tells listeners what has happened. One that throws harms nobody. Each event is also published on the
@@ -9,6 +15,11 @@ type Listener<Name extends MailEventName> = (event: MailEvents[Name]) => unknown
  */
 export class MailEmitter {
   private readonly listeners = new Map<MailEventName, Set<Listener<never>>>();
+  /** Those among the listeners that hear other processes too. */
+  private readonly everywhere = new Map<MailEventName, Set<Listener<never>>>();
+  private readonly channels = new Map<MailEventName, Channel>();
+  /** Set where there are other processes. */
+  relay: EventRelay | undefined;
 
   /**
    * @param mailer its name, or `default`
@@ -21,15 +32,44 @@ export class MailEmitter {
 
   /** Returns what ends the listening. */
   on<Name extends MailEventName>(name: Name, listener: Listener<Name>): () => void {
-    const set = this.listeners.get(name) ?? new Set();
-    this.listeners.set(name, set.add(listener));
-    return () => set.delete(listener);
+    return enter(this.listeners, name, listener);
+  }
+
+  /** The same for events of all processes. */
+  onAll<Name extends MailEventName>(name: Name, listener: Listener<Name>): () => void {
+    const leave = [this.listeners, this.everywhere].map((set) => enter(set, name, listener));
+    return () => leave.forEach((one) => one());
+  }
+
+  /** Whether anybody listens: what nobody hears need not be made. */
+  wants(name: MailEventName): boolean {
+    if ((this.listeners.get(name)?.size ?? 0) > 0 || this.relay?.wants(name) === true) return true;
+    return this.channel(name).hasSubscribers;
+  }
+
+  /** The events of other processes that somebody here wants to hear. */
+  get wantedOfAll(): MailEventName[] {
+    return [...this.everywhere].flatMap(([name, { size }]) => (size > 0 ? [name] : []));
   }
 
   emit<Name extends MailEventName>(name: Name, event: MailEvents[Name]): void {
-    const published = channel(`nestjs-priority-mail:${name}`);
+    const published = this.channel(name);
     if (published.hasSubscribers) published.publish({ mailer: this.mailer, ...event });
-    for (const listener of this.listeners.get(name) ?? []) void this.tell(name, listener as Listener<Name>, event);
+    this.tellAll(this.listeners, name, event);
+    if (this.relay?.wants(name) === true) this.relay.publish(name, event);
+  }
+
+  /** It happened in another process. */
+  hear<Name extends MailEventName>(name: Name, event: MailEvents[Name]): void {
+    this.tellAll(this.everywhere, name, event);
+  }
+
+  private tellAll<Name extends MailEventName>(
+    listeners: Map<MailEventName, Set<Listener<never>>>,
+    name: Name,
+    event: MailEvents[Name],
+  ): void {
+    for (const listener of listeners.get(name) ?? []) void this.tell(name, listener as Listener<Name>, event);
   }
 
   private async tell<Name extends MailEventName>(
@@ -43,4 +83,20 @@ export class MailEmitter {
       this.onError(new Error(`A listener of the mail event ${name} failed: ${String(error)}`, { cause: error }));
     }
   }
+
+  private channel(name: MailEventName): Channel {
+    let known = this.channels.get(name);
+    if (!known) this.channels.set(name, (known = channel(`nestjs-priority-mail:${name}`)));
+    return known;
+  }
+}
+
+function enter<Name extends MailEventName>(
+  listeners: Map<MailEventName, Set<Listener<never>>>,
+  name: Name,
+  listener: Listener<Name>,
+): () => void {
+  const set = listeners.get(name) ?? new Set();
+  listeners.set(name, set.add(listener));
+  return () => set.delete(listener);
 }

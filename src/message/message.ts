@@ -174,6 +174,8 @@ export interface Message extends Content {
 
 /** How a message is to travel, checked. Times are milliseconds since the epoch. */
 export interface Travel {
+  /** What decided on its lane, for events. */
+  laneBy?: string;
   transport?: string;
   sendAt?: number;
   expiresAt?: number;

@@ -82,7 +82,8 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     {
       provide: service,
       inject: [engine],
-      useFactory: ({ settings, routes, queue, once }: MailEngine) => new MailService(settings, routes, queue, once),
+      useFactory: ({ settings, routes, queue, once, events }: MailEngine) =>
+        new MailService(settings, routes, queue, once, events),
     },
     {
       provide: health,

@@ -1,4 +1,5 @@
 import { MailConfigError } from '../errors.js';
+import type { MailEmitter } from '../events/emitter.js';
 import type { Duration } from '../message/duration.js';
 import { parseDuration } from '../message/duration.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
@@ -45,8 +46,9 @@ export class MailService {
     private readonly routes: Routes,
     private readonly mailQueue: MailQueue | undefined,
     once: Once,
+    events: MailEmitter,
   ) {
-    this.sender = new Sender(settings, routes, mailQueue, once);
+    this.sender = new Sender(settings, routes, mailQueue, once, events);
   }
 
   /**

@@ -6,6 +6,7 @@ import type { MailQueue } from '../queue/mail-queue.js';
 import type { OwnId, QueuedReceipt } from '../queue/producer.js';
 import type { Routes } from '../transport/route.js';
 import type { PrioritySettings } from './options/parse.js';
+import type { Handled, PriorityEvents } from './priority-events.js';
 
 /** The caller has waited for the providers already. */
 const QUEUED_WITHIN = 10_000;
@@ -16,6 +17,7 @@ export class PriorityLane {
     private readonly settings: PrioritySettings,
     private readonly routes: Routes,
     private readonly queue: MailQueue | undefined,
+    private readonly events: PriorityEvents,
   ) {}
 
   /**
@@ -29,15 +31,22 @@ export class PriorityLane {
       throw new MailValidationError([{ path: 'sendAt', message: fault }]);
     }
     const mail = { messageId: messageIdHeader(id, message.from.address), recipients: envelopeRecipients(message) };
+    const startedAt = performance.now();
     try {
-      const receipt = await sendNow(message, this.routes, { id, timeout, retryUnknown: this.settings.retryUnknown });
-      this.queue?.recordPriority(receipt, mail);
-      return receipt;
+      const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown: this.settings.retryUnknown });
+      this.queue?.recordPriority(sent.receipt, mail);
+      this.events.sent(sent, { id, message, duration: performance.now() - startedAt });
+      return sent.receipt;
     } catch (error) {
-      if (!(error instanceof MailDeliveryError)) throw error;
+      const handled = (): Handled => ({ id, message, duration: performance.now() - startedAt });
+      if (!(error instanceof MailDeliveryError)) {
+        this.events.failed(error, handled());
+        throw error;
+      }
       const outcome = mayFlowOver(error) ? await this.flowOver(message, own, error) : error;
       if (!(outcome instanceof MailDeliveryError)) return outcome;
       this.queue?.recordPriority(outcome, mail);
+      this.events.failed(outcome, handled());
       throw outcome;
     }
   }

@@ -1,5 +1,6 @@
 import type { SentReceipt } from '../delivery/priority.js';
 import { MailConfigError } from '../errors.js';
+import type { MailEmitter } from '../events/emitter.js';
 import { decideLane } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
@@ -10,6 +11,7 @@ import type { OwnId, QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
 import type { Routes } from '../transport/route.js';
 import type { MailSettings } from './options/parse.js';
+import { PriorityEvents } from './priority-events.js';
 import { PriorityLane } from './priority-lane.js';
 
 /**
@@ -27,16 +29,17 @@ export class Sender {
     private readonly routes: Routes,
     private readonly queue: MailQueue | undefined,
     private readonly once: Once,
+    events: MailEmitter,
   ) {
-    this.priorityLane = new PriorityLane(settings.priority, routes, queue);
+    this.priorityLane = new PriorityLane(settings.priority, routes, queue, new PriorityEvents(events));
   }
 
   async send(input: MailMessageInput): Promise<MailReceipt> {
     const { timeout, retryUnknown } = this.settings.priority;
     const deadline = performance.now() + timeout;
     const decision = decideLane(input, this.settings);
-    const { lane } = decision;
-    const parsed = await parseMessage(decision.message, this.settings.rules);
+    const { lane, by: laneBy } = decision;
+    const parsed = { ...(await parseMessage(decision.message, this.settings.rules)), laneBy };
     const queue = lane === 'bulk' ? bulkLane(this.queue) : undefined;
     this.routes.check(parsed.transport);
     const send = (own: OwnId | undefined): Promise<MailReceipt> =>

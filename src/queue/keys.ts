@@ -11,6 +11,8 @@ export const keys = {
   bound: (id: string) => `bound/${id}`,
   /** When and where a campaign stopped, after it was resumed at that time. */
   suspension: (id: string, resumedAt: number) => `suspension/${id}/${resumedAt}`,
+  /** Tells that a campaign's completion was told, after so much of it was tried anew. */
+  completion: (id: string, reopenings: number) => `completion/${id}/${reopenings}`,
   /** Tells that a pass of a campaign is somebody's. */
   pass: (id: string, pass: number) => `pass/${id}/${pass}`,
   /** Held by the process that is queueing a campaign. */

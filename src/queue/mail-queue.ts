@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MailConfigError, MailDeliveryError, MailError } from '../errors.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
-import type { MailEmitter } from '../events/emitter.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -14,7 +13,9 @@ import { answered } from './answered.js';
 import type { Backend, BullQueue } from './backend.js';
 import { BatchFormat } from './batch-format.js';
 import { Blobs } from './blobs.js';
+import type { Told } from './batch-events.js';
 import { CampaignProducer } from './campaign-producer.js';
+import { Completions } from './completions.js';
 import type { CampaignReceipt } from './queueing.js';
 import { Control } from './control.js';
 import { isAnythingDue } from './due.js';
@@ -61,6 +62,9 @@ export interface QueueGround {
   now?: () => number;
 }
 
+/** At shutdown, for the looks at campaigns that may be complete. Milliseconds. */
+const LAST_LOOK = 500;
+
 /** The bulk lane: everything that happens between `queued` and the transports. */
 export class MailQueue {
   readonly reader: Reader;
@@ -72,6 +76,7 @@ export class MailQueue {
   private readonly campaigns: CampaignProducer;
   private readonly checkpoints: Checkpoints;
   private readonly suspension: Suspension;
+  private readonly completions: Completions;
   private readonly loop = new EventLoopShare();
   private readonly worker: BatchWorker | undefined;
   private run: Run | undefined;
@@ -88,7 +93,7 @@ export class MailQueue {
     private readonly settings: MailQueueSettings,
     { store, backend, now = Date.now }: QueueGround,
     private readonly routes: Routes,
-    events: Pick<MailEmitter, 'emit'>,
+    private readonly events: Told,
     private readonly onError: (error: Error) => void,
   ) {
     this.store = store;
@@ -101,7 +106,7 @@ export class MailQueue {
     this.flusher = new Flusher(settings.name, store, backend, this.format);
     this.reader = new Reader(queue, records, this.format, settings.sealer);
     this.retention = new Retention(queue, records, this.reader, settings.keep);
-    this.producer = new Producer(this.flusher, this.blobs, settings.batch);
+    this.producer = new Producer(this.flusher, this.blobs, settings.batch, events);
     const campaignOptions = { ...settings.batch, limits: settings.limits, loop: this.loop };
     const { flusher, format, blobs } = this;
     this.campaigns = new CampaignProducer(flusher, backend, records, format, blobs, campaignOptions, onError);
@@ -109,6 +114,7 @@ export class MailQueue {
     this.checkpoints = new Checkpoints(records, onError);
     this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints);
     this.suspension = new Suspension(records, events, settings.waitForCapacity);
+    this.completions = new Completions(records, this.reader, events, onError);
     if (settings.worker.autorun) this.worker = this.createWorker();
   }
 
@@ -138,11 +144,21 @@ export class MailQueue {
     return this.producer.send(message, own);
   }
 
-  sendBulk(
+  async sendBulk(
     bulk: ParsedBulk,
     input: Pick<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>,
   ): Promise<CampaignReceipt> {
-    return this.campaigns.send(bulk, input);
+    const startedAt = performance.now();
+    const receipt = await this.campaigns.send(bulk, input);
+    const { id, queued, duplicates, rejected } = receipt;
+    if (this.events.wants('campaign-queued')) {
+      const duration = Math.round(performance.now() - startedAt);
+      const about = { campaignId: id, ...(bulk.name === undefined ? {} : { name: bulk.name }) };
+      this.events.emit('campaign-queued', { ...about, queued, duplicates, rejected, duration });
+    }
+    // All of it may have been delivered while it was being queued.
+    this.completions.settled(id);
+    return receipt;
   }
 
   /**
@@ -224,6 +240,7 @@ export class MailQueue {
   async stopWorker(within: number): Promise<void> {
     this.stopping = true;
     await Promise.all([this.worker?.stop(within), this.run?.stop(within)]);
+    await Promise.race([this.completions.stop(), sleep(LAST_LOOK, undefined, { ref: false })]);
   }
 
   /** @param within milliseconds for what a store that does not answer may hold up */
@@ -244,6 +261,8 @@ export class MailQueue {
       this.store,
       this.checkpoints,
       this.suspension,
+      this.events,
+      this.completions,
       this.format,
       new Supplier(this.blobs, this.routes),
       this.routes,

@@ -1,7 +1,8 @@
 import { MailQueueUnavailableError } from '../errors.js';
 import { messageId, messageIdHeader, newId } from '../message/ids.js';
-import { ownParts, type Message, type Travel } from '../message/message.js';
+import { envelopeRecipients, ownParts, type Message, type Travel } from '../message/message.js';
 import { BATCH_VERSION, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
+import type { Told } from './batch-events.js';
 import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
 import { GroupCommit } from './group-commit.js';
@@ -46,6 +47,7 @@ export class Producer {
     private readonly flusher: Flusher,
     private readonly blobs: Blobs,
     private readonly limits: BatchLimits,
+    private readonly events: Told,
   ) {
     this.commit = new GroupCommit(
       (group) => this.write(group),
@@ -84,6 +86,21 @@ export class Producer {
       const ids = group.flatMap(({ receipt }) => (receipt ? [receipt.id] : []));
       throw new MailQueueUnavailableError(error.message, { cause: error.cause, outcome: error.outcome, ids });
     }
+    if (this.events.wants('queued')) for (const pending of group) this.tell(pending);
+  }
+
+  private tell({ message, own, receipt }: Pending): void {
+    const { id, messageId, lane } = receipt!;
+    const { rendering, sendAt, laneBy = 'message' } = message;
+    this.events.emit('queued', {
+      id,
+      messageId,
+      lane,
+      recipients: envelopeRecipients(message),
+      laneBy: own?.urgency === 'overflow' ? 'overflow' : laneBy,
+      ...(rendering ? { source: rendering.source } : {}),
+      ...(sendAt === undefined ? {} : { sendAt: new Date(sendAt) }),
+    });
   }
 }
 

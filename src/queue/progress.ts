@@ -13,10 +13,7 @@ export interface Progress {
   at: number;
   /** When anything was accepted last; 0 when nothing was. */
   acceptedAt: number;
-}
-
-/** How far a batch has come, and how often something of it was tried anew. */
-interface BatchProgress extends Progress {
+  /** How often something that had failed was to be tried anew. */
   reopenings: number;
 }
 
@@ -32,23 +29,24 @@ export function progressField({ id, campaign }: Batch, view: LedgerView, writer:
 
 /** The sum over the batches, of each what the best-informed writer said. */
 export function readProgress(fields: Fields | undefined): Progress {
-  const batches = new Map<string, BatchProgress>();
+  const batches = new Map<string, Progress>();
   for (const [field, value] of Object.entries(fields ?? {})) {
     const batch = field.slice(0, field.indexOf(' '));
     const progress = parse(value);
     const known = batches.get(batch);
     if (!known || isNewer(progress, known)) batches.set(batch, progress);
   }
-  const sum = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, at: 0, acceptedAt: 0 };
+  const sum = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, at: 0, acceptedAt: 0, reopenings: 0 };
   for (const progress of batches.values()) {
     for (const state of ['sent', 'failed', 'deferred', 'cancelled', 'expired'] as const) sum[state] += progress[state];
     sum.at = Math.max(sum.at, progress.at);
     sum.acceptedAt = Math.max(sum.acceptedAt, progress.acceptedAt);
+    sum.reopenings += progress.reopenings;
   }
   return sum;
 }
 
-function parse(value: string): BatchProgress {
+function parse(value: string): Progress {
   const [sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, at = 0, acceptedAt = 0, reopenings = 0] = value
     .split(' ')
     .map(Number);
@@ -56,7 +54,7 @@ function parse(value: string): BatchProgress {
 }
 
 /** Who knows of more that is settled knows more, unless what had failed was tried anew since. */
-function isNewer(one: BatchProgress, other: BatchProgress): boolean {
+function isNewer(one: Progress, other: Progress): boolean {
   if (one.reopenings !== other.reopenings) return one.reopenings > other.reopenings;
   const settled = (progress: Progress): number =>
     progress.sent + progress.failed + progress.cancelled + progress.expired;

@@ -107,17 +107,22 @@ export class Reader {
   }
 
   async campaign(id: string): Promise<CampaignReport | undefined> {
+    return (await this.progressOf(id))?.report;
+  }
+
+  /** The report, and how often something of it that had failed was to be tried anew. */
+  async progressOf(id: string): Promise<{ report: CampaignReport; reopenings: number } | undefined> {
     const [fields, progress, bound] = await this.records.get([keys.campaign(id), keys.progress(id), keys.bound(id)]);
     if (!fields) return undefined;
     const record = readRecord(fields);
-    const { sent, failed, deferred, expired, cancelled, at } = readProgress(progress);
+    const { sent, failed, deferred, expired, cancelled, at, reopenings } = readProgress(progress);
     const settled = sent + failed + expired + cancelled;
     const total = queuedRecipients(record);
     const open = total - settled;
     const state = stateOf(record, open);
     const stopped = record.cancelled ? open : 0;
     const limit = boundBy(bound);
-    return {
+    const report: CampaignReport = {
       id,
       state,
       total,
@@ -137,6 +142,7 @@ export class Reader {
         ? { suspended: { ...record.suspended, at: new Date(record.suspended.at), remaining: open } }
         : {}),
     };
+    return { report, reopenings };
   }
 
   /** The messages of a campaign that failed, with the server's words. */

@@ -1,6 +1,7 @@
 import { DelayedError, UnrecoverableError } from 'bullmq';
 import { setMaxListeners } from 'node:events';
-import { deliverBatch, type BatchResult, type Hold } from '../delivery/batch.js';
+import { deliverBatch, type BatchControl, type BatchResult, type Hold } from '../delivery/batch.js';
+import type { DeliveryObserver } from '../delivery/observer.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
 import { lockedReason } from '../store/sealing.js';
@@ -9,8 +10,10 @@ import type { Routes } from '../transport/route.js';
 import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
 import { promoteBatch, type Backend, type MailJob, type MailJobWorker } from './backend.js';
 import { workOf, type Batch } from './batch.js';
+import { BatchEvents, type Told } from './batch-events.js';
 import type { BatchFormat, ReadBatch } from './batch-format.js';
 import { Bottleneck } from './bottleneck.js';
+import type { Completions } from './completions.js';
 import type { EventLoopShare } from './event-loop-share.js';
 import { keys } from './keys.js';
 import { Lease } from './lease.js';
@@ -70,6 +73,8 @@ export class BatchWorker {
     private readonly store: Store,
     private readonly checkpoints: Checkpoints,
     private readonly suspension: Suspension,
+    private readonly events: Told,
+    private readonly completions: Completions,
     private readonly format: BatchFormat,
     private readonly supplier: Supplier,
     private readonly routes: Routes,
@@ -181,8 +186,15 @@ export class BatchWorker {
       if (orders.held) return await this.holdBack(job, token, batch, orders);
       const ledger = await this.openLedger(batch);
       const deaths = job.stalledCounter + ledger.view.orphanings;
-      const goesOnAt = await this.observe(batch, () => this.deliver(batch, ledger, lease, orders, deaths), ledger);
-      if (goesOnAt === undefined) return ledger.view.count();
+      const events = new BatchEvents(batch, ledger, this.events);
+      const startedAt = performance.now();
+      const run = (): Promise<Run> => this.deliver(batch, ledger, lease, orders, deaths, events);
+      const goesOnAt = await this.observe(batch, run, ledger);
+      if (goesOnAt === undefined) {
+        events.completed(performance.now() - startedAt);
+        if (batch.campaign) this.completions.settled(batch.campaign.id);
+        return ledger.view.count();
+      }
       return await this.handBack(job, token, goesOnAt);
     } catch (error) {
       if (error instanceof DelayedError || error instanceof UnrecoverableError || !lease.held) throw error;
@@ -225,7 +237,14 @@ export class BatchWorker {
     }
   }
 
-  private async deliver(batch: Batch, ledger: StoreLedger, lease: Lease, first: Orders, deaths: number): Promise<Run> {
+  private async deliver(
+    batch: Batch,
+    ledger: StoreLedger,
+    lease: Lease,
+    first: Orders,
+    deaths: number,
+    observer: DeliveryObserver,
+  ): Promise<Run> {
     const supplies = await this.supplier.of(batch);
     const work = workOf(batch, supplies);
     const places = bytesOf(batch, supplies) > LARGE ? MESSAGES_PER_CONNECTION : 1;
@@ -239,7 +258,7 @@ export class BatchWorker {
       done.signal,
     );
     try {
-      const result = await deliverBatch(work, ledger, this.settings.retry, {
+      const control: BatchControl = {
         concurrency: this.routes.bulkMessages,
         enter: () => this.enter(places),
         mayContinue: () => this.hasTime && lease.held && performance.now() < endAt && !orders.held,
@@ -248,7 +267,8 @@ export class BatchWorker {
         deaths,
         signal: this.hangUp.signal,
         now: this.settings.now,
-      });
+      };
+      const result = await deliverBatch(work, ledger, this.settings.retry, control, observer);
       return { ...result, resumedAt: orders.resumedAt, acceptedAt: supplies.dispatch.acceptedAt };
     } finally {
       done.abort();

@@ -27,8 +27,8 @@ function send(url: string, extra: Partial<Message & Travel> = {}, timeout = 10_0
   return sendBy(routesOf([smtpTransport(url)]), message(extra), timeout);
 }
 
-function sendBy(routes: Routes, what = message(), timeout = 5_000) {
-  return sendNow(what, routes, { id: newId('p'), timeout });
+async function sendBy(routes: Routes, what = message(), timeout = 5_000) {
+  return (await sendNow(what, routes, { id: newId('p'), timeout })).receipt;
 }
 
 const failure = async (sending: Promise<unknown>) => {

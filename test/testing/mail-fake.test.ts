@@ -6,11 +6,11 @@ import { onTestFinished, describe, expect, it } from 'vitest';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import { MailWorker } from '../../src/nest/mail-worker.js';
-import type { MailModuleOptions } from '../../src/nest/options/types.js';
+import type { MailModuleOptions, TransportConfig } from '../../src/nest/options/types.js';
 import { MailFake, type MailAssertionError } from '../../src/testing/index.js';
 
-const TRANSPORTS = [
-  { name: 'seoul', url: 'smtp://user:pass@smtp.seoul.invalid:587', region: 'kr', lanes: ['priority' as const] },
+const TRANSPORTS: TransportConfig[] = [
+  { name: 'seoul', url: 'smtp://user:pass@smtp.seoul.invalid:587', region: 'kr', lanes: ['priority'] },
   { name: 'virginia', url: 'smtps://smtp.va.invalid', region: 'us', rateLimit: { messages: 1, per: '1h' } },
 ];
 

@@ -1,0 +1,18 @@
+import type { Outcome } from '../errors.js';
+import type { RecipientFact } from './ledger.js';
+
+/** How a message came to what was recorded about it. */
+export interface Attempt {
+  /** Milliseconds since its turn had come. */
+  duration: number;
+  /** `unknown`: it may have been accepted all the same. Default `not-sent`. */
+  outcome?: Outcome;
+  /** Of the error, where it was none of a server's. */
+  code?: string;
+}
+
+/** Is told what becomes of a batch's messages. It must neither throw nor take long. */
+export interface DeliveryObserver {
+  /** About recipients of one message. What is told is recorded, and not durable yet. */
+  settled(index: number, facts: readonly RecipientFact[], attempt: Attempt): void;
+}

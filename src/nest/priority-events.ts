@@ -1,0 +1,85 @@
+import type { SentNow } from '../delivery/priority.js';
+import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
+import type { MailEmitter } from '../events/emitter.js';
+import type { AboutMessage } from '../events/events.js';
+import { messageIdHeader } from '../message/ids.js';
+import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
+
+/** A priority message and how long its sender has been waiting, in milliseconds. */
+export interface Handled {
+  id: string;
+  message: Message & Travel;
+  duration: number;
+}
+
+/** Tells what becomes of messages of the priority lane. */
+export class PriorityEvents {
+  constructor(private readonly events: Pick<MailEmitter, 'emit' | 'wants'>) {}
+
+  sent({ receipt, delivery }: SentNow, { id, message, duration }: Handled): void {
+    const { accepted, rejections, transport, response } = receipt;
+    const { attempts, providerId } = delivery;
+    const lasted = Math.round(duration);
+    if (this.events.wants('sent')) {
+      const answer = { transport, reply: response, ...(providerId === undefined ? {} : { providerId }) };
+      this.events.emit('sent', { ...about(id, message, accepted), ...answer, attempts, duration: lasted });
+    }
+    const [first] = rejections;
+    if (!first || !this.events.wants('failed')) return;
+    const { reply, replyCode, enhancedCode } = first;
+    this.events.emit('failed', {
+      ...about(
+        id,
+        message,
+        rejections.map(({ address }) => address),
+      ),
+      transport,
+      reply,
+      ...(replyCode === undefined ? {} : { replyCode }),
+      ...(enhancedCode === undefined ? {} : { enhancedCode }),
+      outcome: 'not-sent',
+      attempts,
+      duration: lasted,
+    });
+  }
+
+  failed(error: unknown, { id, message, duration }: Handled): void {
+    const name = isExpired(error) ? 'expired' : 'failed';
+    if (!this.events.wants(name)) return;
+    const whom = about(id, message, envelopeRecipients(message));
+    if (name === 'expired') return this.events.emit('expired', whom);
+    const attempts = error instanceof MailDeliveryError ? error.attempts : [];
+    const { transport, replyCode, enhancedCode, reply = reasonOf(error) } = attempts.at(-1) ?? {};
+    const { outcome = 'not-sent', code } = error instanceof MailError ? error : {};
+    this.events.emit('failed', {
+      ...whom,
+      ...(transport === undefined ? {} : { transport }),
+      reply,
+      ...(replyCode === undefined ? {} : { replyCode }),
+      ...(enhancedCode === undefined ? {} : { enhancedCode }),
+      outcome,
+      attempts: attempts.length,
+      ...(code === undefined || code === 'DELIVERY' ? {} : { code }),
+      duration: Math.round(duration),
+    });
+  }
+}
+
+function isExpired(error: unknown): boolean {
+  return error instanceof MailDeliveryError && error.code === 'EXPIRED';
+}
+
+function about(
+  id: string,
+  { from, rendering, laneBy }: Message & Travel,
+  recipients: string[],
+): AboutMessage & { laneBy?: string } {
+  return {
+    id,
+    messageId: messageIdHeader(id, from.address),
+    lane: 'priority',
+    ...(rendering ? { source: rendering.source } : {}),
+    recipients,
+    ...(laneBy === undefined ? {} : { laneBy }),
+  };
+}

@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Records } from '../store/records.js';
+import type { Told } from './batch-events.js';
+import { keys } from './keys.js';
+import type { CampaignReport, Reader } from './reader.js';
+
+/** Between two looks at a campaign, at least; and so many times what a look takes, for those of many thousand batches. */
+const LOOK_EVERY = 1_000;
+const LOOK_SHARE = 50;
+/** Longer than anybody looks at a campaign. */
+const KEPT_FOR = 90 * 24 * 3_600_000;
+
+/** Finds out that a campaign is complete, and tells it once, whichever process delivers the last of it. */
+export class Completions {
+  /** Campaigns that were looked at a moment ago, and whether something has happened to them since. */
+  private readonly watched = new Map<string, { again: boolean; watching: Promise<void> }>();
+  private readonly over = new AbortController();
+
+  constructor(
+    private readonly records: Records,
+    private readonly reader: Reader,
+    private readonly events: Told,
+    private readonly onError: (error: Error) => void,
+  ) {}
+
+  /** A batch of it is done, or all of its batches are queued: it may be complete. Returns at once. */
+  settled(campaignId: string): void {
+    if (this.over.signal.aborted || !this.events.wants('campaign-completed')) return;
+    const known = this.watched.get(campaignId);
+    if (known) known.again = true;
+    else this.watched.set(campaignId, { again: true, watching: this.watch(campaignId) });
+  }
+
+  /** Waits for no further look; those that are due are taken now. */
+  async stop(): Promise<void> {
+    this.over.abort();
+    await Promise.all([...this.watched.values()].map(({ watching }) => watching));
+  }
+
+  private async watch(campaignId: string): Promise<void> {
+    // So that it stands in the map.
+    await Promise.resolve();
+    const watch = this.watched.get(campaignId)!;
+    while (watch.again) {
+      watch.again = false;
+      const startedAt = performance.now();
+      await this.look(campaignId).catch(this.onError);
+      const took = performance.now() - startedAt;
+      const pause = sleep(Math.max(LOOK_EVERY, LOOK_SHARE * took), undefined, { ref: false, signal: this.over.signal });
+      await pause.catch(() => undefined);
+    }
+    this.watched.delete(campaignId);
+  }
+
+  /** Tells that it is complete, if it is and nobody has told it. */
+  private async look(campaignId: string): Promise<void> {
+    const known = await this.reader.progressOf(campaignId);
+    if (known?.report.state !== 'completed') return;
+    const now = Date.now();
+    const mark = keys.completion(campaignId, known.reopenings);
+    if (!(await this.records.putIfAbsent(mark, { at: String(now) }, now + KEPT_FOR))) return;
+    this.tell(known.report);
+  }
+
+  private tell({
+    id,
+    name,
+    total,
+    sent,
+    failed,
+    cancelled,
+    expired,
+    startedAt,
+    finishedAt,
+    boundBy,
+  }: CampaignReport): void {
+    this.events.emit('campaign-completed', {
+      campaignId: id,
+      ...(name === undefined ? {} : { name }),
+      total,
+      sent,
+      failed,
+      cancelled,
+      expired,
+      startedAt,
+      finishedAt: finishedAt ?? new Date(),
+      ...(boundBy === undefined ? {} : { boundBy }),
+    });
+  }
+}
