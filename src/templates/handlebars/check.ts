@@ -1,5 +1,7 @@
 import { reasonOf } from '../../errors.js';
 import { localeChain } from '../locale.js';
+import type { Compiled } from './compiled.js';
+import type { Format } from './files.js';
 import type { Library } from './library.js';
 
 /** What of a program's places needs something else to be there. */
@@ -10,54 +12,58 @@ interface References {
   helpers: string[];
 }
 
+/** A file that was compiled, and what it needs. */
+interface Checked extends References {
+  path: string;
+  format: Format;
+  locales: (string | undefined)[];
+}
+
 /** What is missing or broken in all files of a library, sorted by file. */
 export async function faultsOf(library: Library): Promise<string[]> {
-  const { handlebars, defaultLocale } = library.options;
   const faults: string[] = [];
-  const attempt = async <T>(act: () => T | Promise<T>): Promise<T | undefined> => {
-    try {
-      return await act();
-    } catch (error) {
-      faults.push(reasonOf(error));
-      return undefined;
-    }
-  };
+  const files = await compileAll(library, (error) => faults.push(reasonOf(error)));
+  return [...faults, ...files.flatMap((file) => missingIn(file, files, library))].sort();
+}
+
+async function compileAll(library: Library, onFault: (error: unknown) => void): Promise<Checked[]> {
+  const checked: Checked[] = [];
+  const attempt = async (act: () => Promise<void>): Promise<void> => act().catch(onFault);
+  const check = (part: Compiled, file: Omit<Checked, keyof References>): Promise<void> =>
+    attempt(async () => void checked.push({ ...file, ...referencesOf(part.compile()) }));
 
   const { templates, layouts, partials } = library.shelves;
-  const programs = [];
+  const localesOf = (locale?: string) => localeChain(locale, library.options.defaultLocale);
   for (const { path, format, locale } of templates.all()) {
-    const locales = localeChain(locale, defaultLocale);
-    const page = await attempt(() => library.page(path, format));
-    if (!page) continue;
-    await attempt(() => library.layoutOf(page, format, locales));
-    const parts = [
-      { compiled: page.body, format },
-      ...(page.subject ? [{ compiled: page.subject, format: 'text' as const }] : []),
-    ];
-    for (const part of parts) {
-      const program = await attempt(() => part.compiled.compile());
-      if (program) programs.push({ path, format: part.format, locales, ...referencesOf(program) });
-    }
+    const locales = localesOf(locale);
+    await attempt(async () => {
+      const page = await library.page(path, format);
+      if (page.subject) await check(page.subject, { path, format: 'text', locales });
+      await check(page.body, { path, format, locales });
+      await library.layoutOf(page, format, locales);
+    });
   }
   for (const { path, format, locale } of [...layouts.all(), ...partials.all()]) {
-    const program = await attempt(async () => (await library.part(path, format)).compile());
-    if (program) programs.push({ path, format, locales: localeChain(locale, defaultLocale), ...referencesOf(program) });
+    await attempt(async () => check(await library.part(path, format), { path, format, locales: localesOf(locale) }));
   }
+  return checked;
+}
 
-  // A layout may use a partial that the template defines in it.
-  const inline = new Set(programs.flatMap((program) => program.inline));
-  for (const { path, format, locales, ...used } of programs) {
-    for (const name of used.partials) {
-      if (inline.has(name) || partials.find(name, format, locales) !== undefined) continue;
-      const [looked = ''] = partials.candidates(name, format, [undefined]);
-      faults.push(`The template ${path} uses the partial ${name}, and there is no ${looked} in ${partials.dir}`);
-    }
-    for (const name of used.helpers) {
-      if (handlebars.helpers[name]) continue;
-      faults.push(`The template ${path} uses the helper ${name}, which templates.helpers does not have`);
-    }
-  }
-  return faults.sort();
+function missingIn(file: Checked, all: readonly Checked[], { shelves, options }: Library): string[] {
+  const { path, format, locales } = file;
+  // A layout may use a partial that the template in it defines.
+  const isInline = (name: string): boolean => all.some(({ inline }) => inline.includes(name));
+  const partials = file.partials.filter(
+    (name) => !isInline(name) && shelves.partials.find(name, format, locales) === undefined,
+  );
+  const helpers = file.helpers.filter((name) => !options.handlebars.helpers[name]);
+  return [
+    ...partials.map((name) => {
+      const [looked = ''] = shelves.partials.candidates(name, format, [undefined]);
+      return `The template ${path} uses the partial ${name}, and there is no ${looked} in ${shelves.partials.dir}`;
+    }),
+    ...helpers.map((name) => `The template ${path} uses the helper ${name}, which templates.helpers does not have`),
+  ];
 }
 
 function referencesOf(program: hbs.AST.Program): References {
@@ -67,8 +73,7 @@ function referencesOf(program: hbs.AST.Program): References {
       case 'PartialStatement': {
         const { name } = node as hbs.AST.PartialStatement;
         // The name of a dynamic partial is known when it is rendered.
-        if (name.type === 'PathExpression' && !(name as hbs.AST.PathExpression).data)
-          found.partials.push(name.original as string);
+        if (name.type === 'PathExpression' && !name.data) found.partials.push(name.original);
         break;
       }
       case 'DecoratorBlock': {
@@ -82,7 +87,7 @@ function referencesOf(program: hbs.AST.Program): References {
         const { path, params, hash, type } = node as hbs.AST.SubExpression;
         // Without arguments it may be a value.
         if (type !== 'SubExpression' && params.length === 0 && !hash) break;
-        const { type: kind, data, depth, parts } = path as hbs.AST.PathExpression;
+        const { type: kind, data, depth, parts } = path;
         if (kind === 'PathExpression' && !data && depth === 0 && parts.length === 1) found.helpers.push(parts[0]!);
         break;
       }
