@@ -10,6 +10,23 @@ export {
   type TransportHealth,
 } from './nest/mail-health.js';
 export { getMailWorkerToken, InjectMailWorker, MailWorker, type RunUntilOptions } from './nest/mail-worker.js';
+export {
+  Mail,
+  type HtmlObject,
+  type Mailable,
+  type MailableAttachment,
+  type MailableContent,
+  type MailClassOptions,
+  type MailRenderContext,
+} from './nest/mail-class.js';
+export type {
+  MailableBulk,
+  MailableData,
+  MailableOptions,
+  MailableRecipient,
+  NoData,
+  OwnData,
+} from './nest/mailable-options.js';
 export { OnMail, type OnMailOptions } from './nest/on-mail.js';
 export type { MailEventName, MailEvents } from './events/events.js';
 export type {

@@ -182,11 +182,7 @@ class BatchRun {
     } catch (error) {
       if (error instanceof MailDeliveryError) this.refused(index, pending, error, duration());
       // It cannot be rendered or encoded: its own fault, and the others go on.
-      else {
-        const code = error instanceof MailError ? error.code : undefined;
-        const failed = { kind: 'failed', at: Date.now(), reply: describeFault(error) } as const;
-        this.all(index, pending, failed, { duration: duration(), ...(code === undefined ? {} : { code }) });
-      }
+      else this.unmade(index, pending, error, duration());
     }
     // Whatever ended this run, it was not this message: the worker has lived to tell.
     if (this.singly && this.stopped) this.mark('');
@@ -270,6 +266,13 @@ class BatchRun {
     this.record(index, facts, { duration, outcome: failure.outcome });
   }
 
+  private unmade(index: number, pending: readonly number[], error: unknown, duration: number): void {
+    const { permanent = true, code } = error instanceof MailError ? error : {};
+    const reply = describeFault(error);
+    const facts = pending.map((recipient) => this.rejected(index, recipient, undefined, { reply, permanent }));
+    this.record(index, facts, { duration, ...(code === undefined ? {} : { code }) });
+  }
+
   /** Waits for what is missing as for a transport, but not for ever. */
   private blocked(index: number, pending: readonly number[], reply: string): void {
     const at = Date.now();
@@ -315,7 +318,7 @@ class BatchRun {
   private rejected(
     index: number,
     recipient: number,
-    transport: string,
+    transport: string | undefined,
     rejection: Omit<Rejection, 'address'>,
   ): RecipientFact {
     const slot = slotOf(this.work, index, recipient);

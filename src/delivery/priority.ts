@@ -1,10 +1,13 @@
-import { MailDeliveryError } from '../errors.js';
+import { MailDeliveryError, MailError } from '../errors.js';
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import { compose, envelopeAddress } from '../mime/compose.js';
+import type { Encoded } from '../mime/encoded.js';
 import type { Routes } from '../transport/route.js';
 import { notAsked, TransportError, type Rejection, type Transport } from '../transport/transport.js';
 import { attemptOf, deliver, type Delivery } from './deliver.js';
+import type { Draft } from './interception.js';
+import type { Preparation } from './preparation.js';
 
 /** The provider accepted the message for `accepted`. */
 export interface SentReceipt {
@@ -34,17 +37,19 @@ export interface SendNowOptions {
   /** Milliseconds left for all of it: encoding, connecting and every transport. */
   timeout: number;
   retryUnknown?: boolean;
+  preparation?: Preparation;
 }
 
 /**
  * Sends one message while the caller waits.
  *
  * @throws MailDeliveryError
+ * @throws MailError (`RENDER`) it is to be rendered, and cannot be
  */
 export async function sendNow(
   message: Message & Travel,
   routes: Routes,
-  { id, timeout, retryUnknown = false }: SendNowOptions,
+  { id, timeout, retryUnknown = false, preparation }: SendNowOptions,
 ): Promise<SentNow> {
   const expiry = message.expiresAt === undefined ? Infinity : message.expiresAt - Date.now();
   if (expiry <= 0) throw expired(id);
@@ -55,12 +60,17 @@ export async function sendNow(
   const timer = setTimeout(() => over.abort(new Error(late)), left);
   try {
     const messageId = messageIdHeader(id, message.from.address);
-    const [route, encoded] = await Promise.all([
+    const draft: Draft = { id, messageId, lane: 'priority', message };
+    const prepare = async (): Promise<{ whole: Message } & Encoded> => {
+      const whole = preparation?.changes(message) ? await within(over.signal, preparation.prepare(draft)) : message;
+      return { whole, ...(await compose(whole, { messageId, date: new Date() })) };
+    };
+    const [route, { whole, ...encoded }] = await Promise.all([
       routeOf(id, message.transport, routes, over.signal),
-      compose(message, { messageId, date: new Date() }),
+      prepare(),
     ]);
-    const recipients = new Map(envelopeRecipients(message).map((address) => [envelopeAddress(address), address]));
-    const envelope = { from: envelopeAddress(message.from.address), to: [...recipients.keys()] };
+    const recipients = new Map(envelopeRecipients(whole).map((address) => [envelopeAddress(address), address]));
+    const envelope = { from: envelopeAddress(whole.from.address), to: [...recipients.keys()] };
     const options = { id, lane: 'priority', signal: over.signal, deadline, retryUnknown } as const;
     const delivery = await deliver({ envelope, ...encoded }, route, options);
     const asGiven = (address: string): string => recipients.get(address) ?? address;
@@ -102,6 +112,18 @@ function abortion(transport: string, signal: AbortSignal): Promise<never> {
     const abort = (): void => reject(notAsked(transport, (signal.reason as Error).message, { cause: signal.reason }));
     signal.addEventListener('abort', abort, { once: true });
   });
+}
+
+/** @throws MailError when the time is up before it is rendered */
+async function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const late = new Promise<never>((_, reject) => {
+    const abort = (): void => {
+      const { message } = signal.reason as Error;
+      reject(new MailError(`The mail was not rendered in time: ${message}`, { permanent: false, code: 'RENDER' }));
+    };
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  return Promise.race([work, late]);
 }
 
 function expired(id: string, failure?: MailDeliveryError): MailDeliveryError {

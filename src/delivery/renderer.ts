@@ -1,20 +1,9 @@
 import type { Address } from '../message/address.js';
-import type { AttachmentInput, Rendering, Source } from '../message/message.js';
+import type { Rendering, Source } from '../message/message.js';
 
 /** A message to make. */
-export interface RenderRequest extends Rendering {
+export interface RenderRequest extends Omit<Rendering, 'ownSender'> {
   to: readonly Address[];
-}
-
-/** What a mail class or a template says, in nodemailer's field names; not checked yet. */
-export interface Rendered {
-  subject?: string;
-  text?: string;
-  html?: string;
-  from?: unknown;
-  replyTo?: unknown;
-  headers?: Record<string, string | readonly string[]>;
-  attachments?: readonly AttachmentInput[];
 }
 
 /** Makes messages from their data, where they are sent. */
@@ -23,7 +12,11 @@ export interface Renderer {
    * Why nothing can be made from this source here, such as a mail class that only a newer release has. Its queued messages
    * wait then. Undefined: it can.
    */
-  missing(source: Source): string | undefined;
-  /** @throws anything: this message alone cannot be made */
-  render(request: RenderRequest): Promise<Rendered>;
+  missing(source: Source): string | undefined | Promise<string | undefined>;
+  /**
+   * What a mail class or a template says, in nodemailer's field names; not checked yet.
+   *
+   * @throws anything: this message alone cannot be made
+   */
+  render(request: RenderRequest): Promise<unknown>;
 }

@@ -27,19 +27,20 @@ export function pauseAfter(attempts: number, policy: Pick<RetryPolicy, 'firstPau
 export type Verdict = Unplaced<Extract<RecipientFact, { kind: 'failed' | 'deferred' }>>;
 
 /**
+ * @param transport none when it is the message that could not be made
  * @param known of the recipient before this answer
  * @param at when the answer came
  */
 export function verdictOn(
   { kind, permanent, reply, replyCode, enhancedCode }: Omit<Rejection, 'address'>,
-  transport: string,
+  transport: string | undefined,
   known: SlotState | undefined,
   policy: RetryPolicy,
   at: number,
 ): Verdict {
   const why = {
-    transport,
     reply,
+    ...(transport === undefined ? {} : { transport }),
     ...(replyCode === undefined ? {} : { replyCode }),
     ...(enhancedCode === undefined ? {} : { enhancedCode }),
   };

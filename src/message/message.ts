@@ -79,7 +79,10 @@ export interface MailMessageInput extends MailContentInput {
 export interface RecipientInput {
   /** One address. */
   to: AddressInput;
-  /** Values of the `{{merge}}` fields, looked up here before the group. JSON of at most `limits.contextBytes`. */
+  /**
+   * Values of the `{{merge}}` fields, looked up here before the group. With a `template`, its values: each field of them is
+   * looked for here, then in the group, then in the campaign's `context`. JSON of at most `limits.contextBytes`.
+   */
   context?: Record<string, unknown>;
   /** The language to render in. Default: the campaign's. */
   locale?: string;
@@ -142,9 +145,18 @@ export interface Source {
 /** A message that is rendered when it is sent. What the message says itself goes before what is rendered. */
 export interface Rendering {
   source: Source;
-  /** Of a mail class its data, of a template its values. */
-  context: Record<string, unknown>;
+  /** Of a mail class its data, of a template its values: plain JSON. */
+  context?: unknown;
   locale?: string;
+  /** The message names its sender itself. Otherwise a sender that is rendered goes before the one it has. */
+  ownSender?: true;
+}
+
+/** The mail class that a message is made by, and what of. */
+export interface MailUse {
+  name: string;
+  /** In a campaign what all recipients share. Undefined: none. */
+  data?: unknown;
 }
 
 /** What one of several messages says itself, instead of what they share. */
@@ -186,7 +198,8 @@ export interface Travel {
 /** A checked recipient of a campaign. */
 export interface Recipient {
   to: Address;
-  context?: Record<string, unknown>;
+  /** For merge fields and templates an object; for a mail class any JSON. */
+  context?: unknown;
   locale?: string;
   group?: string;
   idempotencyKey?: string;

@@ -3,10 +3,22 @@ import { MailValidationError, type Fault } from '../errors.js';
 import { parseAddresses, type Address } from './address.js';
 import { attachmentFaults, readAttachments, type AttachmentRules } from './attachments.js';
 import { faultsOf, momentOf } from './constraints.js';
-import { AttachmentDto, BulkMailDto, type MailContentDto, MailMessageDto } from './dto.js';
+import { plainData } from './data.js';
+import { AttachmentDto, BulkMailDto, MailContentDto, MailMessageDto } from './dto.js';
 import { parseDuration } from './duration.js';
 import type { Limits } from './limits.js';
-import type { BulkMailInput, Content, Lane, MailMessageInput, Message, Rendering, Source, Travel } from './message.js';
+import type {
+  BulkMailInput,
+  Content,
+  Lane,
+  MailContentInput,
+  MailMessageInput,
+  MailUse,
+  Message,
+  Rendering,
+  Source,
+  Travel,
+} from './message.js';
 import { cleanObject, isKey, KEY_RULE } from './text.js';
 
 /** What the module's options say about messages. */
@@ -34,13 +46,13 @@ export interface ParsedBulk extends Content, Travel {
 /**
  * Checks a `send()` message and makes it the trusted form that all later steps take.
  *
- * @param mail the mail class that it is made by; its data is the input's `context`
+ * @param mail the mail class that it is made by
  * @throws MailValidationError with every fault
  */
 export async function parseMessage(
   input: MailMessageInput,
   rules: MessageRules,
-  mail?: string,
+  mail?: MailUse,
 ): Promise<ParsedMessage> {
   const dto = instantiate(MailMessageDto, input, 'message');
   const faults = validate(dto);
@@ -55,14 +67,9 @@ export async function parseMessage(
     const message = `${count} recipients, more than limits.recipients (${rules.limits.recipients}); use sendBulk() for many`;
     faults.push({ path: 'to', message });
   }
-  for (const path of ['from', 'replyTo'] as const) {
-    // Senders may hold merge fields in a campaign; here nothing would fill them in.
-    faults.push(
-      ...parseAddresses(dto[path], path).faults.filter((f) => !faults.some((known) => known.path === f.path)),
-    );
-  }
+  faults.push(...unfilledFaults(dto, faults));
   const rendering = parseRendering(dto, rules.limits, mail, faults);
-  if (!rendering && dto.context !== undefined) {
+  if (!mail && dto.template === undefined && dto.context !== undefined) {
     faults.push({
       path: 'context',
       message: 'is for a template; give its name in template, or use sendBulk() to merge',
@@ -86,7 +93,7 @@ export async function parseMessage(
  * @param mail the mail class that its messages are made by
  * @throws MailValidationError with every fault
  */
-export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?: string): Promise<ParsedBulk> {
+export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?: MailUse): Promise<ParsedBulk> {
   const { recipients, signal, onProgress, ...shared } = (input ?? {}) as Partial<BulkMailInput>;
   void [signal, onProgress];
   const dto = instantiate<BulkMailDto & Partial<MailMessageDto>>(BulkMailDto, shared, 'campaign');
@@ -101,7 +108,8 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?
   }
   const groups = parseGroups(dto.groups ?? {}, rules.limits, faults);
   const rendering = parseRendering(dto, rules.limits, mail, faults);
-  if (!rendering && dto.context !== undefined) {
+  if (rendering) faults.push(...unfilledFaults(dto, faults));
+  else if (!mail && dto.template === undefined && dto.context !== undefined) {
     faults.push({
       path: 'context',
       message: 'is for a template; what all recipients share to be merged goes into groups',
@@ -118,27 +126,73 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?
   };
 }
 
+/** What is wrong with fields that many messages are to have. */
+export function contentFaults(fields: Pick<MailContentInput, 'from' | 'replyTo' | 'headers'>): Fault[] {
+  const dto = instantiate(MailContentDto, fields, 'content');
+  const faults = validate(dto);
+  return [...faults, ...unfilledFaults(dto, faults)];
+}
+
+/** Senders may hold merge fields where something fills them in. */
+export function unfilledFaults(dto: MailContentDto, known: readonly Fault[]): Fault[] {
+  return (['from', 'replyTo'] as const).flatMap((path) =>
+    parseAddresses(dto[path], path).faults.filter((fault) => !known.some((other) => other.path === fault.path)),
+  );
+}
+
 function parseRendering(
-  { template, context = {}, locale }: MailContentDto,
+  dto: MailContentDto,
   limits: Limits,
-  mail: string | undefined,
+  mail: MailUse | undefined,
   faults: Fault[],
 ): Rendering | undefined {
-  const source = sourceOf(template, mail);
+  const source = sourceOf(dto, mail, faults);
   if (!source) return undefined;
+  const context = mail ? parseData(mail, limits, faults) : parseContext(dto, limits, faults);
+  return {
+    source,
+    ...(context === undefined ? {} : { context }),
+    ...(dto.locale === undefined ? {} : { locale: dto.locale }),
+    ...(dto.from === undefined ? {} : { ownSender: true }),
+  };
+}
+
+function sourceOf(
+  { template, context }: MailContentDto,
+  mail: MailUse | undefined,
+  faults: Fault[],
+): Source | undefined {
+  if (!mail) return template === undefined ? undefined : { kind: 'template', name: template };
+  if (template !== undefined) faults.push({ path: 'template', message: 'is not given with a mail class: it renders' });
+  if (context !== undefined) faults.push({ path: 'context', message: 'is for templates; a mail class takes data' });
+  return { kind: 'mail', name: mail.name };
+}
+
+function parseContext({ context = {} }: MailContentDto, limits: Limits, faults: Fault[]): unknown {
   const cleaned = cleanObject(context);
   // What is wrong with it has been said.
   if ('problem' in cleaned) return undefined;
   atMost('context', JSON.stringify(cleaned.value), limits.contextBytes, 'limits.contextBytes', faults);
-  return { source, context: cleaned.value, ...(locale === undefined ? {} : { locale }) };
+  return cleaned.value;
 }
 
-function sourceOf(template: string | undefined, mail: string | undefined): Source | undefined {
-  if (mail !== undefined) return { kind: 'mail', name: mail };
-  return template === undefined ? undefined : { kind: 'template', name: template };
+function parseData({ data }: MailUse, limits: Limits, faults: Fault[]): unknown {
+  if (data === undefined) return undefined;
+  const copied = plainData(data, 'data');
+  if ('fault' in copied) {
+    faults.push(copied.fault);
+    return undefined;
+  }
+  atMost('data', JSON.stringify(copied.value), limits.contextBytes, 'limits.contextBytes', faults);
+  return copied.value;
 }
 
-async function parseContent(dto: MailContentDto, rules: MessageRules, faults: Fault[]): Promise<Content & Travel> {
+/** @throws MailValidationError with the faults found before and those found here */
+export async function parseContent(
+  dto: MailContentDto,
+  rules: MessageRules,
+  faults: Fault[],
+): Promise<Content & Travel> {
   const { limits } = rules;
   const [from = rules.from] = parseAddresses(dto.from, 'from', true).addresses;
   if (!from && dto.from === undefined) {
@@ -226,7 +280,7 @@ function atMost(path: string, value: unknown, limit: number, option: string, fau
 }
 
 /** A DTO instance without class-transformer's deep copy, which would copy buffers and break streams. */
-function instantiate<T extends MailContentDto>(dto: new () => T, input: unknown, what: string): T {
+export function instantiate<T extends MailContentDto>(dto: new () => T, input: unknown, what: string): T {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     throw new MailValidationError([{ path: what, message: 'must be an object' }]);
   }
@@ -251,7 +305,7 @@ function fill<T extends object>(instance: T, input: object): T {
   return instance;
 }
 
-function validate(dto: object): Fault[] {
+export function validate(dto: object): Fault[] {
   return validateSync(dto, {
     whitelist: true,
     forbidNonWhitelisted: true,

@@ -3,14 +3,18 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
+  type OnModuleInit,
 } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Preparation } from '../delivery/preparation.js';
 import { MailEmitter } from '../events/emitter.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import { Once } from '../queue/once.js';
 import { UNSEALED } from '../store/sealing.js';
 import { Routes } from '../transport/route.js';
 import { Tenants } from '../transport/tenants.js';
+import { MailRenderer } from './mail-renderer.js';
+import type { Mailables } from './mailables.js';
 import { parseTenant, type MailSettings } from './options/parse.js';
 import type { MailParts } from './parts.js';
 import { rehearse } from './rehearsal.js';
@@ -21,7 +25,9 @@ const CLOSE_AT_LEAST = 1_000;
 const LOG_EVERY = 10_000;
 
 /** One mailer's parts and their life inside the application's. */
-export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+export class MailEngine
+  implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
   private stopBy = 0;
 
   private constructor(
@@ -30,10 +36,18 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
     readonly routes: Routes,
     readonly queue: MailQueue | undefined,
     readonly once: Once,
+    readonly renderer: MailRenderer,
+    readonly preparation: Preparation,
   ) {}
 
   /** @param mailer its name, or `default`, which tells several mailers of an application apart */
-  static async create(settings: MailSettings, mailer: string, logger: Logger, parts: MailParts): Promise<MailEngine> {
+  static async create(
+    settings: MailSettings,
+    mailer: string,
+    logger: Logger,
+    parts: MailParts,
+    mailables: Mailables,
+  ): Promise<MailEngine> {
     const onError = seldom((message) => logger.error(message));
     const events = new MailEmitter(mailer, onError);
     tellWhatFails(events, logger);
@@ -51,14 +65,22 @@ export class MailEngine implements OnApplicationBootstrap, BeforeApplicationShut
         create: (name, config) => parts.createTransport(parseTenant(name, config), context),
       });
     const routes = new Routes(transports, settings.region, tenants, settings.balance);
-    const queue = opened?.create(routes, events);
+    const renderer = new MailRenderer(mailables, settings.templates?.engine);
+    const preparation = new Preparation(renderer, settings.rules);
+    const queue = opened?.create(routes, events, preparation);
     if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
       logger.warn(
         'The mail queue is embedded in this process. That serves one machine; for several, set queue.connection to Redis or PostgreSQL.',
       );
     }
     const sealer = settings.queue ? settings.queue.sealer : UNSEALED;
-    return new MailEngine(settings, events, routes, queue, new Once(store, settings.idempotencyTtl, onError, sealer));
+    const once = new Once(store, settings.idempotencyTtl, onError, sealer);
+    return new MailEngine(settings, events, routes, queue, once, renderer, preparation);
+  }
+
+  /** All providers are made, and nothing is sent yet. */
+  onModuleInit(): void {
+    this.renderer.mailables.discover();
   }
 
   async onApplicationBootstrap(): Promise<void> {

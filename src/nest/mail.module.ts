@@ -13,6 +13,7 @@ import { getMailToken } from './inject-mail.js';
 import { MailEngine } from './mail-engine.js';
 import { getMailHealthToken, MailHealthIndicator } from './mail-health.js';
 import { getMailWorkerToken, MailWorker } from './mail-worker.js';
+import { Mailables } from './mailables.js';
 import { MailService } from './mail.service.js';
 import { MailListeners } from './on-mail.js';
 import { parseOptions, type HostQueueConfig } from './options/parse.js';
@@ -67,23 +68,31 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     { provide: parts, useValue: REAL_PARTS },
     {
       provide: engine,
-      inject: [MODULE_OPTIONS_TOKEN, ModuleRef, parts, { token: getSharedConfigToken(), optional: true }],
+      inject: [
+        MODULE_OPTIONS_TOKEN,
+        ModuleRef,
+        parts,
+        DiscoveryService,
+        { token: getSharedConfigToken(), optional: true },
+      ],
       useFactory: async (
         options: MailModuleOptions,
         moduleRef: ModuleRef,
         own: MailParts,
+        discovery: DiscoveryService,
         shared?: HostQueueConfig,
       ) => {
         const host = await hostConfig(options, moduleRef, shared);
         const settings = parseOptions(options, queueName, host);
-        return MailEngine.create(settings, name ?? 'default', new Logger(MailModule.name), own);
+        const mailables = new Mailables(discovery);
+        return MailEngine.create(settings, name ?? 'default', new Logger(MailModule.name), own, mailables);
       },
     },
     {
       provide: service,
       inject: [engine],
-      useFactory: ({ settings, routes, queue, once, events }: MailEngine) =>
-        new MailService(settings, routes, queue, once, events),
+      useFactory: ({ settings, routes, queue, once, events, renderer, preparation }: MailEngine) =>
+        new MailService(settings, routes, queue, once, events, renderer, preparation),
     },
     {
       provide: health,

@@ -1,3 +1,5 @@
+import type { Type } from '@nestjs/common';
+import type { Preparation } from '../delivery/preparation.js';
 import { MailConfigError } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
 import type { Duration } from '../message/duration.js';
@@ -10,7 +12,10 @@ import type { Once } from '../queue/once.js';
 import type { CampaignReport, QueueReport } from '../queue/reader.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
+import type { Mailable } from './mail-class.js';
 import { transportHealth, type TransportHealth } from './mail-health.js';
+import type { MailRenderer } from './mail-renderer.js';
+import type { MailableBulk, MailableOptions, NoData } from './mailable-options.js';
 import type { MailSettings } from './options/parse.js';
 import { bulkLane, Sender, type MailReceipt } from './sender.js';
 
@@ -47,8 +52,10 @@ export class MailService {
     private readonly mailQueue: MailQueue | undefined,
     once: Once,
     events: MailEmitter,
+    renderer: MailRenderer,
+    preparation: Preparation,
   ) {
-    this.sender = new Sender(settings, routes, mailQueue, once, events);
+    this.sender = new Sender(settings, routes, mailQueue, once, events, renderer, preparation);
   }
 
   /**
@@ -61,9 +68,22 @@ export class MailService {
    * @throws MailDeliveryError (priority) no transport took it; it carries every attempt. With outcome `unknown` it may have
    *   been sent, by this call or an earlier one with the same `idempotencyKey`
    * @throws MailQueueUnavailableError (bulk) the store cannot be reached
+   * @throws MailConfigError a `template` without the option `templates`
+   * @throws MailError (priority, `RENDER`) its template cannot be rendered
    */
-  send(message: MailMessageInput): Promise<MailReceipt> {
-    return this.sender.send(message);
+  send(message: MailMessageInput): Promise<MailReceipt>;
+  /**
+   * Sends the mail that a mail class makes of `data`: at once on the priority lane, in the worker on the bulk lane, whose queue
+   * holds the data. What is given here goes before what `render()` returns; headers come together, and attachments too.
+   *
+   * @throws what sending a message throws
+   * @throws MailValidationError also for data that JSON would change, with the path
+   * @throws MailConfigError the class has no `@Mail`, or no module provides it
+   * @throws MailError (priority, `RENDER`) `render()` threw, or what it returned is no valid mail
+   */
+  send<T>(mail: Type<Mailable<T>>, options: MailableOptions<NoInfer<T>>): Promise<MailReceipt>;
+  send<T>(what: MailMessageInput | Type<Mailable<T>>, options?: MailMessageInput): Promise<MailReceipt> {
+    return typeof what === 'function' ? this.sender.sendClass(what, options ?? {}) : this.sender.send(what);
   }
 
   /**
@@ -74,8 +94,22 @@ export class MailService {
    * @throws MailQueueUnavailableError the store cannot be reached
    * @throws MailError the source failed, or the signal aborted; `campaignId` and `queued` say how far it came
    */
-  sendBulk(bulk: BulkMailInput): Promise<CampaignReceipt> {
-    return this.sender.sendBulk(bulk);
+  sendBulk(bulk: BulkMailInput): Promise<CampaignReceipt>;
+  /**
+   * Sends each recipient the mail that a mail class makes of their `data`. What the campaign's own `data` has need not be in
+   * it: it is stored once a batch, and a recipient's goes before it.
+   *
+   * @throws what sending a campaign throws
+   * @throws MailConfigError the class has no `@Mail`, or no module provides it
+   */
+  sendBulk<T, Shared extends Partial<T> = NoData>(
+    mail: Type<Mailable<T>>,
+    bulk: MailableBulk<NoInfer<T>, Shared>,
+  ): Promise<CampaignReceipt>;
+  sendBulk<T>(what: BulkMailInput | Type<Mailable<T>>, bulk?: object): Promise<CampaignReceipt> {
+    return typeof what === 'function'
+      ? this.sender.sendBulkClass(what, bulk as BulkMailInput)
+      : this.sender.sendBulk(what);
   }
 
   /** Where a message is. Undefined: unknown, or past retention. */

@@ -1,4 +1,5 @@
 import type { InjectionToken } from '@nestjs/common';
+import type { Preparation } from '../delivery/preparation.js';
 import type { MailEmitter } from '../events/emitter.js';
 import { createBackend, migrateQueue } from '../queue/backend.js';
 import { MailQueue, type MailQueueSettings } from '../queue/mail-queue.js';
@@ -18,7 +19,7 @@ export interface Report {
 /** The bulk lane's store, and what makes the lane on it. */
 export interface OpenedQueue {
   store: Store;
-  create(routes: Routes, events: MailEmitter): MailQueue;
+  create(routes: Routes, events: MailEmitter, preparation: Preparation): MailQueue;
 }
 
 /**
@@ -39,9 +40,9 @@ export const REAL_PARTS: MailParts = {
     const store = await openStore(target, { name, migrate: migrateQueue, lockTimeout, onError, onWarning });
     return {
       store,
-      create: (routes, events) => {
+      create: (routes, events, preparation) => {
         const backend = createBackend(name, store, onError);
-        return new MailQueue(settings, { store, backend }, routes, events, onError);
+        return new MailQueue(settings, { store, backend }, routes, events, preparation, onError);
       },
     };
   },

@@ -1,3 +1,4 @@
+import type { Preparation } from '../delivery/preparation.js';
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
 import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../errors.js';
 import { messageIdHeader } from '../message/ids.js';
@@ -18,11 +19,13 @@ export class PriorityLane {
     private readonly routes: Routes,
     private readonly queue: MailQueue | undefined,
     private readonly events: PriorityEvents,
+    private readonly preparation: Preparation,
   ) {}
 
   /**
    * @param timeout milliseconds left for it
    * @throws MailDeliveryError
+   * @throws MailError (`RENDER`)
    */
   async send(message: Message & Travel, own: OwnId, timeout: number): Promise<SentReceipt | QueuedReceipt> {
     const { id } = own;
@@ -33,7 +36,8 @@ export class PriorityLane {
     const mail = { messageId: messageIdHeader(id, message.from.address), recipients: envelopeRecipients(message) };
     const startedAt = performance.now();
     try {
-      const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown: this.settings.retryUnknown });
+      const { retryUnknown } = this.settings;
+      const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown, preparation: this.preparation });
       this.queue?.recordPriority(sent.receipt, mail);
       this.events.sent(sent, { id, message, duration: performance.now() - startedAt });
       return sent.receipt;

@@ -1,15 +1,20 @@
 import type { SentReceipt } from '../delivery/priority.js';
+import type { Type } from '@nestjs/common';
+import type { Preparation } from '../delivery/preparation.js';
 import { MailConfigError } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
 import { decideLane } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
-import { parseBulk, parseMessage } from '../message/parse.js';
+import { parseBulk, parseMessage, type MessageRules } from '../message/parse.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
 import type { OwnId, QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
 import type { Routes } from '../transport/route.js';
+import type { Mailable } from './mail-class.js';
+import type { MailRenderer } from './mail-renderer.js';
+import type { MailClassUse } from './mailables.js';
 import type { MailSettings } from './options/parse.js';
 import { PriorityEvents } from './priority-events.js';
 import { PriorityLane } from './priority-lane.js';
@@ -30,16 +35,24 @@ export class Sender {
     private readonly queue: MailQueue | undefined,
     private readonly once: Once,
     events: MailEmitter,
+    private readonly renderer: MailRenderer,
+    preparation: Preparation,
   ) {
-    this.priorityLane = new PriorityLane(settings.priority, routes, queue, new PriorityEvents(events));
+    this.priorityLane = new PriorityLane(settings.priority, routes, queue, new PriorityEvents(events), preparation);
   }
 
-  async send(input: MailMessageInput): Promise<MailReceipt> {
+  async sendClass(type: Type<Mailable<never>>, options: ClassMessage): Promise<MailReceipt> {
+    const { input, mail } = this.renderer.mailables.use(type, options);
+    return this.send(input, mail);
+  }
+
+  async send(input: MailMessageInput, mail?: MailClassUse): Promise<MailReceipt> {
     const { timeout, retryUnknown } = this.settings.priority;
     const deadline = performance.now() + timeout;
-    const decision = decideLane(input, this.settings);
+    const decision = decideLane(input, this.settings, mail?.lane);
     const { lane, by: laneBy } = decision;
-    const parsed = { ...(await parseMessage(decision.message, this.settings.rules)), laneBy };
+    const parsed = { ...(await parseMessage(decision.message, this.rulesFor(mail), mail)), laneBy };
+    if (parsed.rendering) this.renderer.check(parsed.rendering.source);
     const queue = lane === 'bulk' ? bulkLane(this.queue) : undefined;
     this.routes.check(parsed.transport);
     const send = (own: OwnId | undefined): Promise<MailReceipt> =>
@@ -51,13 +64,27 @@ export class Sender {
     return this.once.run(id, { lane, timeout, retryUnknown }, (fresh) => send({ id, fresh }));
   }
 
-  async sendBulk(input: BulkMailInput): Promise<CampaignReceipt> {
+  async sendBulkClass(type: Type<Mailable<never>>, bulk: ClassCampaign): Promise<CampaignReceipt> {
+    const { input, mail } = this.renderer.mailables.use(type, bulk);
+    return this.sendBulk(input, mail);
+  }
+
+  async sendBulk(input: BulkMailInput, mail?: MailClassUse): Promise<CampaignReceipt> {
     const queue = bulkLane(this.queue);
-    const parsed = await parseBulk(input, this.settings.rules);
+    const parsed = await parseBulk(input, this.rulesFor(mail), mail);
+    if (parsed.rendering) this.renderer.check(parsed.rendering.source);
     this.routes.check(parsed.transport);
     return queue.sendBulk(parsed, input);
   }
+
+  private rulesFor(mail: MailClassUse | undefined): MessageRules {
+    const { rules } = this.settings;
+    return mail?.from ? { ...rules, from: mail.from } : rules;
+  }
 }
+
+type ClassMessage = MailMessageInput & { data?: unknown };
+type ClassCampaign = BulkMailInput & { data?: unknown };
 
 /** @throws MailConfigError when there is none */
 export function bulkLane(queue: MailQueue | undefined): MailQueue {

@@ -1,12 +1,15 @@
 import type { Sealer } from '../store/sealing.js';
-import { BATCH_VERSION, readBatch, type Batch, type BatchContent, type BatchHead } from './batch.js';
+import { BATCH_VERSION, readBatch, RENDERED_VERSION, type Batch, type BatchContent, type BatchHead } from './batch.js';
 
-/** A batch of format version 2 whose content is sealed. */
+/** A batch of format version 2 whose content is sealed. From version 4 on, one that is sealed has the same version. */
 export const SEALED_VERSION = 3;
+
+/** The newest that is understood here. */
+const NEWEST = RENDERED_VERSION;
 
 /** A batch as the store has it when its content is sealed. */
 export interface SealedBatch extends Omit<BatchHead, 'v'> {
-  v: typeof SEALED_VERSION;
+  v: typeof SEALED_VERSION | typeof RENDERED_VERSION;
   /** Its content's JSON. */
   sealed: string;
 }
@@ -20,29 +23,30 @@ export class BatchFormat {
 
   write(batch: Batch): Batch | SealedBatch {
     if (!this.sealer.seals) return batch;
-    const { shared, groups, items, transport, v: _, ...head } = batch;
+    const { shared, groups, items, transport, v: plain, ...head } = batch;
     const content: BatchContent = {
       shared,
       items,
       ...(groups === undefined ? {} : { groups }),
       ...(transport === undefined ? {} : { transport }),
     };
-    return { ...head, v: SEALED_VERSION, sealed: this.sealer.seal(JSON.stringify(content), placeOf(batch.id)) };
+    const v = plain === RENDERED_VERSION ? RENDERED_VERSION : SEALED_VERSION;
+    return { ...head, v, sealed: this.sealer.seal(JSON.stringify(content), placeOf(batch.id, v)) };
   }
 
   read(data: unknown): ReadBatch {
     const { v, id, sealed, ...rest } = (data ?? {}) as Partial<Record<keyof SealedBatch, unknown>>;
-    if (typeof v === 'number' && v > SEALED_VERSION) {
+    if (typeof v === 'number' && v > NEWEST) {
       return {
-        problem: `The batch has format version ${v}; this worker reads up to ${SEALED_VERSION}. Update it, then retry the job.`,
+        problem: `The batch has format version ${v}; this worker reads up to ${NEWEST}. Update it, then retry the job.`,
       };
     }
-    if (v !== SEALED_VERSION) return readBatch(data);
+    if (v !== SEALED_VERSION && !(v === RENDERED_VERSION && sealed !== undefined)) return readBatch(data);
     if (typeof id !== 'string' || typeof sealed !== 'string') {
       return { problem: 'The batch is malformed: id or its sealed content is missing' };
     }
-    const head = { ...rest, v: BATCH_VERSION, id } as BatchHead;
-    const opened = this.sealer.open(sealed, placeOf(id));
+    const head = { ...rest, v: v === SEALED_VERSION ? BATCH_VERSION : RENDERED_VERSION, id } as BatchHead;
+    const opened = this.sealer.open(sealed, placeOf(id, v));
     switch (opened.state) {
       case 'locked':
         return { locked: opened.keyId, head };
@@ -57,10 +61,10 @@ export class BatchFormat {
 /** What the queue needs of a job's data, sealed or not; undefined where no batch can be read from it. */
 export function readHead(data: unknown): Pick<BatchHead, 'id' | 'campaign'> | undefined {
   const { v, id, campaign } = (data ?? {}) as Partial<BatchHead>;
-  if (typeof v !== 'number' || v > SEALED_VERSION || typeof id !== 'string') return undefined;
+  if (typeof v !== 'number' || v > NEWEST || typeof id !== 'string') return undefined;
   return { id, ...(campaign === undefined ? {} : { campaign }) };
 }
 
-function placeOf(id: string): string {
-  return `batch/${id}/${SEALED_VERSION}`;
+function placeOf(id: string, v: SealedBatch['v']): string {
+  return `batch/${id}/${v}`;
 }

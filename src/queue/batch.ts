@@ -1,15 +1,22 @@
-import type { BatchWork, Written } from '../delivery/batch.js';
 import type { Address } from '../message/address.js';
-import { messageId, messageIdHeader } from '../message/ids.js';
-import { envelopeRecipients, ownParts, type Attachment, type Content, type OwnParts } from '../message/message.js';
+import {
+  envelopeRecipients,
+  ownParts,
+  type Attachment,
+  type Content,
+  type OwnParts,
+  type Rendering,
+  type Source,
+} from '../message/message.js';
 import { compileText, type MergeData } from '../mime/merge.js';
 import type { Letter } from '../mime/plate.js';
-import { Press } from '../mime/press.js';
-import type { Dispatch } from '../transport/dispatch.js';
 import type { BatchUrgency } from './urgency.js';
 
 /** Raised when a worker of an older release could not read what a newer producer wrote. */
 export const BATCH_VERSION = 2;
+
+/** Of batches whose messages are rendered where they are sent: a worker that does not know of that would send them empty. */
+export const RENDERED_VERSION = 4;
 
 /** An attachment whose bytes lie in the store under their hash. */
 export type StoredAttachment = Omit<Attachment, 'content'> & { blob: string };
@@ -22,25 +29,33 @@ export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | '
   subject?: string;
   text?: string;
   html?: string;
+  /** What all messages are rendered from; with this, nothing is merged. */
+  source?: Source;
+  /** What is rendered with where a message and its group say nothing else. */
+  context?: unknown;
+  locale?: string;
+  ownSender?: true;
 };
 
 /** One message of a batch: a recipient of a campaign, or what a single `send()` does not share with its neighbours. */
 export interface BatchItem extends OwnParts {
   /** An address without a name stands for itself: most recipients of most campaigns are that. */
   to: Address[] | string;
-  context?: Record<string, unknown>;
+  /** For the merge fields, or to render with. */
+  context?: unknown;
+  locale?: string;
   group?: string;
   key?: string;
 }
 
 /** What the queue needs of a batch, and the store can always read. */
 export interface BatchHead {
-  v: 1 | typeof BATCH_VERSION;
+  v: 1 | typeof BATCH_VERSION | typeof RENDERED_VERSION;
   id: string;
   createdAt: number;
   urgency: BatchUrgency;
   campaign?: { id: string; number: number };
-  /** Set for campaigns: merge fields are filled in, and what a missing one becomes. */
+  /** Set for campaigns that are not rendered: merge fields are filled in, and what a missing one becomes. */
   merge?: 'error' | 'empty';
   sendAt?: number;
   expiresAt?: number;
@@ -56,6 +71,15 @@ export interface BatchContent {
 
 /** One BullMQ job: messages that share their meta. */
 export type Batch = BatchHead & BatchContent;
+
+export function versionFor({ source }: SharedContent): BatchHead['v'] {
+  return source ? RENDERED_VERSION : BATCH_VERSION;
+}
+
+/** What a message that is to be rendered stores with those it shares its batch with. */
+export function sharedRendering({ source, ownSender }: Rendering): Pick<SharedContent, 'source' | 'ownSender'> {
+  return { source, ...(ownSender ? { ownSender } : {}) };
+}
 
 /** A batch that is not sealed, or why it cannot be delivered. Nothing is delivered of one that is not understood as a whole. */
 export function readBatch(data: unknown): { batch: Batch } | { problem: string } {
@@ -88,43 +112,6 @@ function isAddress(value: unknown): value is Address {
   return typeof name === 'string' && typeof address === 'string';
 }
 
-/** What a batch needs beside itself. */
-export interface Supplies {
-  /** The attachments' bytes by their hash. */
-  blobs: ReadonlyMap<string, Buffer>;
-  dispatch: Dispatch;
-  /** Why nothing can be sent for now. */
-  blocked?: string;
-}
-
-/** The batch as the delivery step takes it. */
-export function workOf(batch: Batch, { blobs, dispatch, blocked }: Supplies): BatchWork {
-  const recipients = batch.items.map((item) => itemRecipients(batch, item));
-  const { cc, bcc, ...shared } = batch.shared;
-  const attachments = shared.attachments.map(({ blob, ...rest }) => ({ ...rest, content: blobs.get(blob)! }));
-  const content: Content = { ...shared, subject: shared.subject ?? '', attachments };
-  const date = new Date(batch.sendAt ?? batch.createdAt);
-  let press: Press | undefined;
-  const made = (): Press =>
-    new Press(content, { cc, bcc, date, ...(batch.merge === undefined ? {} : { merge: batch.merge }) });
-  return {
-    id: batch.id,
-    size: batch.items.length,
-    recipients: (index) => recipients[index]!,
-    write(index): Written | Promise<Written> {
-      press ??= made();
-      const letter = letterOf(batch, index);
-      const sender = press.sender(letter).address;
-      const encoded = press.encode(letter, messageIdHeader(messageId(batch.id, index), sender));
-      if (encoded instanceof Promise) return encoded.then((bytes) => ({ sender, ...bytes }));
-      return { sender, ...encoded };
-    },
-    dispatch,
-    ...(blocked === undefined ? {} : { blocked }),
-    ...(batch.expiresAt === undefined ? {} : { expiresAt: batch.expiresAt }),
-  };
-}
-
 /** What one message of it says itself. */
 export function letterOf(batch: Batch, index: number): Letter {
   const item = batch.items[index]!;
@@ -135,11 +122,37 @@ export function letterOf(batch: Batch, index: number): Letter {
   };
 }
 
+/** What the merge fields of one message are filled in from. */
 function mergeData({ items, groups }: Batch, index: number): MergeData {
   const item = items[index]!;
   const { context = {}, group } = item;
   const recipient = itemTo(item)[0]!.address;
-  return { context, group: (group !== undefined && groups?.[group]) || {}, recipient };
+  return { context: context as Fields, group: (group !== undefined && groups?.[group]) || {}, recipient };
+}
+
+/** What one message is rendered from: its own values go before its group's, and those before what all share. */
+export function renderingOf({ shared, items, groups }: Batch, index: number): Rendering | undefined {
+  const { source, ownSender } = shared;
+  if (!source) return undefined;
+  const { context: own, group, locale = shared.locale } = items[index]!;
+  const context = [shared.context, group === undefined ? undefined : groups?.[group], own].reduce(merged);
+  return {
+    source,
+    ...(context === undefined ? {} : { context }),
+    ...(locale === undefined ? {} : { locale }),
+    ...(ownSender ? { ownSender } : {}),
+  };
+}
+
+function merged(under: unknown, over: unknown): unknown {
+  if (over === undefined) return under;
+  return isFields(under) && isFields(over) ? { ...under, ...over } : over;
+}
+
+type Fields = Record<string, unknown>;
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Those in the To header of one message. */

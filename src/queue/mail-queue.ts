@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailConfigError, MailDeliveryError, MailError } from '../errors.js';
+import type { Preparation } from '../delivery/preparation.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { Limits } from '../message/limits.js';
@@ -94,6 +95,7 @@ export class MailQueue {
     { store, backend, now = Date.now }: QueueGround,
     private readonly routes: Routes,
     private readonly events: Told,
+    private readonly preparation: Preparation,
     private readonly onError: (error: Error) => void,
   ) {
     this.store = store;
@@ -264,7 +266,7 @@ export class MailQueue {
       this.events,
       this.completions,
       this.format,
-      new Supplier(this.blobs, this.routes),
+      new Supplier(this.blobs, this.routes, this.preparation),
       this.routes,
       { ...worker, maxDuration: batch.maxDuration, retry, now: this.now },
       this.loop,

@@ -1,7 +1,14 @@
 import { batchId } from '../message/ids.js';
-import type { Recipient } from '../message/message.js';
+import type { Recipient, Rendering } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
-import { BATCH_VERSION, type Batch, type BatchItem, type SharedContent, type StoredAttachment } from './batch.js';
+import {
+  sharedRendering,
+  versionFor,
+  type Batch,
+  type BatchItem,
+  type SharedContent,
+  type StoredAttachment,
+} from './batch.js';
 
 export interface BatchLimits {
   /** Recipients of a batch. */
@@ -28,7 +35,7 @@ export class Packer {
     private readonly limits: BatchLimits,
     private readonly pass: number,
   ) {
-    const { from, replyTo, headers, subject, text, html } = bulk;
+    const { from, replyTo, headers, subject, text, html, rendering } = bulk;
     this.shared = {
       from,
       replyTo,
@@ -39,6 +46,7 @@ export class Packer {
       attachments,
       ...(text === undefined ? {} : { text }),
       ...(html === undefined ? {} : { html }),
+      ...(rendering ? { ...sharedRendering(rendering), ...valuesOf(rendering) } : {}),
     };
     this.sharedBytes = JSON.stringify(this.shared).length;
     this.bytes = this.sharedBytes;
@@ -54,9 +62,10 @@ export class Packer {
    *
    * @param length of its JSON, more or less
    */
-  add({ to, context, group, idempotencyKey }: Recipient, length: number): Batch | undefined {
+  add({ to, context, locale, group, idempotencyKey }: Recipient, length: number): Batch | undefined {
     const item: BatchItem = { to: to.name === '' ? to.address : [to] };
-    if (context) item.context = context;
+    if (context !== undefined) item.context = context;
+    if (locale !== undefined) item.locale = locale;
     if (idempotencyKey !== undefined) item.key = idempotencyKey;
     if (group !== undefined) item.group = group;
     const more = length + this.lengthOf(group);
@@ -78,14 +87,15 @@ export class Packer {
   /** The batch that is being filled, or undefined when it is empty. */
   take(): Batch | undefined {
     if (this.items.length === 0) return undefined;
-    const { transport, sendAt, expiresAt, urgency = 'low', missingFields } = this.bulk;
+    const { transport, sendAt, expiresAt, urgency = 'low', missingFields, rendering } = this.bulk;
     const batch: Batch = {
-      v: BATCH_VERSION,
+      v: versionFor(this.shared),
       id: batchId(this.campaignId, this.pass, this.number),
       createdAt: Date.now(),
       urgency,
       campaign: { id: this.campaignId, number: this.number },
-      merge: missingFields,
+      // What is rendered has no merge fields.
+      ...(rendering ? {} : { merge: missingFields }),
       shared: this.shared,
       items: this.items,
       ...(Object.keys(this.groups).length > 0 ? { groups: this.groups } : {}),
@@ -100,4 +110,9 @@ export class Packer {
     this.bytes = this.sharedBytes;
     return batch;
   }
+}
+
+/** What its messages are rendered with where they say nothing else. */
+function valuesOf({ context, locale }: Rendering): Pick<SharedContent, 'context' | 'locale'> {
+  return { ...(context === undefined ? {} : { context }), ...(locale === undefined ? {} : { locale }) };
 }

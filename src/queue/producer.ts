@@ -1,7 +1,7 @@
 import { MailQueueUnavailableError } from '../errors.js';
 import { messageId, messageIdHeader, newId } from '../message/ids.js';
 import { envelopeRecipients, ownParts, type Message, type Travel } from '../message/message.js';
-import { BATCH_VERSION, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
+import { sharedRendering, versionFor, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
 import type { Told } from './batch-events.js';
 import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
@@ -66,7 +66,7 @@ export class Producer {
       message,
       ...(own ? { own } : {}),
       attachments: await this.blobs.put(message.attachments, message.sendAt),
-      bytes: 500 + 2 * ((message.text?.length ?? 0) + (message.html?.length ?? 0)),
+      bytes: bytesOf(message),
     };
     await this.commit.add(pending);
     return pending.receipt!;
@@ -114,7 +114,7 @@ function groupByMeta(group: readonly Pending[], { size, maxBytes }: BatchLimits)
     let last = open.get(key);
     if (!last || last.batch.items.length >= size || last.bytes + pending.bytes > maxBytes) {
       const batch: Batch = {
-        v: BATCH_VERSION,
+        v: versionFor(meta.shared),
         id: pending.own?.id ?? newId('m'),
         createdAt: Date.now(),
         ...meta,
@@ -138,16 +138,30 @@ function metaOf({
   attachments,
   own,
 }: Pending): Pick<Batch, 'shared' | 'transport' | 'sendAt' | 'expiresAt' | 'urgency'> {
-  const { from, replyTo, headers, cc, bcc, transport, sendAt, expiresAt, urgency = 'normal' } = message;
+  const { from, replyTo, headers, cc, bcc, transport, sendAt, expiresAt, urgency = 'normal', rendering } = message;
   return {
     urgency: own?.urgency ?? urgency,
-    shared: { from, replyTo, headers, cc, bcc, attachments },
+    shared: { from, replyTo, headers, cc, bcc, attachments, ...(rendering ? sharedRendering(rendering) : {}) },
     ...(transport === undefined ? {} : { transport }),
     ...(sendAt === undefined ? {} : { sendAt }),
     ...(expiresAt === undefined ? {} : { expiresAt }),
   };
 }
 
-function itemOf(message: Message): BatchItem {
-  return { to: message.to, ...ownParts(message) };
+function itemOf({ to, rendering, ...message }: Message): BatchItem {
+  if (!rendering) return { to, ...ownParts(message) };
+  const { subject, text, html } = message;
+  const { context, locale } = rendering;
+  return {
+    to,
+    ...ownParts({ text, html, ...(subject === '' ? {} : { subject }) }),
+    ...(context === undefined ? {} : { context }),
+    ...(locale === undefined ? {} : { locale }),
+  };
+}
+
+/** About what it takes in a batch, and certainly not less. */
+function bytesOf({ text = '', html = '', rendering }: Message): number {
+  const context = rendering?.context === undefined ? 0 : JSON.stringify(rendering.context).length;
+  return 500 + 2 * (text.length + html.length + context);
 }

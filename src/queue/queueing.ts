@@ -113,7 +113,8 @@ export class Queueing {
 
   private take(input: unknown, bulk: ParsedBulk): void {
     this.index++;
-    const parsed = parseRecipient(input, this.index, this.options.limits, bulk.groups);
+    const { limits } = this.options;
+    const parsed = parseRecipient(input, this.index, limits, bulk.groups, bulk.rendering?.source.kind === 'mail');
     if ('faults' in parsed) this.reject(parsed.faults);
     else if (!this.seen.add(recipientKey(parsed.recipient))) this.duplicates++;
     else this.collect(this.packer.add(parsed.recipient, parsed.length));

@@ -1,7 +1,9 @@
 import { reasonOf } from '../errors.js';
 import { inOrder } from '../transport/dispatch.js';
 import type { Routes } from '../transport/route.js';
-import type { Batch, Supplies } from './batch.js';
+import type { Preparation } from '../delivery/preparation.js';
+import type { Batch } from './batch.js';
+import type { Supplies } from './batch-work.js';
 import type { Blobs } from './blobs.js';
 
 /** Gets what a batch needs beside itself. */
@@ -9,17 +11,24 @@ export class Supplier {
   constructor(
     private readonly blobs: Blobs,
     private readonly routes: Routes,
+    private readonly preparation: Preparation,
   ) {}
 
-  async of({ shared, transport, urgency }: Batch): Promise<Supplies> {
-    const { blobs, blocked } = await this.blobs.get(shared.attachments);
-    if (blocked !== undefined) return { blobs, dispatch: inOrder([]), blocked };
+  async of(batch: Batch): Promise<Supplies> {
+    const { blobs, blocked } = await this.blobs.get(batch.shared.attachments);
+    const { preparation } = this;
+    const nothing = { blobs, preparation, dispatch: inOrder([]) };
+    if (blocked !== undefined) return { ...nothing, blocked };
+    const { source } = batch.shared;
+    const missing = source && (await preparation.missing(source));
+    if (missing !== undefined) return { ...nothing, blocked: missing };
     try {
       // What came over from the priority lane goes by that lane's transports.
-      return { blobs, dispatch: await this.routes.dispatch(urgency === 'overflow' ? 'priority' : 'bulk', transport) };
+      const lane = batch.urgency === 'overflow' ? 'priority' : 'bulk';
+      return { blobs, preparation, dispatch: await this.routes.dispatch(lane, batch.transport) };
     } catch (error) {
       // Another release of the application may know that transport.
-      return { blobs, dispatch: inOrder([]), blocked: reasonOf(error) };
+      return { ...nothing, blocked: reasonOf(error) };
     }
   }
 }

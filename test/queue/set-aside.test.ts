@@ -25,8 +25,8 @@ const BAD: [what: string, data: object, reason: RegExp][] = [
   ],
   [
     'is of a newer version',
-    { v: 4, id: 'x', createdAt: 1, urgency: 'low', shared, items: [good] },
-    /version 4.*reads up to 3/,
+    { v: 5, id: 'x', createdAt: 1, urgency: 'low', shared, items: [good] },
+    /version 5.*reads up to 4/,
   ],
 ];
 

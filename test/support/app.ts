@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
-import type { INestApplicationContext } from '@nestjs/common';
+import type { INestApplicationContext, Provider } from '@nestjs/common';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import type { MailModuleOptions, QueueConfig } from '../../src/nest/options/types.js';
@@ -12,13 +12,18 @@ export interface MailApp {
   close(): Promise<void>;
 }
 
-export type MailAppOptions = Partial<Omit<MailModuleOptions, 'queue'>> & { smtp?: string; queue?: QueueConfig | false };
+export type MailAppOptions = Partial<Omit<MailModuleOptions, 'queue'>> & {
+  smtp?: string;
+  queue?: QueueConfig | false;
+  /** The application's own. */
+  providers?: Provider[];
+};
 
 /** Retries within a test's patience. */
 export const QUICK_RETRY = { firstPause: 50, maxPause: 200, greylistPause: 50 } as const;
 
 /** Boots a Nest application context with the mail module, closed when the test file ends. */
-export async function startMail({ smtp, queue, ...options }: MailAppOptions): Promise<MailApp> {
+export async function startMail({ smtp, queue, providers = [], ...options }: MailAppOptions): Promise<MailApp> {
   class AppModule {}
   const module = MailModule.forRoot({
     from: 'Shop <no-reply@shop.test>',
@@ -28,7 +33,7 @@ export async function startMail({ smtp, queue, ...options }: MailAppOptions): Pr
     queue: queue && { retry: QUICK_RETRY, ...queue },
   });
   const context = await NestFactory.createApplicationContext(
-    { module: AppModule, imports: [module] },
+    { module: AppModule, imports: [module], providers },
     { logger: false },
   );
   let closing: Promise<void> | undefined;

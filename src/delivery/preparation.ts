@@ -1,0 +1,88 @@
+import { MailError, MailValidationError, reasonOf } from '../errors.js';
+import type { Message, Rendering, Source } from '../message/message.js';
+import type { MessageRules } from '../message/parse.js';
+import { parseRendered, type RenderedContent } from '../message/rendered.js';
+import { oneLine } from '../message/text.js';
+import { plainTextOf } from '../templates/plain-text.js';
+import type { Draft } from './interception.js';
+import type { Renderer } from './renderer.js';
+
+/** What happens to a message right before it is encoded, in both lanes. */
+export class Preparation {
+  constructor(
+    private readonly renderer: Renderer,
+    private readonly rules: MessageRules,
+  ) {}
+
+  /** Why nothing can be made from this source here. Undefined: it can. */
+  missing(source: Source): string | undefined | Promise<string | undefined> {
+    return this.renderer.missing(source);
+  }
+
+  /** Whether it can be anything else afterwards than it is. */
+  changes({ rendering }: Pick<Message, 'rendering'>): boolean {
+    return rendering !== undefined;
+  }
+
+  /**
+   * The message as it is to be encoded. Fields that stayed the same are the very same objects.
+   *
+   * @throws MailError (`RENDER`) it cannot be rendered, or what was rendered is no valid mail
+   */
+  async prepare({ message }: Draft): Promise<Message> {
+    const { rendering, ...rest } = message;
+    return rendering ? this.render(rest, rendering) : message;
+  }
+
+  private async render(message: Message, { source, context, locale, ownSender }: Rendering): Promise<Message> {
+    try {
+      const request = { source, context, to: message.to, ...(locale === undefined ? {} : { locale }) };
+      const rules = { ...this.rules, from: message.from };
+      const rendered = await parseRendered(await this.renderer.render(request), rules);
+      return await withText(completed(message, rendered, ownSender === true));
+    } catch (error) {
+      throw renderError(source, error);
+    }
+  }
+}
+
+/** What the message says itself goes before what was rendered; headers come together, and attachments too. */
+function completed(message: Message, { more, ...parts }: RenderedContent, ownSender: boolean): Message {
+  const { subject, text, html, ...rest } = message;
+  const whole: Message = {
+    ...rest,
+    ...parts,
+    subject: subject || (parts.subject ?? ''),
+    ...(text === undefined ? {} : { text }),
+    ...(html === undefined ? {} : { html }),
+  };
+  if (!more) return whole;
+  const own = new Set(message.headers.map(([name]) => name.toLowerCase()));
+  return {
+    ...whole,
+    from: ownSender ? message.from : more.from,
+    replyTo: message.replyTo.length > 0 ? message.replyTo : more.replyTo,
+    headers: [...more.headers.filter(([name]) => !own.has(name.toLowerCase())), ...message.headers],
+    attachments: [...more.attachments, ...message.attachments],
+  };
+}
+
+/** Whoever reads mail without HTML gets its text. */
+async function withText(message: Message): Promise<Message> {
+  if (message.html === undefined || message.text !== undefined) return message;
+  return { ...message, text: await plainTextOf(message.html) };
+}
+
+/** Another try makes the same of the same data, unless what was thrown says otherwise. */
+function renderError({ kind, name }: Source, error: unknown): MailError {
+  const what = kind === 'mail' ? 'mail class' : 'template';
+  const isTold = kind === 'template' && error instanceof MailError && error.code === 'TEMPLATE';
+  const message = isTold ? error.message : `The ${what} ${name} could not be rendered: ${oneLine(problemOf(error))}`;
+  const permanent = error instanceof MailError ? error.permanent : true;
+  return new MailError(message, { permanent, code: 'RENDER', cause: error });
+}
+
+function problemOf(error: unknown): string {
+  if (!(error instanceof MailValidationError)) return reasonOf(error);
+  return error.errors.map(({ path, message }) => `${path}: ${message}`).join('; ');
+}

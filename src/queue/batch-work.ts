@@ -1,0 +1,94 @@
+import type { BatchWork, Written } from '../delivery/batch.js';
+import type { Preparation } from '../delivery/preparation.js';
+import { messageId, messageIdHeader } from '../message/ids.js';
+import { ownParts, type Content, type Message, type Rendering } from '../message/message.js';
+import { compose, type Stamp } from '../mime/compose.js';
+import { BODIES } from '../mime/engrave.js';
+import type { Letter } from '../mime/plate.js';
+import { Press } from '../mime/press.js';
+import type { Dispatch } from '../transport/dispatch.js';
+import { itemRecipients, letterOf, renderingOf, type Batch } from './batch.js';
+
+/** What a batch needs beside itself. */
+export interface Supplies {
+  /** The attachments' bytes by their hash. */
+  blobs: ReadonlyMap<string, Buffer>;
+  dispatch: Dispatch;
+  preparation: Preparation;
+  /** Why nothing can be sent for now. */
+  blocked?: string;
+}
+
+/** The batch as the delivery step takes it. */
+export function workOf(batch: Batch, { blobs, dispatch, preparation, blocked }: Supplies): BatchWork {
+  const recipients = batch.items.map((item) => itemRecipients(batch, item));
+  let writer: BatchWriter | undefined;
+  return {
+    id: batch.id,
+    size: batch.items.length,
+    recipients: (index) => recipients[index]!,
+    write: (index) => (writer ??= new BatchWriter(batch, blobs, preparation)).write(index),
+    dispatch,
+    ...(blocked === undefined ? {} : { blocked }),
+    ...(batch.expiresAt === undefined ? {} : { expiresAt: batch.expiresAt }),
+  };
+}
+
+/** Makes a batch's messages, each when its turn has come. */
+class BatchWriter {
+  private readonly press: Press;
+  /** The same at every try. */
+  private readonly date: Date;
+
+  constructor(
+    private readonly batch: Batch,
+    blobs: Supplies['blobs'],
+    private readonly preparation: Preparation,
+  ) {
+    const { shared, merge, sendAt, createdAt } = batch;
+    const { cc, bcc, from, replyTo, headers, subject = '', text, html } = shared;
+    const attachments = shared.attachments.map(({ blob, ...rest }) => ({ ...rest, content: blobs.get(blob)! }));
+    const content: Content = { from, replyTo, headers, subject, attachments, ...ownParts({ text, html }) };
+    this.date = new Date(sendAt ?? createdAt);
+    this.press = new Press(content, { cc, bcc, date: this.date, ...(merge === undefined ? {} : { merge }) });
+  }
+
+  write(index: number): Written | Promise<Written> {
+    const letter = letterOf(this.batch, index);
+    const sender = this.press.sender(letter).address;
+    const stamp = { messageId: messageIdHeader(messageId(this.batch.id, index), sender), date: this.date };
+    const rendering = renderingOf(this.batch, index);
+    if (this.preparation.changes({ rendering })) return this.prepare(index, letter, stamp, rendering);
+    const encoded = this.press.encode(letter, stamp.messageId);
+    if (encoded instanceof Promise) return encoded.then((bytes) => ({ sender, ...bytes }));
+    return { sender, ...encoded };
+  }
+
+  private async prepare(
+    index: number,
+    letter: Letter,
+    stamp: Stamp,
+    rendering: Rendering | undefined,
+  ): Promise<Written> {
+    const { campaign, id } = this.batch;
+    const message: Message = { ...this.press.message(letter), ...(rendering ? { rendering } : {}) };
+    const prepared = await this.preparation.prepare({
+      id: messageId(id, index),
+      messageId: stamp.messageId,
+      lane: 'bulk',
+      message,
+      ...(campaign ? { campaignId: campaign.id } : {}),
+    });
+    const sender = prepared.from.address;
+    // What all messages share is encoded once; whatever else one of them has makes it a message by itself.
+    const isUsual =
+      SHARED.every((field) => prepared[field] === message[field]) &&
+      BODIES.every((field) => message[field] === undefined || prepared[field] !== undefined);
+    const encoded = isUsual
+      ? await this.press.encode({ to: prepared.to, ...ownParts(prepared) }, stamp.messageId)
+      : await compose(prepared, stamp);
+    return { sender, ...encoded };
+  }
+}
+
+const SHARED = ['from', 'replyTo', 'headers', 'attachments', 'cc', 'bcc'] as const satisfies (keyof Message)[];
