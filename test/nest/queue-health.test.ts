@@ -1,15 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Controller, Get, Inject, Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { HealthCheck, HealthCheckService, TerminusModule } from '@nestjs/terminus';
 import { beforeAll, describe, expect, it, vi, onTestFinished } from 'vitest';
 import { MailConfigError } from '../../src/errors.js';
 import { MailHealthIndicator } from '../../src/nest/mail-health.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import type { QueueConfig } from '../../src/nest/options/types.js';
-import { Mailbox } from '../../src/testing/mailbox.js';
 import { eventually } from '../support/eventually.js';
 import { createDatabase } from '../support/postgres.js';
 import { startRedis, type RedisServer } from '../support/redis.js';
@@ -47,15 +43,17 @@ describe('isHealthy', () => {
     expect(workers.lastSeen!.getTime()).toBeGreaterThanOrEqual(began);
     expect(workers.processes[0]!.since.getTime()).toBeGreaterThanOrEqual(began);
     await one.app.close();
-    expect(await web.queued()).toMatchObject({ workers: { alive: 1, processes: [{ id: expect.any(String) }] } });
+    expect(await web.queued()).toMatchObject({
+      workers: { alive: 1, processes: [{ id: expect.any(String) as string }] },
+    });
 
     // As if it had died: its time goes on, and nobody hears of it.
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 31_000 });
     onTestFinished(() => void vi.useRealTimers());
-    expect(await web.queued()).toMatchObject({ workers: { alive: 0, lastSeen: expect.any(Date) } });
+    expect(await web.queued()).toMatchObject({ workers: { alive: 0, lastSeen: expect.any(Date) as Date } });
     vi.useRealTimers();
     await other.app.close();
-    expect(await web.queued()).toMatchObject({ workers: { alive: 0, lastSeen: expect.any(Date) } });
+    expect(await web.queued()).toMatchObject({ workers: { alive: 0, lastSeen: expect.any(Date) as Date } });
   });
 
   it('tells what waits, and is down where the thresholds say so', async () => {
@@ -92,7 +90,9 @@ describe('isHealthy', () => {
     expect(await queued()).toMatchObject({ paused: true });
     // @ts-expect-error there is no such threshold
     await expect(health.isHealthy('mail', { maxAge: 5 })).rejects.toThrow(MailConfigError);
-    await expect(health.isHealthy('mail', { maxWait: 'long' })).rejects.toThrow(/isHealthy\(\)\.maxWait is "long"/);
+    await expect(health.isHealthy('mail', { maxWait: 'long' as '1s' })).rejects.toThrow(
+      /isHealthy\(\)\.maxWait is "long"/,
+    );
   });
 
   it('is down while the store cannot be reached, and says so in time', async () => {
@@ -111,7 +111,7 @@ describe('isHealthy', () => {
 
   it('does not wait for a store that does not answer', async () => {
     const { health } = await start({ worker: false });
-    const silent = vi.spyOn(Object.getPrototypeOf(await reader(health)) as { report: () => unknown }, 'report');
+    const silent = vi.spyOn(Object.getPrototypeOfreader(health) as { report: () => unknown }, 'report');
     onTestFinished(() => silent.mockRestore());
     silent.mockReturnValue(new Promise(() => undefined));
     expect((await health.isHealthy('mail', { timeout: 20 })).mail).toMatchObject({
@@ -137,53 +137,6 @@ describe('isHealthy', () => {
     const { queued } = await start({ connection: `pglite://${folder}` });
     expect(await queued()).toMatchObject({ reachable: true, batches: { waiting: 0 }, workers: { alive: 1 } });
     expect(existsSync(folder)).toBe(false);
-  });
-});
-
-it('is taken by Terminus: 200 with the details, and 503 while it is down', async () => {
-  @Controller('health')
-  class HealthController {
-    constructor(
-      @Inject(HealthCheckService) private readonly health: HealthCheckService,
-      @Inject(MailHealthIndicator) private readonly mail: MailHealthIndicator,
-    ) {}
-
-    @Get()
-    @HealthCheck()
-    check() {
-      return this.health.check([() => this.mail.isHealthy('mail', { minWorkers: 1 })]);
-    }
-  }
-  const queue = { connection: redis.url, worker: false } as const;
-  @Module({
-    imports: [TerminusModule, MailModule.forRoot({ ...into(new Mailbox()), queue })],
-    controllers: [HealthController],
-  })
-  class AppModule {}
-  const app = await NestFactory.create(AppModule, { logger: false });
-  onTestFinished(() => app.close());
-  await app.listen(0, '127.0.0.1');
-  const get = async () => {
-    const response = await fetch(`${await app.getUrl()}/health`);
-    return { status: response.status, body: (await response.json()) as object };
-  };
-  expect(await get()).toMatchObject({
-    status: 200,
-    body: { status: 'ok', info: { mail: { status: 'up', queue: { reachable: true } } }, error: {} },
-  });
-  await app.get(MailService).send(news);
-  expect(await get()).toMatchObject({
-    status: 503,
-    body: {
-      status: 'error',
-      error: {
-        mail: {
-          status: 'down',
-          problems: ['Batches wait, and the processes with a worker are 0, fewer than 1'],
-          transports: [{ name: 'mailbox', circuit: 'closed' }],
-        },
-      },
-    },
   });
 });
 
