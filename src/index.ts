@@ -6,9 +6,11 @@ export {
   getMailHealthToken,
   InjectMailHealth,
   MailHealthIndicator,
+  type MailerHealth,
   type MailHealth,
   type TransportHealth,
 } from './nest/mail-health.js';
+export type { HealthThresholds, QueueHealth } from './nest/queue-health.js';
 export { getMailWorkerToken, InjectMailWorker, MailWorker, type RunUntilOptions } from './nest/mail-worker.js';
 export {
   Mail,
@@ -81,6 +83,7 @@ export type { QueuedReceipt } from './queue/producer.js';
 export type { CampaignReceipt, RejectedRecipient } from './queue/queueing.js';
 export type { CleanOptions } from './queue/control.js';
 export type { Limit } from './queue/bottleneck.js';
+export type { WorkerProcess, WorkersReport } from './queue/presence.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { RunReport } from './queue/run.js';
 export type { ShiftReport } from './queue/shift.js';

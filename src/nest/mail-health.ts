@@ -1,9 +1,11 @@
 import { Inject, type InjectionToken } from '@nestjs/common';
-import type { Circuit } from '../transport/breaker.js';
 import type { Lane } from '../message/message.js';
+import type { MailQueue } from '../queue/mail-queue.js';
+import type { Circuit } from '../transport/breaker.js';
 import type { ServerLoad } from '../transport/probe.js';
 import type { Routes } from '../transport/route.js';
 import type { WindowState } from '../transport/window.js';
+import { parseThresholds, problemsOf, queueHealth, type HealthThresholds, type QueueHealth } from './queue-health.js';
 
 /** How one transport is doing, without asking it anything. */
 export interface TransportHealth {
@@ -24,8 +26,18 @@ export interface TransportHealth {
   load?: ServerLoad;
 }
 
+/** How one mailer is doing. */
+export interface MailerHealth {
+  status: 'up' | 'down';
+  /** Why it is down: everything that is wrong. */
+  problems?: string[];
+  transports: TransportHealth[];
+  /** Of the bulk lane, if there is one. */
+  queue?: QueueHealth;
+}
+
 /** What `isHealthy()` gives: the shape of Terminus' health indicators. */
-export type MailHealth = Record<string, { status: 'up' | 'down'; transports: TransportHealth[] }>;
+export type MailHealth<Key extends string = string> = Record<Key, MailerHealth>;
 
 /** Where every transport stands. */
 export function transportHealth(routes: Routes): TransportHealth[] {
@@ -54,20 +66,50 @@ export function transportHealth(routes: Routes): TransportHealth[] {
 }
 
 /**
- * For `@nestjs/terminus`, or any health page: up while the priority lane has a transport that is not down. Asks no server.
+ * For `@nestjs/terminus`, or any health page: up while the priority lane has a transport that is not down, and the queue's
+ * store can be reached. Asks no mail server.
  *
  * ```ts
- * this.health.check([() => this.mailHealth.isHealthy('mail')]);
+ * this.health.check([() => this.mailHealth.isHealthy('mail', { maxWait: '15m' })]);
  * ```
  */
 export class MailHealthIndicator {
   /** @internal */
-  constructor(private readonly routes: Routes) {}
+  constructor(
+    private readonly routes: Routes,
+    private readonly queue: MailQueue | undefined,
+  ) {}
 
-  isHealthy(key = 'mail'): MailHealth {
-    const transports = transportHealth(this.routes);
+  /** Where every transport stands, from what this process knows already. Asks nobody. */
+  transports(): TransportHealth[] {
+    return transportHealth(this.routes);
+  }
+
+  /**
+   * How the mailer is doing, under the given key. Rejects for nothing but thresholds that are no good.
+   *
+   * @param thresholds what else makes it down; by default nothing
+   * @throws MailConfigError a threshold is no good
+   */
+  async isHealthy<Key extends string = 'mail'>(
+    key: Key = 'mail' as Key,
+    thresholds: HealthThresholds = {},
+  ): Promise<MailHealth<Key>> {
+    const limits = parseThresholds(thresholds);
+    const queue = this.queue && (await queueHealth(this.queue, limits));
+    const transports = this.transports();
     const usable = transports.some(({ rank, circuit }) => rank.priority !== undefined && circuit === 'closed');
-    return { [key]: { status: usable ? 'up' : 'down', transports } };
+    const problems = [
+      ...(usable ? [] : ['No transport of the priority lane works']),
+      ...(queue ? problemsOf(queue, limits) : []),
+    ];
+    const health: MailerHealth = {
+      status: problems.length === 0 ? 'up' : 'down',
+      ...(problems.length > 0 ? { problems } : {}),
+      transports,
+      ...(queue ? { queue } : {}),
+    };
+    return { [key]: health } as MailHealth<Key>;
   }
 }
 

@@ -97,7 +97,7 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     {
       provide: health,
       inject: [engine],
-      useFactory: ({ routes }: MailEngine) => new MailHealthIndicator(routes),
+      useFactory: ({ routes, queue }: MailEngine) => new MailHealthIndicator(routes, queue),
     },
     {
       provide: worker,

@@ -9,7 +9,7 @@ import type { CampaignReceipt } from '../queue/queueing.js';
 import type { CleanOptions } from '../queue/control.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
-import type { CampaignReport, QueueReport } from '../queue/reader.js';
+import { EMPTY_QUEUE, type CampaignReport, type QueueReport } from '../queue/reader.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
 import type { Mailable } from './mail-class.js';
@@ -27,11 +27,6 @@ export interface TransportCheck extends TransportHealth {
   /** Why not, in the server's or the socket's words. */
   error?: string;
 }
-
-const EMPTY_QUEUE: QueueReport = {
-  paused: false,
-  batches: { waiting: 0, delayed: 0, active: 0, finished: 0, setAside: 0 },
-};
 
 /**
  * Sends mail in two lanes.

@@ -63,6 +63,12 @@ export interface Backend {
   readonly bullQueue: BullQueue;
   /** Whether a batch lies with a worker whose lock has run out: BullMQ's check for stalled jobs brings it back. */
   hasStalled(): Promise<boolean>;
+  /**
+   * Since when the oldest of the waiting batches has been waiting: as it was queued, fell due by its `sendAt`, or was taken up
+   * last. Batches lie in the order of their urgency: the oldest is looked for among the first and the last of them. Reads no
+   * batch's content.
+   */
+  oldestWaiting(): Promise<number | undefined>;
   createWorker(processor: MailJobProcessor, options: Omit<WorkerOptions, 'connection'>): MailJobWorker;
 }
 
@@ -70,6 +76,21 @@ export interface Backend {
 interface BullBackend extends Backend {
   readonly queue: BullQueue;
   readonly flow: FlowProducer;
+}
+
+/** Waiting batches that are looked at, at either end. */
+const ENDS = 20;
+
+const END = (order: string): string => `(
+  SELECT added_at_ms, opts, processed_at_ms FROM job WHERE queue = $1 AND state = 'waiting'
+  ORDER BY priority ${order}, seq ${order} LIMIT ${ENDS})`;
+const OLDEST_WAITING = `SELECT min(greatest(
+  added_at_ms + coalesce((opts->>'delay')::bigint, 0), coalesce(processed_at_ms, 0)))::text AS oldest
+FROM (${END('ASC')} UNION ALL ${END('DESC')}) AS ends`;
+
+function waitingSince(timestamp: string, options?: string | null, processedOn?: string | null): number {
+  const { delay = 0 } = JSON.parse(options ?? '{}') as { delay?: number };
+  return Math.max(Number(timestamp) + delay, Number(processedOn ?? 0));
 }
 
 /** Brings a delayed batch to a worker now. Most batches are not delayed, which is what BullMQ's error then says. */
@@ -108,6 +129,16 @@ function onRedis(name: string, store: Extract<DurableStore, { kind: 'redis' }>):
       const locks = active.flat().map((id) => `${queue.toKey(id)}:lock`);
       return locks.length > 0 && (await store.client.exists(...locks)) < locks.length;
     },
+    async oldestWaiting() {
+      const ends = await Promise.all(
+        [true, false].map((first) => queue.getBackend().getRanges(['wait', 'prioritized'], 0, ENDS - 1, first)),
+      );
+      const pipeline = store.client.pipeline();
+      for (const id of new Set(ends.flat(2))) pipeline.hmget(queue.toKey(id), 'timestamp', 'opts', 'processedOn');
+      const jobs = ((await pipeline.exec()) ?? []).map(([, fields]) => fields as (string | null)[] | undefined);
+      const times = jobs.flatMap((fields) => (fields?.[0] ? [waitingSince(fields[0], fields[1], fields[2])] : []));
+      return times.length > 0 ? Math.min(...times) : undefined;
+    },
     createWorker: (processor, options) =>
       new classes.Worker(name, processor, { ...options, connection: (connection ??= store.connectWorker()) }),
   };
@@ -126,6 +157,11 @@ function onSql(name: string, store: Extract<DurableStore, { kind: 'postgres' | '
     async hasStalled() {
       const sql = `SELECT 1 FROM job WHERE queue = $1 AND state = 'active' AND locked_until_ms < $2 LIMIT 1`;
       return (await store.pool.query(sql, [name, Date.now()])).rows.length > 0;
+    },
+    async oldestWaiting() {
+      const { rows } = await store.pool.query(OLDEST_WAITING, [name]);
+      const { oldest } = rows[0] as { oldest: string | null };
+      return oldest === null ? undefined : Number(oldest);
     },
     createWorker: (processor, options) =>
       new classes.Worker(name, processor, {

@@ -20,6 +20,10 @@ export const keys = {
   blob: (hash: string) => `blob/${hash}`,
   /** Who sends the mail of an idempotency key, or has sent it. */
   once: (id: string) => `once/${id}`,
+  /** The workers that are alive: one field a process, one record for each stretch of time. */
+  alive: (page: number) => `alive/${page}`,
+  /** When a worker was heard of last. */
+  heard: 'heard',
   /** The outcome of a priority message. */
   mail: (id: string) => `mail/${id}`,
 };

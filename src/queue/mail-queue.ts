@@ -24,6 +24,7 @@ import { EventLoopShare } from './event-loop-share.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
+import { Presence } from './presence.js';
 import { priorityFields, type PriorityMail } from './priority-record.js';
 import { Producer, type OwnBatch, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
@@ -80,6 +81,8 @@ export class MailQueue {
   private readonly completions: Completions;
   private readonly loop = new EventLoopShare();
   private readonly worker: BatchWorker | undefined;
+  /** Tells all processes on the queue that this one has a worker. */
+  readonly presence: Presence;
   private run: Run | undefined;
   private stopping = false;
   private readonly retention: Retention;
@@ -106,7 +109,7 @@ export class MailQueue {
     this.format = new BatchFormat(settings.sealer);
     this.blobs = new Blobs(records, settings.sealer);
     this.flusher = new Flusher(settings.name, store, backend, this.format);
-    this.reader = new Reader(queue, records, this.format, settings.sealer);
+    this.reader = new Reader(backend, records, this.format, settings.sealer);
     this.retention = new Retention(queue, records, this.reader, settings.keep);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch, events);
     const campaignOptions = { ...settings.batch, limits: settings.limits, loop: this.loop };
@@ -115,6 +118,7 @@ export class MailQueue {
     this.sweep = new Sweep(records, this.retention, settings.keep, onError);
     this.checkpoints = new Checkpoints(records, onError);
     this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints);
+    this.presence = new Presence(records, store.opened);
     this.suspension = new Suspension(records, events, settings.waitForCapacity);
     this.completions = new Completions(records, this.reader, events, onError);
     if (settings.worker.autorun) this.worker = this.createWorker();
@@ -130,7 +134,11 @@ export class MailQueue {
    * first bulk mail; one that cannot be reached is waited for.
    */
   async start(): Promise<void> {
-    this.worker?.start();
+    const { worker } = this;
+    if (worker) {
+      worker.start();
+      this.presence.begin(() => worker.batches);
+    }
     void this.store.opened.then(() => this.sweep.start());
     if (!(await this.store.exists())) return;
     if (this.store.kind === 'embedded') await this.store.ready();
@@ -232,8 +240,11 @@ export class MailQueue {
     try {
       // An embedded store that was never written to is not created for this.
       if (empty && !(await this.store.exists())) return { reason: 'empty', ...NOTHING_DONE };
+      this.presence.begin(() => this.run?.batches ?? 0);
       return await this.run.work(empty);
     } finally {
+      // The deadline is the caller's: closing waits for it.
+      void this.presence.end();
       this.run = undefined;
     }
   }
@@ -243,6 +254,7 @@ export class MailQueue {
     this.stopping = true;
     await Promise.all([this.worker?.stop(within), this.run?.stop(within)]);
     await Promise.race([this.completions.stop(), sleep(LAST_LOOK, undefined, { ref: false })]);
+    await this.presence.end();
   }
 
   /** @param within milliseconds for what a store that does not answer may hold up */

@@ -4,12 +4,13 @@ import { MailConfigError } from '../errors.js';
 import { isOwnId, splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
 import { lockedReason, type Sealer } from '../store/sealing.js';
-import type { MailJobQueue } from './backend.js';
+import type { Backend, MailJobQueue } from './backend.js';
 import type { Batch } from './batch.js';
 import type { BatchFormat } from './batch-format.js';
 import { batchIds, queuedRecipients, readRecord, type CampaignRecord } from './campaign-record.js';
 import { boundBy, type Limit } from './bottleneck.js';
 import { keys } from './keys.js';
+import { readPresence, type WorkersReport } from './presence.js';
 import { readProgress } from './progress.js';
 import { readPriorityStatus } from './priority-record.js';
 import { isPending, statusOf, type MailStatus, type Waiting } from './status.js';
@@ -73,23 +74,35 @@ export interface QueueReport {
     /** Could not be read by a worker, and lie aside with the reason. */
     setAside: number;
   };
-  /** When the oldest of the waiting batches was queued, as far as the first and last 20 in line tell. */
+  /**
+   * Since when the oldest of the waiting batches has been waiting, as far as the first and last 20 in line tell: as it was
+   * queued, fell due by its `sendAt`, or was taken up last.
+   */
   oldestWaiting?: Date;
 }
 
 /** A producer that has not been heard of for longer has died. */
 const PRODUCER_SILENCE = 30_000;
 const READ_AHEAD = 20;
-const ENDS = 20;
+
+/** Of a queue that holds nothing. */
+export const EMPTY_QUEUE: QueueReport = {
+  paused: false,
+  batches: { waiting: 0, delayed: 0, active: 0, finished: 0, setAside: 0 },
+};
 
 /** Answers what became of messages. Reads only. */
 export class Reader {
+  private readonly queue: MailJobQueue;
+
   constructor(
-    private readonly queue: MailJobQueue,
+    private readonly backend: Pick<Backend, 'queue' | 'oldestWaiting'>,
     private readonly records: Records,
     private readonly format: BatchFormat,
     private readonly sealer: Sealer,
-  ) {}
+  ) {
+    this.queue = backend.queue;
+  }
 
   async status(id: string): Promise<MailStatus | undefined> {
     const place = splitMessageId(id);
@@ -161,7 +174,7 @@ export class Reader {
       // Those without a priority. A paused queue on PostgreSQL counts none of them as waiting.
       this.queue.getCountsPerPriority([0]),
       this.queue.isPaused(),
-      this.oldestWaiting(),
+      this.backend.oldestWaiting(),
     ]);
     const { prioritized = 0, delayed = 0, active = 0, completed = 0, failed = 0 } = counts;
     const waiting = (ahead['0'] ?? 0) + prioritized;
@@ -170,6 +183,11 @@ export class Reader {
       batches: { waiting, delayed, active, finished: completed, setAside: failed },
       ...(oldest === undefined ? {} : { oldestWaiting: new Date(oldest) }),
     };
+  }
+
+  /** The workers of all processes. */
+  workers(): Promise<WorkersReport> {
+    return readPresence(this.records);
   }
 
   /**
@@ -222,15 +240,6 @@ export class Reader {
     for await (const { batch, view, waiting } of this.batches(campaignId)) {
       for (let index = 0; index < batch.items.length; index++) yield statusOf(batch, index, view, waiting(index));
     }
-  }
-
-  /** Batches lie in the order of their urgency: the oldest is looked for among the first and the last of them. */
-  private async oldestWaiting(): Promise<number | undefined> {
-    const ends = await Promise.all(
-      [true, false].map((first) => this.queue.getJobs(['wait', 'prioritized'], 0, ENDS - 1, first)),
-    );
-    const times = ends.flat().flatMap((job) => (job ? [job.timestamp] : []));
-    return times.length > 0 ? Math.min(...times) : undefined;
   }
 }
 

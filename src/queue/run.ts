@@ -30,6 +30,7 @@ export class Run {
   private readonly shift: Shift;
   private within = Infinity;
   private finished: Promise<unknown> = Promise.resolve();
+  private worker: BatchWorker | undefined;
 
   /** @param length milliseconds after which it is over, counted from now on */
   constructor(
@@ -51,6 +52,11 @@ export class Run {
     return work;
   }
 
+  /** That its worker has in its hands. */
+  get batches(): number {
+    return this.worker?.batches ?? 0;
+  }
+
   /** Ends it as `BatchWorker.stop()` does, and resolves when it is over. */
   async stop(within: number): Promise<void> {
     this.within = within;
@@ -63,7 +69,7 @@ export class Run {
     const over = shift.over.then(() => undefined);
     await this.open();
     while (!shift.isOver) {
-      const worker = parts.createWorker(shift);
+      const worker = (this.worker = parts.createWorker(shift));
       worker.start();
       const taken = await (empty ? Promise.race([over, this.untilNothingIsDue(worker)]) : over);
       const finished = taken !== undefined && (await Promise.race([over, worker.finish().then(() => true)]));

@@ -117,6 +117,11 @@ export class BatchWorker {
     return this.active === 0;
   }
 
+  /** That are in its hands. */
+  get batches(): number {
+    return this.active;
+  }
+
   /** Takes no more batches, and resolves when those it has are delivered or back in the queue. */
   async finish(): Promise<void> {
     await this.worker?.close();

@@ -58,7 +58,7 @@ export class Scene {
 
   /** What the circuit breaker thinks of the first one. */
   get circuit(): TransportHealth['circuit'] | undefined {
-    return this.app.context.get(MailHealthIndicator).isHealthy().mail?.transports[0]?.circuit;
+    return this.app.context.get(MailHealthIndicator).transports()[0]?.circuit;
   }
 
   /** Through which transport a message with this subject went. */

@@ -92,7 +92,7 @@ describe('installed into an empty Nest application', () => {
     );
   }, 60_000);
 
-  describe('the code of docs/priority-mail.md, docs/events.md and docs/health.md', () => {
+  describe('the code of docs/priority-mail.md and docs/events.md', () => {
     const near = 'smtp://127.0.0.1:1';
     const far = 'smtp://127.0.0.1:2';
 
@@ -194,7 +194,6 @@ const PAGES = [
   'docs/command.md',
   'docs/errors-and-states.md',
   'docs/events.md',
-  'docs/health.md',
   'docs/interruptions.md',
   'docs/priority-mail.md',
 ];
@@ -248,11 +247,10 @@ await app.close();
 
 const PRIORITY = `
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Module, type HttpException } from '@nestjs/common';
+import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { MailService, type MailHealth } from 'nestjs-priority-mail';
+import { MailHealthIndicator, MailService } from 'nestjs-priority-mail';
 import { AccountMailModule } from './account-mail.module.js';
-import { HealthController } from './health.controller.js';
 import { MailAlerts } from './mail-alerts.js';
 import { PasswordResets } from './password-resets.js';
 import { TenantMailModule } from './tenant-mail.module.js';
@@ -261,7 +259,7 @@ import { whichWay } from './which-way.js';
 const [, , reset = ''] = process.argv;
 const { AWAIT_DOWN = '0', SMTP_TENANT } = process.env;
 
-@Module({ imports: [AccountMailModule], controllers: [HealthController], providers: [MailAlerts] })
+@Module({ imports: [AccountMailModule], providers: [MailAlerts] })
 class AppModule {}
 
 const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
@@ -270,20 +268,12 @@ const way = await whichWay(app.get(MailService));
 const send = () => app.get(PasswordResets).send('ada@example.com', reset, 'https://shop.example/reset/1');
 const answers = [await send(), await send()];
 while (down.size < Number(AWAIT_DOWN)) await sleep(20);
-console.log(JSON.stringify({ way, answers, health: health(), down: [...down].sort(), tenant: await tenant() }));
+console.log(JSON.stringify({ way, answers, health: await health(), down: [...down].sort(), tenant: await tenant() }));
 await app.close();
 
-function health(): unknown {
-  const { status, transports } = answerOf(app.get(HealthController))['mail']!;
+async function health(): Promise<unknown> {
+  const { status, transports } = (await app.get(MailHealthIndicator).isHealthy()).mail;
   return { status, circuits: transports.map(({ circuit }) => circuit) };
-}
-
-function answerOf(controller: HealthController): MailHealth {
-  try {
-    return controller.get();
-  } catch (error) {
-    return (error as HttpException).getResponse() as MailHealth;
-  }
 }
 
 async function tenant(): Promise<string | undefined> {

@@ -34,8 +34,9 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     const onError = (): void => undefined;
     store = await openQueueStore(connection);
     await store.ready();
-    const { queue } = createBackend('mail', store, onError);
-    const reader = new Reader(queue, store.records, new BatchFormat(UNSEALED), UNSEALED);
+    const backend = createBackend('mail', store, onError);
+    const { queue } = backend;
+    const reader = new Reader(backend, store.records, new BatchFormat(UNSEALED), UNSEALED);
     const retention = new Retention(queue, store.records, reader, KEEP);
     sweep = new Sweep(store.records, retention, KEEP, onError);
   });

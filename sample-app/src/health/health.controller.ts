@@ -7,9 +7,9 @@ export class HealthController {
   constructor(private readonly mail: MailHealthIndicator) {}
 
   @Get()
-  get(): MailHealth {
-    const health = this.mail.isHealthy('mail');
-    if (health['mail']?.status !== 'up') throw new ServiceUnavailableException(health);
+  async get(): Promise<MailHealth> {
+    const health = await this.mail.isHealthy('mail');
+    if (health.mail.status !== 'up') throw new ServiceUnavailableException(health);
     return health;
   }
 }

@@ -12,7 +12,7 @@ import { ranks } from '../transports.js';
 export function queueStatus(context: Context): Promise<ExitCode> {
   return withMailer(context, 'queue', async ({ mail, health }) => {
     const queue = await mail.queue();
-    const { transports } = health.isHealthy('mail')['mail']!;
+    const transports = health.transports();
     return {
       document: { queue, transports: transports.map(configured) },
       text: () => [queueText(queue), transportsText(transports)].join('\n\n'),
