@@ -35,6 +35,13 @@ export class MemoryBackend implements Backend, JobSource {
     return Promise.resolve(false);
   }
 
+  oldestWaiting(): Promise<number | undefined> {
+    const times = this.jobs
+      .in('wait', 'prioritized')
+      .map(({ timestamp, processedOn = 0 }) => Math.max(timestamp, processedOn));
+    return Promise.resolve(times.length > 0 ? Math.min(...times) : undefined);
+  }
+
   createWorker(processor: MailJobProcessor, { concurrency = 1 }: { concurrency?: number }): MemoryWorker {
     return new MemoryWorker(this, processor, concurrency);
   }

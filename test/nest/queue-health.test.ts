@@ -111,7 +111,7 @@ describe('isHealthy', () => {
 
   it('does not wait for a store that does not answer', async () => {
     const { health } = await start({ worker: false });
-    const silent = vi.spyOn(Object.getPrototypeOfreader(health) as { report: () => unknown }, 'report');
+    const silent = vi.spyOn(Object.getPrototypeOf(reader(health)) as { report: () => unknown }, 'report');
     onTestFinished(() => silent.mockRestore());
     silent.mockReturnValue(new Promise(() => undefined));
     expect((await health.isHealthy('mail', { timeout: 20 })).mail).toMatchObject({
