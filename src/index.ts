@@ -64,10 +64,12 @@ export {
   type Phase,
 } from './errors.js';
 
-export type { AddressInput, AddressesInput } from './message/address.js';
+export type { Address, AddressInput, AddressesInput } from './message/address.js';
+export type { Classified, Classifier } from './message/classify.js';
 export { AttachmentDto, BulkMailDto, MailContentDto, MailMessageDto, RecipientDto } from './message/dto.js';
 export type { Duration } from './message/duration.js';
 export { DEFAULT_LIMITS, type Limits } from './message/limits.js';
+export { markedBulk, type BulkMarkers } from './message/marked-bulk.js';
 export type {
   AttachmentInput,
   BulkMailInput,
@@ -78,7 +80,11 @@ export type {
   Urgency,
 } from './message/message.js';
 
+export type { InterceptedAttachment, InterceptedMail, MailChanges } from './delivery/intercepted-mail.js';
+export { InterceptorError, Veto } from './delivery/interception.js';
+export type { Interceptor } from './delivery/interceptors.js';
 export type { SentReceipt } from './delivery/priority.js';
+export { redirectTo, type RedirectOptions } from './delivery/redirect.js';
 export type { QueuedReceipt } from './queue/producer.js';
 export type { CampaignReceipt, RejectedRecipient } from './queue/queueing.js';
 export type { CleanOptions } from './queue/control.js';

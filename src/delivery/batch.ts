@@ -5,6 +5,7 @@ import type { Encoded } from '../mime/encoded.js';
 import type { Dispatch, NoRoom, Route } from '../transport/dispatch.js';
 import type { Rejection, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery } from './deliver.js';
+import { Veto } from './interception.js';
 import type { Ledger, RecipientFact, Unplaced } from './ledger.js';
 import type { Attempt, DeliveryObserver } from './observer.js';
 import { verdictOn, type RetryPolicy } from './retry.js';
@@ -12,6 +13,8 @@ import { verdictOn, type RetryPolicy } from './retry.js';
 /** One message of a batch as bytes, and its envelope sender. */
 export interface Written extends Encoded {
   sender: string;
+  /** Its envelope recipients, where they are not those of the batch. */
+  recipients?: readonly string[];
 }
 
 /** A batch to deliver: its messages, each rendered when its turn has come. */
@@ -181,7 +184,8 @@ class BatchRun {
       this.accepted(index, pending, delivery, { duration: duration() });
     } catch (error) {
       if (error instanceof MailDeliveryError) this.refused(index, pending, error, duration());
-      // It cannot be rendered or encoded: its own fault, and the others go on.
+      else if (error instanceof Veto) this.vetoed(index, pending, duration());
+      // It cannot be made: its own fault, and the others go on.
       else this.unmade(index, pending, error, duration());
     }
     // Whatever ended this run, it was not this message: the worker has lived to tell.
@@ -219,12 +223,9 @@ class BatchRun {
 
   private async send(index: number, pending: readonly number[], route: Route): Promise<Delivery> {
     const { work } = this;
-    const { sender, headers, body } = await work.write(index);
-    const recipients = work.recipients(index);
-    const envelope = {
-      from: envelopeAddress(sender),
-      to: pending.map((recipient) => envelopeAddress(recipients[recipient]!)),
-    };
+    const { sender, headers, body, recipients } = await work.write(index);
+    const to = recipients ? this.instead(index, pending, recipients) : this.addresses(index, pending);
+    const envelope = { from: envelopeAddress(sender), to: to.map(envelopeAddress) };
     return deliver({ envelope, headers, body }, route, {
       id: messageId(work.id, index),
       lane: 'bulk',
@@ -232,6 +233,29 @@ class BatchRun {
       stillWanted: this.mayContinue,
       mayHandOver: this.isHeld,
     });
+  }
+
+  private addresses(index: number, places: readonly number[]): string[] {
+    const recipients = this.work.recipients(index);
+    return places.map((place) => recipients[place]!);
+  }
+
+  /**
+   * Other recipients than the message's own were put in. One of its own that is among them still gets it for itself; the
+   * others are settled by what becomes of the message.
+   *
+   * @throws Veto nobody is left that does not have it yet
+   */
+  private instead(index: number, pending: readonly number[], recipients: readonly string[]): string[] {
+    const due = new Set(this.addresses(index, pending));
+    const others = new Set(this.work.recipients(index).filter((address) => !due.has(address)));
+    const left = recipients.filter((address) => !others.has(address));
+    if (left.length === 0) throw new Veto(messageId(this.work.id, index), 'an interceptor');
+    return left;
+  }
+
+  private vetoed(index: number, pending: readonly number[], duration: number): void {
+    this.all(index, pending, { kind: 'cancelled', at: Date.now() }, { duration });
   }
 
   private accepted(index: number, pending: readonly number[], delivery: Delivery, attempt: Attempt): void {

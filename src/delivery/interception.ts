@@ -1,5 +1,5 @@
 import { MailError } from '../errors.js';
-import type { Lane, Message } from '../message/message.js';
+import type { Lane, Message, Source } from '../message/message.js';
 
 /** A message that is about to be encoded and sent. */
 export interface Draft {
@@ -7,6 +7,8 @@ export interface Draft {
   messageId: string;
   lane: Lane;
   campaignId?: string;
+  /** What it was rendered from. */
+  source?: Source;
   message: Message;
 }
 
@@ -15,14 +17,29 @@ export interface Interception {
   /**
    * The message as it is to be sent; the very same object when nobody has changed it.
    *
-   * @throws Veto when it is not to be sent at all, anything else when this message alone cannot be sent
+   * @throws Veto it is not to be sent at all
+   * @throws InterceptorError this message cannot be sent
    */
   intercept(draft: Draft): Promise<Message>;
 }
 
 /** An interceptor wants this message not to be sent. */
 export class Veto extends MailError {
+  readonly id: string;
+
   constructor(id: string, interceptor: string) {
-    super(`Message ${id} is not sent: the interceptor ${interceptor} vetoed it`, { permanent: true, code: 'VETOED' });
+    super(`Message ${id} is not sent: ${interceptor} vetoed it`, { permanent: true, code: 'VETOED' });
+    this.id = id;
+  }
+}
+
+/** An interceptor threw, or made a message that cannot be sent. */
+export class InterceptorError extends MailError {
+  readonly id: string;
+
+  /** @param options.permanent another try would come to the same */
+  constructor(id: string, interceptor: string, what: string, options: { permanent: boolean; cause?: unknown }) {
+    super(`Message ${id} is not sent: ${interceptor} ${what}`, { code: 'INTERCEPTOR', ...options });
+    this.id = id;
   }
 }

@@ -4,7 +4,7 @@ import type { MessageRules } from '../message/parse.js';
 import { parseRendered, type RenderedContent } from '../message/rendered.js';
 import { oneLine } from '../message/text.js';
 import { plainTextOf } from '../templates/plain-text.js';
-import type { Draft } from './interception.js';
+import type { Draft, Interception } from './interception.js';
 import type { Renderer } from './renderer.js';
 
 /** What happens to a message right before it is encoded, in both lanes. */
@@ -12,6 +12,7 @@ export class Preparation {
   constructor(
     private readonly renderer: Renderer,
     private readonly rules: MessageRules,
+    private readonly interception?: Interception,
   ) {}
 
   /** Why nothing can be made from this source here. Undefined: it can. */
@@ -21,17 +22,20 @@ export class Preparation {
 
   /** Whether it can be anything else afterwards than it is. */
   changes({ rendering }: Pick<Message, 'rendering'>): boolean {
-    return rendering !== undefined;
+    return rendering !== undefined || this.interception !== undefined;
   }
 
   /**
    * The message as it is to be encoded. Fields that stayed the same are the very same objects.
    *
    * @throws MailError (`RENDER`) it cannot be rendered, or what was rendered is no valid mail
+   * @throws Veto | InterceptorError as `Interception` does
    */
-  async prepare({ message }: Draft): Promise<Message> {
-    const { rendering, ...rest } = message;
-    return rendering ? this.render(rest, rendering) : message;
+  async prepare(draft: Draft): Promise<Message> {
+    const { rendering, ...rest } = draft.message;
+    const message = rendering ? await this.render(rest, rendering) : draft.message;
+    if (!this.interception) return message;
+    return this.interception.intercept({ ...draft, message, ...(rendering ? { source: rendering.source } : {}) });
   }
 
   private async render(message: Message, { source, context, locale, ownSender }: Rendering): Promise<Message> {

@@ -45,6 +45,7 @@ export interface SendNowOptions {
  *
  * @throws MailDeliveryError
  * @throws MailError (`RENDER`) it is to be rendered, and cannot be
+ * @throws Veto | InterceptorError
  */
 export async function sendNow(
   message: Message & Travel,
@@ -62,7 +63,9 @@ export async function sendNow(
     const messageId = messageIdHeader(id, message.from.address);
     const draft: Draft = { id, messageId, lane: 'priority', message };
     const prepare = async (): Promise<{ whole: Message } & Encoded> => {
-      const whole = preparation?.changes(message) ? await within(over.signal, preparation.prepare(draft)) : message;
+      const whole = preparation?.changes(message)
+        ? await within(over.signal, preparation.prepare(draft), draft)
+        : message;
       return { whole, ...(await compose(whole, { messageId, date: new Date() })) };
     };
     const [route, { whole, ...encoded }] = await Promise.all([
@@ -114,12 +117,13 @@ function abortion(transport: string, signal: AbortSignal): Promise<never> {
   });
 }
 
-/** @throws MailError when the time is up before it is rendered */
-async function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+/** @throws MailError when the time is up before it is rendered, or an interceptor has answered */
+async function within<T>(signal: AbortSignal, work: Promise<T>, { message: { rendering } }: Draft): Promise<T> {
   const late = new Promise<never>((_, reject) => {
     const abort = (): void => {
       const { message } = signal.reason as Error;
-      reject(new MailError(`The mail was not rendered in time: ${message}`, { permanent: false, code: 'RENDER' }));
+      const [what, code] = rendering ? ['rendered', 'RENDER'] : ['intercepted', 'INTERCEPTOR'];
+      reject(new MailError(`The mail was not ${what} in time: ${message}`, { permanent: false, code }));
     };
     signal.addEventListener('abort', abort, { once: true });
   });

@@ -6,6 +6,8 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Interception } from '../delivery/interception.js';
+import { Interceptors } from '../delivery/interceptors.js';
 import { Preparation } from '../delivery/preparation.js';
 import { MailEmitter } from '../events/emitter.js';
 import type { MailQueue } from '../queue/mail-queue.js';
@@ -66,7 +68,7 @@ export class MailEngine
       });
     const routes = new Routes(transports, settings.region, tenants, settings.balance);
     const renderer = new MailRenderer(mailables, settings.templates?.engine);
-    const preparation = new Preparation(renderer, settings.rules);
+    const preparation = new Preparation(renderer, settings.rules, interceptionOf(settings));
     const queue = opened?.create(routes, events, preparation);
     if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
       logger.warn(
@@ -101,6 +103,10 @@ export class MailEngine
     await Promise.race([this.once.settled(), sleep(within, undefined, { ref: false })]);
     await this.queue?.close(within);
   }
+}
+
+function interceptionOf({ intercept, rules }: MailSettings): Interception | undefined {
+  return intercept.length === 0 ? undefined : new Interceptors(intercept, rules);
 }
 
 /** Failover hides a dead provider; whoever reads the log should know. */

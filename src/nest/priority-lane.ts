@@ -1,3 +1,4 @@
+import { InterceptorError, Veto } from '../delivery/interception.js';
 import type { Preparation } from '../delivery/preparation.js';
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
 import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../errors.js';
@@ -26,6 +27,7 @@ export class PriorityLane {
    * @param timeout milliseconds left for it
    * @throws MailDeliveryError
    * @throws MailError (`RENDER`)
+   * @throws Veto | InterceptorError
    */
   async send(message: Message & Travel, own: OwnId, timeout: number): Promise<SentReceipt | QueuedReceipt> {
     const { id } = own;
@@ -44,6 +46,7 @@ export class PriorityLane {
     } catch (error) {
       const handled = (): Handled => ({ id, message, duration: performance.now() - startedAt });
       if (!(error instanceof MailDeliveryError)) {
+        if (error instanceof Veto || error instanceof InterceptorError) this.queue?.recordPriority(error, mail);
         this.events.failed(error, handled());
         throw error;
       }

@@ -1,9 +1,9 @@
-import type { SentReceipt } from '../delivery/priority.js';
-import type { Type } from '@nestjs/common';
+import { Logger, type Type } from '@nestjs/common';
 import type { Preparation } from '../delivery/preparation.js';
+import type { SentReceipt } from '../delivery/priority.js';
 import { MailConfigError } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
-import { decideLane } from '../message/classify.js';
+import { decideLane, type Decision } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
 import { parseBulk, parseMessage, type MessageRules } from '../message/parse.js';
@@ -28,6 +28,7 @@ export type MailReceipt = SentReceipt | QueuedReceipt;
 /** What becomes of a message that the application hands over: from its input to the lane that takes it. */
 export class Sender {
   private readonly priorityLane: PriorityLane;
+  private readonly logger = new Logger('MailService');
 
   constructor(
     private readonly settings: MailSettings,
@@ -55,10 +56,16 @@ export class Sender {
     if (parsed.rendering) this.renderer.check(parsed.rendering.source);
     const queue = lane === 'bulk' ? bulkLane(this.queue) : undefined;
     this.routes.check(parsed.transport);
-    const send = (own: OwnId | undefined): Promise<MailReceipt> =>
-      queue
-        ? queue.send(parsed, own)
-        : this.priorityLane.send(parsed, own ?? { id: newId('p') }, deadline - performance.now());
+    const send = async (given: OwnId | undefined): Promise<MailReceipt> => {
+      if (queue) {
+        const receipt = await queue.send(parsed, given);
+        this.tell(receipt.id, decision);
+        return receipt;
+      }
+      const own = given ?? { id: newId('p') };
+      this.tell(own.id, decision);
+      return this.priorityLane.send(parsed, own, deadline - performance.now());
+    };
     if (parsed.idempotencyKey === undefined) return send(undefined);
     const id = keyedId(parsed.idempotencyKey);
     return this.once.run(id, { lane, timeout, retryUnknown }, (fresh) => send({ id, fresh }));
@@ -80,6 +87,11 @@ export class Sender {
   private rulesFor(mail: MailClassUse | undefined): MessageRules {
     const { rules } = this.settings;
     return mail?.from ? { ...rules, from: mail.from } : rules;
+  }
+
+  private tell(id: string, { lane, by }: Decision): void {
+    if (!Logger.isLevelEnabled('debug')) return;
+    this.logger.debug(`Message ${id} goes by the ${lane} lane: ${by}`);
   }
 }
 

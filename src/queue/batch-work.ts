@@ -1,9 +1,10 @@
 import type { BatchWork, Written } from '../delivery/batch.js';
 import type { Preparation } from '../delivery/preparation.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
-import { ownParts, type Content, type Message, type Rendering } from '../message/message.js';
+import { envelopeRecipients, ownParts, type Content, type Message, type Rendering } from '../message/message.js';
 import { compose, type Stamp } from '../mime/compose.js';
 import { BODIES } from '../mime/engrave.js';
+import type { Encoded } from '../mime/encoded.js';
 import type { Letter } from '../mime/plate.js';
 import { Press } from '../mime/press.js';
 import type { Dispatch } from '../transport/dispatch.js';
@@ -80,15 +81,26 @@ class BatchWriter {
       ...(campaign ? { campaignId: campaign.id } : {}),
     });
     const sender = prepared.from.address;
-    // What all messages share is encoded once; whatever else one of them has makes it a message by itself.
+    const encoded = await this.encode(letter, message, prepared, stamp);
+    const recipients = envelopeRecipients(prepared);
+    if (isSame(recipients, envelopeRecipients(message))) return { sender, ...encoded };
+    return { sender, ...encoded, recipients };
+  }
+
+  /** What all messages share is encoded once; whatever else one of them has makes it a message by itself. */
+  private encode(letter: Letter, message: Message, prepared: Message, stamp: Stamp): Encoded | Promise<Encoded> {
+    if (prepared === message) return this.press.encode(letter, stamp.messageId);
     const isUsual =
+      this.batch.merge === undefined &&
       SHARED.every((field) => prepared[field] === message[field]) &&
       BODIES.every((field) => message[field] === undefined || prepared[field] !== undefined);
-    const encoded = isUsual
-      ? await this.press.encode({ to: prepared.to, ...ownParts(prepared) }, stamp.messageId)
-      : await compose(prepared, stamp);
-    return { sender, ...encoded };
+    if (!isUsual) return compose(prepared, stamp);
+    return this.press.encode({ to: prepared.to, ...ownParts(prepared) }, stamp.messageId);
   }
 }
 
 const SHARED = ['from', 'replyTo', 'headers', 'attachments', 'cc', 'bcc'] as const satisfies (keyof Message)[];
+
+function isSame(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((one, index) => one === others[index]);
+}

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MailConfigError, MailDeliveryError, MailError } from '../errors.js';
+import { MailConfigError, MailError } from '../errors.js';
 import type { Preparation } from '../delivery/preparation.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
@@ -25,7 +25,7 @@ import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
 import { Presence } from './presence.js';
-import { priorityFields, type PriorityMail } from './priority-record.js';
+import { priorityFields, type PriorityMail, type Unsent } from './priority-record.js';
 import { Producer, type OwnBatch, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
 import { Checkpoints } from './store-ledger.js';
@@ -197,9 +197,9 @@ export class MailQueue {
   }
 
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */
-  recordPriority(result: SentReceipt | MailDeliveryError, mail: PriorityMail): void {
+  recordPriority(result: SentReceipt | Unsent, mail: PriorityMail): void {
     const at = Date.now();
-    const kept = result instanceof MailDeliveryError ? this.settings.keep.failed : this.settings.keep.sent;
+    const kept = result instanceof MailError ? this.settings.keep.failed : this.settings.keep.sent;
     const fields = priorityFields(result, mail, at, this.settings.sealer);
     const { records } = this.store;
     const key = keys.mail(result.id);

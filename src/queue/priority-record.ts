@@ -1,4 +1,5 @@
-import { MailDeliveryError, type DeliveryAttempt } from '../errors.js';
+import { MailDeliveryError, MailError, type DeliveryAttempt } from '../errors.js';
+import { InterceptorError, Veto } from '../delivery/interception.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { Fields } from '../store/records.js';
 import type { Sealer } from '../store/sealing.js';
@@ -12,14 +13,12 @@ export interface PriorityMail {
   recipients: readonly string[];
 }
 
+/** Why a priority mail was not sent. */
+export type Unsent = MailDeliveryError | Veto | InterceptorError;
+
 /** What a priority send came to, as a record's fields. */
-export function priorityFields(
-  result: SentReceipt | MailDeliveryError,
-  mail: PriorityMail,
-  at: number,
-  sealer: Sealer,
-): Fields {
-  const stored = result instanceof MailDeliveryError ? failed(result, mail.recipients) : sent(result);
+export function priorityFields(result: SentReceipt | Unsent, mail: PriorityMail, at: number, sealer: Sealer): Fields {
+  const stored = result instanceof MailError ? unsent(result, mail.recipients) : sent(result);
   return {
     status: sealer.write(stored, keys.mail(result.id)),
     messageId: mail.messageId,
@@ -28,7 +27,7 @@ export function priorityFields(
 }
 
 interface Stored {
-  state: 'sent' | 'failed' | 'expired';
+  state: 'sent' | 'failed' | 'expired' | 'cancelled';
   recipients: Omit<RecipientStatus, 'at'>[];
   transport?: string;
   reply?: string;
@@ -55,11 +54,13 @@ function sent({ transport, accepted, rejections, response }: SentReceipt): Store
   };
 }
 
-function failed({ attempts, code }: MailDeliveryError, recipients: readonly string[]): Stored {
-  const last: Partial<DeliveryAttempt> = attempts.at(-1) ?? {};
+function unsent(error: Unsent, recipients: readonly string[]): Stored {
+  const attempts = error instanceof MailDeliveryError ? error.attempts : [];
+  const last: Partial<DeliveryAttempt> =
+    attempts.at(-1) ?? (error instanceof InterceptorError ? { reply: error.message } : {});
   const { transport, reply, replyCode, enhancedCode } = last;
   const how = {
-    state: code === 'EXPIRED' ? ('expired' as const) : ('failed' as const),
+    state: stateOf(error),
     attempts: attempts.length,
     ...(transport === undefined ? {} : { transport }),
     ...(reply === undefined ? {} : { reply }),
@@ -67,6 +68,11 @@ function failed({ attempts, code }: MailDeliveryError, recipients: readonly stri
     ...(enhancedCode === undefined ? {} : { enhancedCode }),
   };
   return { ...how, recipients: recipients.map((address) => ({ address, ...how })) };
+}
+
+function stateOf(error: Unsent): 'failed' | 'expired' | 'cancelled' {
+  if (error instanceof Veto) return 'cancelled';
+  return error.code === 'EXPIRED' ? 'expired' : 'failed';
 }
 
 /** Undefined for a record that was sealed with a key that is not here. */

@@ -197,7 +197,7 @@ describe('what is wrong', () => {
     [
       'a typo',
       withMain({ form: 'x' }),
-      'The mail option form is not known. Known here: attachments, balance, defaultLane, from',
+      'The mail option form is not known. Known here: attachments, balance, classify, defaultLane, from',
     ],
     [
       'a typo deeper down',
@@ -303,6 +303,16 @@ describe('what is wrong', () => {
       'a balance that is none',
       withMain({ balance: 'random' }),
       `The mail option balance is "random". Give one of 'least-loaded', 'round-robin', 'weighted'.`,
+    ],
+    [
+      'a lane in place of a classifier',
+      withMain({ classify: 'bulk' }),
+      'The mail option classify is "bulk". Give a function that takes a message and returns a lane, or a list',
+    ],
+    [
+      'what is no interceptor',
+      withMain({ intercept: [() => false, null] }),
+      'The mail option intercept[1] is null. Give a function that takes a mail, or a list of them',
     ],
     ['no options at all', null, 'is null. Give an object'],
   ])('stops the boot with path, value and remedy: %s', (_, options, expected) => {

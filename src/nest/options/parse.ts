@@ -1,5 +1,7 @@
+import type { Interceptor } from '../../delivery/interceptors.js';
 import { MailConfigError } from '../../errors.js';
 import { parseAddresses, type Address } from '../../message/address.js';
+import type { Classifier } from '../../message/classify.js';
 import { DEFAULT_LIMITS, type Limits } from '../../message/limits.js';
 import { LANES, type Lane } from '../../message/message.js';
 import type { MessageRules } from '../../message/parse.js';
@@ -37,6 +39,8 @@ export interface MailSettings {
   /** Milliseconds. */
   idempotencyTtl: number;
   defaultLane: Lane;
+  classify: readonly Classifier[];
+  intercept: readonly Interceptor[];
   shutdownTimeout: number;
 }
 
@@ -66,6 +70,11 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host);
   const templates = parseTemplates(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
+  const classify = reader.functions<Classifier>(
+    'classify',
+    'Give a function that takes a message and returns a lane, or a list.',
+  );
+  const intercept = reader.functions<Interceptor>('intercept', 'Give a function that takes a mail, or a list of them.');
   reader.end();
   checkLanes(transports, queue !== false, defaultLane);
   return {
@@ -75,6 +84,8 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     priority,
     idempotencyTtl,
     defaultLane,
+    classify,
+    intercept,
     shutdownTimeout,
     rules: {
       limits,

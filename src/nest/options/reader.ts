@@ -80,6 +80,16 @@ export class OptionReader {
     return fail(this.pathOf(name), value, 'Give true or false.');
   }
 
+  /** One function, or several in order. Default: none. */
+  functions<T>(name: string, remedy: string): readonly T[] {
+    const value = this.raw(name) ?? [];
+    const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+    const wrong = list.findIndex((entry) => typeof entry !== 'function');
+    if (wrong >= 0)
+      fail(Array.isArray(value) ? `${this.pathOf(name)}[${wrong}]` : this.pathOf(name), list[wrong], remedy);
+    return list as readonly T[];
+  }
+
   /** Call when everything has been read: a misspelt option must not be passed over. */
   end(): void {
     for (const name of Object.keys(this.values)) {

@@ -1,6 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { Interceptor } from '../../delivery/interceptors.js';
 import type { AddressInput } from '../../message/address.js';
+import type { Classifier } from '../../message/classify.js';
 import type { Duration } from '../../message/duration.js';
 import type { Limits } from '../../message/limits.js';
 import type { Lane } from '../../message/message.js';
@@ -272,8 +274,18 @@ export interface MailModuleOptions {
   /** The templates of messages that name one. Default: none. */
   templates?: TemplatesConfig;
   limits?: Partial<Limits>;
-  /** The lane of messages that name none. Default `'priority'`. */
+  /** The lane of messages on which nothing else has decided. Default `'priority'`. */
   defaultLane?: Lane;
+  /**
+   * Decides on the lane of `send()` messages that name none and are made by no mail class that does. Of several functions,
+   * asked in order, the first that answers. `markedBulk()` is a ready one. Default: none, and `defaultLane` it is.
+   */
+  classify?: Classifier | readonly Classifier[];
+  /**
+   * May change or veto every message of both lanes right before it is sent; several functions in order. Queued mail is
+   * looked at where it is delivered, by the options of that process. `redirectTo()` is a ready one. Default: none.
+   */
+  intercept?: Interceptor | readonly Interceptor[];
   /** For `app.close()` to finish or record what is in flight. Default `'15s'`. */
   shutdownTimeout?: Duration;
 }

@@ -1,0 +1,132 @@
+import type { Address, AddressesInput, AddressInput } from '../message/address.js';
+import type { AttachmentInput, Lane, Message, Source } from '../message/message.js';
+import { parseMessage, type MessageRules } from '../message/parse.js';
+import type { Draft } from './interception.js';
+
+/** An attachment as an interceptor sees it. */
+export interface InterceptedAttachment extends AttachmentInput {
+  /** Shared by all mails of a campaign: not to be written to. */
+  readonly content: Buffer;
+  readonly contentDisposition: 'attachment' | 'inline';
+}
+
+/** A message that is about to be sent, whole: merged and rendered. Frozen. */
+export interface InterceptedMail {
+  readonly id: string;
+  /** The header, angle brackets included. */
+  readonly messageId: string;
+  /** `bulk` for everything that comes from the queue, overflow of the priority lane among it. */
+  readonly lane: Lane;
+  readonly campaignId?: string;
+  /** The mail class or the template that it is rendered from. */
+  readonly source?: Readonly<Source>;
+  readonly from: Address;
+  readonly to: readonly Address[];
+  readonly cc: readonly Address[];
+  readonly bcc: readonly Address[];
+  readonly replyTo: readonly Address[];
+  readonly subject: string;
+  readonly text?: string;
+  readonly html?: string;
+  /** Those that are not written from the other fields. Of a name that comes several times, a list. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  readonly attachments: readonly InterceptedAttachment[];
+}
+
+/** What an interceptor changes; in the shapes and by the rules of `send()`. A field that is undefined is taken out. */
+export interface MailChanges {
+  from?: AddressInput;
+  to?: AddressesInput;
+  cc?: AddressesInput;
+  bcc?: AddressesInput;
+  replyTo?: AddressesInput;
+  subject?: string;
+  text?: string;
+  html?: string;
+  /** All of them, in place of those that are there. */
+  headers?: Readonly<Record<string, string | readonly string[]>>;
+  /** All of them, in place of those that are there. */
+  attachments?: readonly AttachmentInput[];
+}
+
+const CHANGEABLE: ReadonlySet<string> = new Set<keyof MailChanges>([
+  ...(['from', 'to', 'cc', 'bcc', 'replyTo'] as const),
+  ...(['subject', 'text', 'html', 'headers', 'attachments'] as const),
+]);
+
+/** What an interceptor is shown. */
+export function mailOf({ id, messageId, lane, campaignId, source, message }: Draft): InterceptedMail {
+  return Object.freeze({
+    id,
+    messageId,
+    lane,
+    ...(campaignId === undefined ? {} : { campaignId }),
+    ...(source ? { source: Object.freeze({ ...source }) } : {}),
+    ...contentOf(message),
+  });
+}
+
+type Shown = Omit<InterceptedMail, 'id' | 'messageId' | 'lane' | 'campaignId' | 'source'>;
+
+function contentOf({ from, to, cc, bcc, replyTo, subject, text, html, headers, attachments }: Message): Shown {
+  return {
+    from: frozen(from),
+    to: frozenList(to),
+    cc: frozenList(cc),
+    bcc: frozenList(bcc),
+    replyTo: frozenList(replyTo),
+    subject,
+    ...(text === undefined ? {} : { text }),
+    ...(html === undefined ? {} : { html }),
+    headers: headersOf(headers),
+    attachments: frozenList(
+      attachments.map(({ disposition, ...attachment }) => ({ ...attachment, contentDisposition: disposition })),
+    ),
+  };
+}
+
+function headersOf(headers: Message['headers']): InterceptedMail['headers'] {
+  const lists = new Map<string, string[]>();
+  for (const [name, value] of headers) lists.set(name, [...(lists.get(name) ?? []), value]);
+  return Object.freeze(
+    Object.fromEntries([...lists].map(([name, values]) => [name, values.length === 1 ? values[0]! : frozen(values)])),
+  );
+}
+
+function frozenList<T extends object>(list: readonly T[]): readonly T[] {
+  return Object.freeze(list.map(frozen));
+}
+
+/** A copy: what it is made from may be shared by a whole batch. */
+function frozen<T extends object>(value: T): T {
+  return Object.freeze(Array.isArray(value) ? ([...value] as unknown as T) : { ...value });
+}
+
+/** The fields that an interceptor must leave alone and has not: a whole mail with some of its fields changed is fine. */
+export function wrongFields(mail: InterceptedMail, changes: object): string[] {
+  return Object.entries(changes)
+    .filter(([field, value]) => !CHANGEABLE.has(field) && value !== mail[field as keyof InterceptedMail])
+    .map(([field]) => field);
+}
+
+/**
+ * The message with what an interceptor changes about it, checked like what `send()` is given.
+ *
+ * @throws MailValidationError with every fault
+ */
+export async function changedMessage(
+  mail: InterceptedMail,
+  changes: MailChanges,
+  rules: MessageRules,
+): Promise<Message> {
+  const input = Object.fromEntries(Object.entries({ ...mail, ...changes }).filter(([field]) => CHANGEABLE.has(field)));
+  const { from, to, cc, bcc, replyTo, subject, text, html, headers, attachments } = await parseMessage(input, {
+    ...rules,
+    from: mail.from,
+  });
+  return {
+    ...{ from, to, cc, bcc, replyTo, subject, headers, attachments },
+    ...(text === undefined ? {} : { text }),
+    ...(html === undefined ? {} : { html }),
+  };
+}
