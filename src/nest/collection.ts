@@ -3,7 +3,7 @@ import type { MailEmitter } from '../events/emitter.js';
 import { keyedId, messageIdHeader } from '../message/ids.js';
 import type { Message, Travel } from '../message/message.js';
 import type { Gathering } from '../queue/gathering.js';
-import type { Packed } from '../queue/packing.js';
+import { bytesOf, type Packed } from '../queue/packing.js';
 
 /** The message waits for the request that sent it. It is queued when that succeeds, and unknown to the store until then. */
 export interface CollectedReceipt {
@@ -98,10 +98,8 @@ export class Collection {
   }
 }
 
-function sizeOf({ text = '', html = '', rendering, attachments }: Message): number {
-  const data = rendering?.context === undefined ? '' : JSON.stringify(rendering.context);
-  const bytes = Buffer.byteLength(text) + Buffer.byteLength(html) + Buffer.byteLength(data);
-  return attachments.reduce((sum, { content }) => sum + content.length, bytes);
+function sizeOf(message: Message): number {
+  return message.attachments.reduce((sum, { content }) => sum + content.length, bytesOf(message));
 }
 
 function full(what: string): MailError {

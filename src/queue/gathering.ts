@@ -42,14 +42,15 @@ export class Gathering {
         await this.flusher.reach();
         await answered(Promise.all([...this.blobs.values()].map((blob) => this.stored.keep(blob))));
       }
-      while (parts.length > 0) {
-        await this.flusher.flush(parts[0]!);
-        parts.shift();
-      }
     } catch (error) {
-      if (!(error instanceof MailQueueUnavailableError)) throw error;
-      const { cause, outcome } = error;
-      throw new MailQueueUnavailableError(error.message, { cause, outcome, ids: parts.flat().flatMap(idsOf) });
+      throw naming(error, parts);
+    }
+    // All at once: the store takes one in while the next is being written.
+    const flushed = await Promise.allSettled(parts.map((part) => this.flusher.flush(part)));
+    const failed = flushed.findIndex(({ status }) => status === 'rejected');
+    if (failed >= 0) {
+      const lost = parts.filter((_, index) => flushed[index]!.status === 'rejected');
+      throw naming((flushed[failed] as PromiseRejectedResult).reason, lost);
     }
     for (const { message, packed } of this.told) this.events.emit('queued', queuedEvent(message, packed));
   }
@@ -64,6 +65,13 @@ export class Gathering {
       return named.attachment;
     });
   }
+}
+
+/** The same, with the ids of the messages in these batches. */
+function naming(error: unknown, parts: readonly Batch[][]): unknown {
+  if (!(error instanceof MailQueueUnavailableError)) return error;
+  const { message, cause, outcome } = error;
+  return new MailQueueUnavailableError(message, { cause, outcome, ids: parts.flat().flatMap(idsOf) });
 }
 
 function idsOf({ id, items }: Batch): string[] {

@@ -30,10 +30,10 @@ interface Filling {
   bytes: number;
 }
 
-/** About what it takes in a batch, and certainly not less. */
+/** About what it takes in a batch. */
 export function bytesOf({ text = '', html = '', rendering }: Message): number {
-  const context = rendering?.context === undefined ? 0 : JSON.stringify(rendering.context).length;
-  return 500 + 2 * (text.length + html.length + context);
+  const context = rendering?.context === undefined ? '' : JSON.stringify(rendering.context);
+  return 300 + Buffer.byteLength(text) + Buffer.byteLength(html) + Buffer.byteLength(context);
 }
 
 /** Puts single messages into batches as they come: those with the same meta share one. Their ids are final at once. */
