@@ -29,9 +29,13 @@ export type {
   NoData,
   OwnData,
 } from './nest/mailable-options.js';
+export { CollectMail, type CollectMailOptions } from './nest/collect-mail.js';
+export type { OnCollectError } from './nest/options/collect.js';
+export type { CollectedReceipt } from './nest/collection.js';
 export { OnMail, type OnMailOptions } from './nest/on-mail.js';
 export type { MailEventName, MailEvents } from './events/events.js';
 export type {
+  CollectConfig,
   CommonProbeConfig,
   DkimConfig,
   DkimKeyConfig,

@@ -19,6 +19,7 @@ import type {
   Source,
   Travel,
 } from './message.js';
+import { isSurelyValid } from './surely-valid.js';
 import { cleanObject, isKey, KEY_RULE } from './text.js';
 
 /** What the module's options say about messages. */
@@ -54,8 +55,7 @@ export async function parseMessage(
   rules: MessageRules,
   mail?: MailUse,
 ): Promise<ParsedMessage> {
-  const dto = instantiate(MailMessageDto, input, 'message');
-  const faults = validate(dto);
+  const { dto, faults } = checked(input);
   const to = parseAddresses(dto.to, 'to').addresses;
   const cc = parseAddresses(dto.cc, 'cc').addresses;
   const bcc = parseAddresses(dto.bcc, 'bcc').addresses;
@@ -67,7 +67,6 @@ export async function parseMessage(
     const message = `${count} recipients, more than limits.recipients (${rules.limits.recipients}); use sendBulk() for many`;
     faults.push({ path: 'to', message });
   }
-  faults.push(...unfilledFaults(dto, faults));
   const rendering = parseRendering(dto, rules.limits, mail, faults);
   if (!mail && dto.template === undefined && dto.context !== undefined) {
     faults.push({
@@ -75,16 +74,23 @@ export async function parseMessage(
       message: 'is for a template; give its name in template, or use sendBulk() to merge',
     });
   }
-  const content = await parseContent(dto, rules, faults);
-  return {
-    ...content,
-    ...(rendering ? { rendering } : {}),
-    to,
-    cc,
-    bcc,
-    ...(dto.lane ? { lane: dto.lane } : {}),
-    ...(dto.idempotencyKey === undefined ? {} : { idempotencyKey: dto.idempotencyKey }),
-  };
+  const message: ParsedMessage = { ...(await parseContent(dto, rules, faults)), to, cc, bcc };
+  if (rendering) message.rendering = rendering;
+  if (dto.lane) message.lane = dto.lane;
+  if (dto.idempotencyKey !== undefined) message.idempotencyKey = dto.idempotencyKey;
+  return message;
+}
+
+/** A message and what class-validator says of it; most messages need not be put before it. */
+function checked(input: MailMessageInput): { dto: MailMessageDto; faults: Fault[] } {
+  if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
+    // A copy: what is checked is what is sent, also where a property is a getter.
+    const copy = { ...input } as MailMessageDto;
+    if (isSurelyValid(copy)) return { dto: copy, faults: [] };
+  }
+  const dto = instantiate(MailMessageDto, input, 'message');
+  const faults = validate(dto);
+  return { dto, faults: [...faults, ...unfilledFaults(dto, faults)] };
 }
 
 /**
@@ -209,7 +215,7 @@ export async function parseContent(
   }
   faults.push(...attachmentFaults(dto.attachments, limits, rules.attachments));
   if (faults.length > 0) throw new MailValidationError(faults);
-  const attachments = await readAttachments(dto.attachments ?? [], limits, rules.attachments);
+  const attachments = dto.attachments ? await readAttachments(dto.attachments, limits, rules.attachments) : [];
   return {
     from: from!,
     replyTo: parseAddresses(dto.replyTo, 'replyTo', true).addresses,

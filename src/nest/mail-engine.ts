@@ -17,6 +17,7 @@ import { Routes } from '../transport/route.js';
 import { Tenants } from '../transport/tenants.js';
 import { MailRenderer } from './mail-renderer.js';
 import type { Mailables } from './mailables.js';
+import { Collector } from './collector.js';
 import { parseTenant, type MailSettings } from './options/parse.js';
 import type { MailParts } from './parts.js';
 import { rehearse } from './rehearsal.js';
@@ -40,6 +41,7 @@ export class MailEngine
     readonly once: Once,
     readonly renderer: MailRenderer,
     readonly preparation: Preparation,
+    readonly collector: Collector,
   ) {}
 
   /** @param mailer its name, or `default`, which tells several mailers of an application apart */
@@ -77,7 +79,8 @@ export class MailEngine
     }
     const sealer = settings.queue ? settings.queue.sealer : UNSEALED;
     const once = new Once(store, settings.idempotencyTtl, onError, sealer);
-    return new MailEngine(settings, events, routes, queue, once, renderer, preparation);
+    const collector = new Collector(mailer, settings, queue, once, events, onError);
+    return new MailEngine(settings, events, routes, queue, once, renderer, preparation, collector);
   }
 
   /** All providers are made, and nothing is sent yet. */
@@ -116,6 +119,9 @@ function tellWhatFails(events: MailEmitter, logger: Logger): void {
   });
   events.on('transport-up', ({ transport, downFor }) => {
     logger.log(`The mail transport ${transport} works again, after ${Math.round(downFor / 1_000)} s`);
+  });
+  events.on('collection-discarded', ({ messages, reason }) => {
+    logger.debug(`${messages} collected messages are discarded, since what sent them has failed: ${reason}`);
   });
   events.on('campaign-suspended', ({ campaignId, remaining, error }) => {
     logger.warn(

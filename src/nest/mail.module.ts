@@ -7,8 +7,9 @@ import {
   type InjectionToken,
   type Provider,
 } from '@nestjs/common';
-import { DiscoveryModule, DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core';
+import { APP_INTERCEPTOR, DiscoveryModule, DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core';
 import { MailConfigError } from '../errors.js';
+import { CollectRequests } from './collect-requests.js';
 import { getMailToken } from './inject-mail.js';
 import { MailEngine } from './mail-engine.js';
 import { getMailHealthToken, MailHealthIndicator } from './mail-health.js';
@@ -91,8 +92,8 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     {
       provide: service,
       inject: [engine],
-      useFactory: ({ settings, routes, queue, once, events, renderer, preparation }: MailEngine) =>
-        new MailService(settings, routes, queue, once, events, renderer, preparation),
+      useFactory: ({ settings, routes, queue, once, events, renderer, preparation, collector }: MailEngine) =>
+        new MailService(settings, routes, queue, once, events, renderer, preparation, collector),
     },
     {
       provide: health,
@@ -103,6 +104,11 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
       provide: worker,
       inject: [engine],
       useFactory: ({ queue }: MailEngine) => new MailWorker(queue),
+    },
+    {
+      provide: APP_INTERCEPTOR,
+      inject: [engine],
+      useFactory: ({ collector, settings }: MailEngine) => new CollectRequests(collector, settings.collect.requests),
     },
     {
       provide: `MailListeners(${name ?? 'default'})`,

@@ -12,10 +12,12 @@ import type { Once } from '../queue/once.js';
 import { EMPTY_QUEUE, type CampaignReport, type QueueReport } from '../queue/reader.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
+import type { Collector } from './collector.js';
 import type { Mailable } from './mail-class.js';
 import { transportHealth, type TransportHealth } from './mail-health.js';
 import type { MailRenderer } from './mail-renderer.js';
 import type { MailableBulk, MailableOptions, NoData } from './mailable-options.js';
+import type { OnCollectError } from './options/collect.js';
 import type { MailSettings } from './options/parse.js';
 import { bulkLane, Sender, type MailReceipt } from './sender.js';
 
@@ -49,13 +51,16 @@ export class MailService {
     events: MailEmitter,
     renderer: MailRenderer,
     preparation: Preparation,
+    private readonly collector: Collector,
   ) {
-    this.sender = new Sender(settings, routes, mailQueue, once, events, renderer, preparation);
+    this.sender = new Sender(settings, routes, mailQueue, once, events, renderer, preparation, collector);
   }
 
   /**
    * Sends one message to all of its to, cc and bcc. On the priority lane it resolves when the provider has accepted it for
    * at least one of them; those it refused are in the receipt. On the bulk lane it resolves when the message is durable.
+   *
+   * A bulk message that is sent inside a collection is checked and has its ids, and is queued when that ends.
    *
    * With an `idempotencyKey` that was used before, the first one's receipt is returned and nothing is sent.
    *
@@ -65,6 +70,7 @@ export class MailService {
    * @throws MailQueueUnavailableError (bulk) the store cannot be reached
    * @throws MailConfigError a `template` without the option `templates`
    * @throws MailError (priority, `RENDER`) its template cannot be rendered
+   * @throws MailError (`COLLECTION_FULL`) it would be more than `collect.max` or `collect.maxBytes`
    */
   send(message: MailMessageInput): Promise<MailReceipt>;
   /**
@@ -107,7 +113,24 @@ export class MailService {
       : this.sender.sendBulk(what);
   }
 
-  /** Where a message is. Undefined: unknown, or past retention. */
+  /**
+   * Collects the bulk mail of this mailer that is sent while `work` runs, and queues it in one go when `work` has succeeded:
+   * resolves when it is durably queued. When `work` fails, its mail is discarded. Inside another collection it is part of that.
+   *
+   * ```ts
+   * const order = await mail.collect(() => orders.place(basket));
+   * ```
+   *
+   * @param options.onError `'flush'` queues the mail also when `work` fails. Default: the option `collect.onError`
+   * @throws whatever `work` throws
+   * @throws MailQueueUnavailableError the mail could not be queued; `ids` are those that are not surely queued. What `work` did
+   *   is not undone
+   */
+  async collect<T>(work: () => T | Promise<T>, options: { onError?: OnCollectError } = {}): Promise<T> {
+    return this.collector.during(async () => work(), options.onError);
+  }
+
+  /** Where a message is. Undefined: unknown, collected and not flushed yet, or past retention. */
   async status(id: string): Promise<MailStatus | undefined> {
     const queue = this.mailQueue;
     return queue?.ask(() => queue.reader.status(id), undefined);

@@ -5,7 +5,8 @@ import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import type { MailQueue } from '../queue/mail-queue.js';
-import type { OwnId, QueuedReceipt } from '../queue/producer.js';
+import type { OwnId } from '../queue/packing.js';
+import type { QueuedReceipt } from '../queue/producer.js';
 import type { Routes } from '../transport/route.js';
 import type { PrioritySettings } from './options/parse.js';
 import type { Handled, PriorityEvents } from './priority-events.js';

@@ -6,24 +6,27 @@ import type { MailEmitter } from '../events/emitter.js';
 import { decideLane, type Decision } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
-import { parseBulk, parseMessage, type MessageRules } from '../message/parse.js';
+import { parseBulk, parseMessage, type MessageRules, type ParsedMessage } from '../message/parse.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
-import type { OwnId, QueuedReceipt } from '../queue/producer.js';
+import type { OwnId } from '../queue/packing.js';
+import type { QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
 import type { Routes } from '../transport/route.js';
 import type { Mailable } from './mail-class.js';
 import type { MailRenderer } from './mail-renderer.js';
 import type { MailClassUse } from './mailables.js';
+import type { CollectedReceipt } from './collection.js';
+import type { Collector } from './collector.js';
 import type { MailSettings } from './options/parse.js';
 import { PriorityEvents } from './priority-events.js';
 import { PriorityLane } from './priority-lane.js';
 
 /**
  * What became of a `send()`: `sent`, the provider has it; or `queued`, it is durably in the queue and not sent yet, also of a
- * priority mail with `priority.overflow: 'queue'`.
+ * priority mail with `priority.overflow: 'queue'`; or `collected`, it waits for the request that sent it to succeed.
  */
-export type MailReceipt = SentReceipt | QueuedReceipt;
+export type MailReceipt = SentReceipt | QueuedReceipt | CollectedReceipt;
 
 /** What becomes of a message that the application hands over: from its input to the lane that takes it. */
 export class Sender {
@@ -38,6 +41,7 @@ export class Sender {
     events: MailEmitter,
     private readonly renderer: MailRenderer,
     preparation: Preparation,
+    private readonly collector: Collector,
   ) {
     this.priorityLane = new PriorityLane(settings.priority, routes, queue, new PriorityEvents(events), preparation);
   }
@@ -51,11 +55,16 @@ export class Sender {
     const { timeout, retryUnknown } = this.settings.priority;
     const deadline = performance.now() + timeout;
     const decision = decideLane(input, this.settings, mail?.lane);
-    const { lane, by: laneBy } = decision;
-    const parsed = { ...(await parseMessage(decision.message, this.rulesFor(mail), mail)), laneBy };
-    if (parsed.rendering) this.renderer.check(parsed.rendering.source);
+    const { lane } = decision;
+    const parsing = this.parse(decision, mail);
+    const collection = lane === 'bulk' ? this.collector.current : undefined;
+    if (collection) {
+      const receipt = await collection.add(parsing);
+      this.tell(receipt.id, decision);
+      return receipt;
+    }
+    const parsed = await parsing;
     const queue = lane === 'bulk' ? bulkLane(this.queue) : undefined;
-    this.routes.check(parsed.transport);
     const send = async (given: OwnId | undefined): Promise<MailReceipt> => {
       if (queue) {
         const receipt = await queue.send(parsed, given);
@@ -82,6 +91,14 @@ export class Sender {
     if (parsed.rendering) this.renderer.check(parsed.rendering.source);
     this.routes.check(parsed.transport);
     return queue.sendBulk(parsed, input);
+  }
+
+  private async parse({ message, by }: Decision, mail: MailClassUse | undefined): Promise<ParsedMessage> {
+    const parsed = await parseMessage(message, this.rulesFor(mail), mail);
+    parsed.laneBy = by;
+    if (parsed.rendering) this.renderer.check(parsed.rendering.source);
+    this.routes.check(parsed.transport);
+    return parsed;
   }
 
   private rulesFor(mail: MailClassUse | undefined): MessageRules {

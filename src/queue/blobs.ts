@@ -11,6 +11,14 @@ const KEPT_FOR = 31 * 24 * 3_600_000;
 /** Sealed ones are known by their name, which the batch has sealed: others cannot be put in their place. */
 const SEALED = 'sealed-';
 
+/** An attachment under its name, whose bytes are not in the store yet. */
+export interface NamedBlob {
+  attachment: StoredAttachment;
+  content: Buffer;
+  /** When the last message that needs it is to leave. */
+  due: number;
+}
+
 /**
  * Attachments lie beside the queue under their hash, once however many batches name them. Where they are sealed the hash is
  * keyed, so that the store does not tell which file it is.
@@ -22,17 +30,28 @@ export class Blobs {
   ) {}
 
   /** @param due when the last message that needs them is to leave; default now */
-  async put(attachments: readonly Attachment[], due = Date.now()): Promise<StoredAttachment[]> {
+  async put(attachments: readonly Attachment[], due?: number): Promise<StoredAttachment[]> {
     const stored: StoredAttachment[] = [];
-    for (const { content, ...rest } of attachments) {
-      const { blob, data } = this.write(content);
-      const key = keys.blob(blob);
-      const until = due + KEPT_FOR;
-      const created = await this.records.putIfAbsent(key, { data, until: String(until) }, until);
-      if (!created) await this.extend(key, data, until);
-      stored.push({ ...rest, blob });
+    for (const attachment of attachments) {
+      const named = this.name(attachment, due);
+      await this.keep(named);
+      stored.push(named.attachment);
     }
     return stored;
+  }
+
+  /** An attachment as a batch names it, without asking the store. It has to be kept before the batch is queued. */
+  name({ content, ...rest }: Attachment, due = Date.now()): NamedBlob {
+    return { attachment: { ...rest, blob: this.nameOf(content) }, content, due };
+  }
+
+  /** Puts its bytes into the store, where they are not there already. */
+  async keep({ attachment: { blob }, content, due }: NamedBlob): Promise<void> {
+    const data = this.write(blob, content);
+    const key = keys.blob(blob);
+    const until = due + KEPT_FOR;
+    const created = await this.records.putIfAbsent(key, { data, until: String(until) }, until);
+    if (!created) await this.extend(key, data, until);
   }
 
   /** The bytes by their hash; or why one of them is not to be had. */
@@ -53,12 +72,13 @@ export class Blobs {
     return { blobs };
   }
 
-  private write(content: Buffer): { blob: string; data: string } {
-    if (!this.sealer.seals) {
-      return { blob: createHash('sha256').update(content).digest('hex'), data: content.toString('base64') };
-    }
-    const blob = SEALED + this.sealer.nameOf(content);
-    return { blob, data: this.sealer.seal(content, keys.blob(blob)) };
+  private nameOf(content: Buffer): string {
+    if (!this.sealer.seals) return createHash('sha256').update(content).digest('hex');
+    return SEALED + this.sealer.nameOf(content);
+  }
+
+  private write(blob: string, content: Buffer): string {
+    return this.sealer.seals ? this.sealer.seal(content, keys.blob(blob)) : content.toString('base64');
   }
 
   /** The bytes, or a sentence about why they are not to be had. */

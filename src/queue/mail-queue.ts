@@ -26,7 +26,9 @@ import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
 import { Presence } from './presence.js';
 import { priorityFields, type PriorityMail, type Unsent } from './priority-record.js';
-import { Producer, type OwnBatch, type QueuedReceipt } from './producer.js';
+import type { Gathering } from './gathering.js';
+import type { OwnBatch } from './packing.js';
+import { Producer, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
 import { Checkpoints } from './store-ledger.js';
 import { Retention, type Keep } from './retention.js';
@@ -152,6 +154,11 @@ export class MailQueue {
       await answered(this.retention.forget(own.id));
     }
     return this.producer.send(message, own);
+  }
+
+  /** For messages that are queued together, later. */
+  gather(): Gathering {
+    return this.producer.gather();
   }
 
   async sendBulk(

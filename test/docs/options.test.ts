@@ -11,6 +11,7 @@ import { readPage, tableRows } from '../support/snippets.js';
 const PREFIXES: Record<string, string> = {
   MailModuleOptions: '',
   MailModuleExtras: '',
+  CollectConfig: 'collect.',
   QueueConfig: 'queue.',
   EncryptionKeyConfig: 'queue.encryptionKey[].',
   SmtpTransportConfig: 'transports[].',

@@ -197,7 +197,7 @@ describe('what is wrong', () => {
     [
       'a typo',
       withMain({ form: 'x' }),
-      'The mail option form is not known. Known here: attachments, balance, classify, defaultLane, from',
+      'The mail option form is not known. Known here: attachments, balance, classify, collect, defaultLane',
     ],
     [
       'a typo deeper down',
@@ -213,6 +213,22 @@ describe('what is wrong', () => {
       'an overflow that is none',
       withMain({ priority: { overflow: 'bulk' } }),
       `The mail option priority.overflow is "bulk". Give one of 'throw', 'queue'`,
+    ],
+    [
+      'a word for collecting that is none',
+      withMain({ collect: 'request' }),
+      `The mail option collect is "request". Give 'requests', or an object`,
+    ],
+    [
+      'a collection of none',
+      withMain({ collect: { max: 0 } }),
+      'The mail option collect.max is 0. Give a whole number from 1 to',
+    ],
+    ['a misspelt part of collect', withMain({ collect: { onerror: 'flush' } }), 'collect.onerror is not known'],
+    [
+      'nothing to collect for',
+      withMain({ collect: 'requests', queue: false }),
+      'The mail option collect is "requests". There is no bulk lane',
     ],
     [
       'an overflow into no queue',

@@ -10,6 +10,7 @@ import { defaultConnection, parseTarget } from '../../store/target.js';
 import { BALANCES, type Balance } from '../../transport/balance.js';
 import type { Transport } from '../../transport/transport.js';
 import { fail, OptionReader } from './reader.js';
+import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
@@ -36,6 +37,7 @@ export interface MailSettings {
   rules: MessageRules;
   templates?: TemplateSettings;
   priority: PrioritySettings;
+  collect: CollectSettings;
   /** Milliseconds. */
   idempotencyTtl: number;
   defaultLane: Lane;
@@ -60,6 +62,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const allowedDir = attachments.string('allowedDir');
   attachments.end();
   const priority = parsePriority(reader.section('priority'), reader.raw('queue') !== false);
+  const collect = parseCollect(reader, reader.raw('queue') !== false);
   const idempotencyTtl = reader.duration('idempotencyTtl', DEFAULTS.idempotencyTtl, 1_000, Infinity);
   const resolveTransport = reader.raw('resolveTransport');
   if (resolveTransport !== undefined && typeof resolveTransport !== 'function') {
@@ -82,6 +85,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     balance,
     queue,
     priority,
+    collect,
     idempotencyTtl,
     defaultLane,
     classify,

@@ -13,6 +13,7 @@ import type { ServerLoad } from '../../transport/probe.js';
 import type { Balance } from '../../transport/balance.js';
 import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
+import type { OnCollectError } from './collect.js';
 
 /** One SMTP provider. */
 export interface SmtpTransportConfig {
@@ -232,6 +233,18 @@ export interface TemplatesConfig extends Partial<HandlebarsOptions> {
   preload?: boolean;
 }
 
+/** How bulk mail is collected, by requests, `@CollectMail()` and `collect()`. */
+export interface CollectConfig {
+  /** Each HTTP request, GraphQL query or mutation, and microservice message is a collection. Default false. */
+  requests?: boolean;
+  /** Messages of one collection. Default 10,000. */
+  max?: number;
+  /** Bytes of their texts, HTML, data and attachments. Default 16,777,216. */
+  maxBytes?: number;
+  /** What becomes of collected mail when the handler fails. Default `'discard'`. */
+  onError?: OnCollectError;
+}
+
 /** The options of `MailModule.forRoot()`. */
 export interface MailModuleOptions {
   /** The sender of messages that name none. */
@@ -259,6 +272,11 @@ export interface MailModuleOptions {
     /** Tries the next transport also when the answer never came. The mail may arrive twice. Default false. */
     retryUnknown?: boolean;
   };
+  /**
+   * Bulk mail that is sent while a request runs is queued in one go when the handler has succeeded, and discarded when it
+   * fails. `'requests'` is `{ requests: true }`. Default: only `@CollectMail()` and `collect()` do so.
+   */
+  collect?: 'requests' | CollectConfig;
   /** How long an `idempotencyKey` of `send()` is remembered. Default `'24h'`. */
   idempotencyTtl?: Duration;
   /**

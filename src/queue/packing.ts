@@ -1,0 +1,141 @@
+import { messageId, messageIdHeader, newId } from '../message/ids.js';
+import { ownParts, type Message, type Travel } from '../message/message.js';
+import { sharedRendering, versionFor, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
+import type { BatchLimits } from './packer.js';
+import type { BatchUrgency } from './urgency.js';
+
+/** A message's own id. */
+export interface OwnId {
+  id: string;
+  /** A batch of that id that was finished before is another mail's, and goes. Default false: it is this one. */
+  fresh?: boolean;
+}
+
+/** How a message that has an id of its own is queued. */
+export interface OwnBatch extends OwnId {
+  urgency?: BatchUrgency;
+}
+
+/** What a message is known by from now on. */
+export interface Packed {
+  id: string;
+  messageId: string;
+}
+
+type Meta = Pick<Batch, 'shared' | 'transport' | 'sendAt' | 'expiresAt' | 'urgency'>;
+
+interface Filling {
+  batch: Batch;
+  meta: Meta;
+  bytes: number;
+}
+
+/** About what it takes in a batch. */
+export function bytesOf({ text = '', html = '', rendering }: Message): number {
+  const context = rendering?.context === undefined ? '' : JSON.stringify(rendering.context);
+  return 300 + Buffer.byteLength(text) + Buffer.byteLength(html) + Buffer.byteLength(context);
+}
+
+/** Puts single messages into batches as they come: those with the same meta share one. Their ids are final at once. */
+export class Packing {
+  private readonly fillings: Filling[] = [];
+  private readonly open = new Map<string, Filling>();
+  private last: Filling | undefined;
+
+  constructor(private readonly limits: BatchLimits) {}
+
+  get batches(): Batch[] {
+    return this.fillings.map(({ batch }) => batch);
+  }
+
+  /** @param own for a message that travels in a batch of its own */
+  add(message: Message & Travel, attachments: StoredAttachment[], own?: OwnBatch): Packed {
+    const meta = metaOf(message, attachments, own);
+    const bytes = bytesOf(message);
+    const filling = own ? this.begin(own.id, meta) : this.fillingFor(meta, bytes);
+    filling.bytes += bytes;
+    const { batch } = filling;
+    const id = messageId(batch.id, batch.items.push(itemOf(message)) - 1);
+    return { id, messageId: messageIdHeader(id, message.from.address) };
+  }
+
+  /** The batches in the order of their making, in parts of about so many bytes of JSON. */
+  *parts(maxBytes: number): Generator<Batch[]> {
+    let part: Batch[] = [];
+    let total = 0;
+    for (const { batch, bytes } of this.fillings) {
+      if (part.length > 0 && total + bytes > maxBytes) {
+        yield part;
+        part = [];
+        total = 0;
+      }
+      part.push(batch);
+      total += bytes;
+    }
+    if (part.length > 0) yield part;
+  }
+
+  private fillingFor(meta: Meta, bytes: number): Filling {
+    // Most messages are like the one before, and need no key to be looked up by.
+    if (this.last && isSameMeta(this.last.meta, meta) && this.hasRoom(this.last, bytes)) return this.last;
+    const key = JSON.stringify(meta);
+    const known = this.open.get(key);
+    const filling = known && this.hasRoom(known, bytes) ? known : this.begin(newId('m'), meta, key.length);
+    this.open.set(key, filling);
+    return (this.last = filling);
+  }
+
+  private hasRoom({ batch, bytes }: Filling, more: number): boolean {
+    return batch.items.length < this.limits.size && bytes + more <= this.limits.maxBytes;
+  }
+
+  private begin(id: string, meta: Meta, bytes = 0): Filling {
+    const batch: Batch = { v: versionFor(meta.shared), id, createdAt: Date.now(), ...meta, items: [] };
+    const filling = { batch, meta, bytes };
+    this.fillings.push(filling);
+    return filling;
+  }
+}
+
+function metaOf(message: Message & Travel, attachments: StoredAttachment[], own: OwnBatch | undefined): Meta {
+  const { from, replyTo, headers, cc, bcc, transport, sendAt, expiresAt, urgency = 'normal', rendering } = message;
+  return {
+    urgency: own?.urgency ?? urgency,
+    shared: { from, replyTo, headers, cc, bcc, attachments, ...(rendering ? sharedRendering(rendering) : {}) },
+    ...(transport === undefined ? {} : { transport }),
+    ...(sendAt === undefined ? {} : { sendAt }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  };
+}
+
+/** Surely the same; what this says no to may be the same all the same. */
+function isSameMeta(a: Meta, b: Meta): boolean {
+  const { shared, ...rest } = a;
+  const { shared: other, ...otherRest } = b;
+  return isSame(rest, otherRest) && isSame(shared, other);
+}
+
+function isSame(a: object, b: object): boolean {
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  return keys.every((key) => {
+    const [one, other] = [a, b].map((of) => (of as Record<string, unknown>)[key]);
+    return one === other || (isEmptyList(one) && isEmptyList(other));
+  });
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+function itemOf({ to, rendering, ...message }: Message): BatchItem {
+  if (!rendering) return { to, ...ownParts(message) };
+  const { subject, text, html } = message;
+  const { context, locale } = rendering;
+  return {
+    to,
+    ...ownParts({ text, html, ...(subject === '' ? {} : { subject }) }),
+    ...(context === undefined ? {} : { context }),
+    ...(locale === undefined ? {} : { locale }),
+  };
+}

@@ -1,0 +1,17 @@
+import type { QueuedEvent } from '../events/events.js';
+import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
+import type { OwnBatch, Packed } from './packing.js';
+
+/** What is told of a single message that is durably in the queue. */
+export function queuedEvent(message: Message & Travel, { id, messageId }: Packed, own?: OwnBatch): QueuedEvent {
+  const { rendering, sendAt, laneBy = 'message' } = message;
+  return {
+    id,
+    messageId,
+    lane: 'bulk',
+    recipients: envelopeRecipients(message),
+    laneBy: own?.urgency === 'overflow' ? 'overflow' : laneBy,
+    ...(rendering ? { source: rendering.source } : {}),
+    ...(sendAt === undefined ? {} : { sendAt: new Date(sendAt) }),
+  };
+}

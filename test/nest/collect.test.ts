@@ -1,0 +1,235 @@
+import { getQueueToken } from '@nestjs/bullmq';
+import type { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { MailError, MailQueueUnavailableError } from '../../src/errors.js';
+import { Mailbox } from '../../src/testing/mailbox.js';
+import type { MailService } from '../../src/nest/mail.service.js';
+import type { CollectConfig } from '../../src/nest/options/types.js';
+import type { Batch } from '../../src/queue/batch.js';
+import { startMail, type MailApp } from '../support/app.js';
+import { atEnd } from '../support/cleanup.js';
+import { eventually } from '../support/eventually.js';
+import { startRedis, type RedisServer } from '../support/redis.js';
+
+let redis: RedisServer;
+let client: Redis;
+let app: MailApp;
+let mail: MailService;
+let mailbox: Mailbox;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  client = new Redis(redis.url);
+  atEnd(() => client.disconnect());
+});
+afterEach(async () => {
+  await app.close();
+  await client.flushall();
+});
+
+async function start(collect?: CollectConfig): Promise<void> {
+  mailbox = new Mailbox();
+  app = await startMail({
+    transports: [mailbox],
+    queue: { connection: redis.url, worker: false },
+    ...(collect ? { collect } : {}),
+  });
+  mail = app.mail;
+  await mail.queue();
+}
+
+const news = (n: number, more = {}) => ({ lane: 'bulk', to: `r${n}@readers.test`, subject: `${n}`, ...more }) as const;
+const batches = async (): Promise<Batch[]> => {
+  const jobs = await app.context.get<Queue>(getQueueToken('mail')).getJobs(['prioritized', 'wait', 'delayed']);
+  return jobs.map(({ data }) => data as Batch);
+};
+const queued = async (): Promise<string[]> =>
+  (await batches()).flatMap(({ items }) => items.map(({ subject = '' }) => subject)).sort();
+/** Calls of a command since Redis was started. */
+const calls = async (command: string): Promise<number> =>
+  Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await client.info('commandstats'))?.[1] ?? 0);
+const boom = async (): Promise<never> => Promise.reject(new Error('boom'));
+
+describe('a collection', () => {
+  it('is queued in one round trip when the work has succeeded, under the ids that its receipts have', async () => {
+    await start();
+    const before = await calls('exec');
+    const receipts = await mail.collect(async () => {
+      const sent = [];
+      for (let n = 0; n < 600; n++) sent.push(await mail.send(news(n, n % 2 ? { replyTo: 'two@shop.test' } : {})));
+      expect(await mail.status(sent[0]!.id)).toBeUndefined();
+      expect(await queued()).toEqual([]);
+      return sent;
+    });
+    expect((await calls('exec')) - before).toBe(1);
+    expect((await batches()).map(({ items }) => items.length).sort()).toEqual([250, 250, 50, 50]);
+    for (const n of [0, 1, 599]) {
+      const { status, id, messageId, lane } = receipts[n]!;
+      expect({ status, lane }).toEqual({ status: 'collected', lane: 'bulk' });
+      expect(await mail.status(id)).toMatchObject({
+        messageId,
+        state: 'queued',
+        recipients: [{ address: `r${n}@readers.test` }],
+      });
+    }
+  });
+
+  it('is discarded when the work fails, unless it is to be flushed then too', async () => {
+    await start();
+    const fails = async (): Promise<void> => {
+      await mail.send(news(1));
+      await boom();
+    };
+    await expect(mail.collect(fails)).rejects.toThrow('boom');
+    expect(await queued()).toEqual([]);
+    await expect(mail.collect(fails, { onError: 'flush' })).rejects.toThrow('boom');
+    expect(await queued()).toEqual(['1']);
+    await app.close();
+    await start({ onError: 'flush' });
+    await expect(mail.collect(fails)).rejects.toThrow('boom');
+    expect(await queued()).toEqual(['1', '1']);
+    await expect(mail.collect(fails, { onError: 'discard' })).rejects.toThrow('boom');
+    expect(await queued()).toEqual(['1', '1']);
+  });
+
+  it('takes in those that are inside it, also what was sent by one that failed', async () => {
+    await start();
+    await mail.collect(async () => {
+      await mail.collect(() => mail.send(news(1)));
+      const failed = mail.collect(async () => {
+        await mail.send(news(2));
+        await boom();
+      });
+      await expect(failed).rejects.toThrow('boom');
+      expect(await queued()).toEqual([]);
+    });
+    expect(await queued()).toEqual(['1', '2']);
+  });
+
+  it('leaves priority mail and campaigns alone', async () => {
+    await start();
+    await mail.collect(async () => {
+      expect(await mail.send({ to: 'a@mail.test', subject: 'now' })).toMatchObject({ status: 'sent' });
+      await mail.sendBulk({ subject: 'all', recipients: [{ to: 'b@mail.test' }] });
+      expect(await batches()).toHaveLength(1);
+    });
+  });
+
+  it('has what was sent before it closed, awaited or not; later mail is queued at once', async () => {
+    await start();
+    let later: Promise<unknown> | undefined;
+    let begin = (): void => undefined;
+    await mail.collect(() => {
+      void mail.send(news(1));
+      later = new Promise<void>((resolve) => (begin = resolve)).then(() => mail.send(news(2)));
+    });
+    expect(await queued()).toEqual(['1']);
+    begin();
+    await expect(later).resolves.toMatchObject({ status: 'queued' });
+    expect(await queued()).toEqual(['1', '2']);
+  });
+
+  it('is validated at once', async () => {
+    await start();
+    await mail.collect(async () => {
+      await expect(mail.send(news(1, { to: 'nobody' }))).rejects.toMatchObject({ code: 'INVALID' });
+      await expect(mail.send(news(1, { transport: 'none' }))).rejects.toBeInstanceOf(MailError);
+    });
+    expect(await queued()).toEqual([]);
+  });
+
+  it('is full at collect.max and collect.maxBytes, and keeps what it has', async () => {
+    await start({ max: 2, maxBytes: 2_000 });
+    const full = { code: 'COLLECTION_FULL', message: expect.stringContaining('sendBulk()') as string };
+    await mail.collect(async () => {
+      await mail.send(news(1));
+      await mail.send(news(2));
+      await expect(mail.send(news(3))).rejects.toMatchObject(full);
+    });
+    await mail.collect(async () => {
+      await mail.send(news(4, { text: '가'.repeat(300), attachments: [{ content: Buffer.alloc(1_000) }] }));
+      await expect(mail.send(news(5, { html: '가'.repeat(50) }))).rejects.toMatchObject(full);
+    });
+    expect(await queued()).toEqual(['1', '2', '4']);
+  });
+
+  it('goes to the store in several parts when it is large', async () => {
+    await start();
+    const before = await calls('exec');
+    const html = 'x'.repeat(1_000_000);
+    await mail.collect(async () => {
+      for (let n = 0; n < 5; n++) await mail.send(news(n, { html }));
+    });
+    expect((await calls('exec')) - before).toBeGreaterThan(1);
+    expect(await queued()).toHaveLength(5);
+  });
+
+  it('puts attachments into the store when it is flushed, each once', async () => {
+    await start();
+    const attachments = [{ filename: 'a.txt', content: 'attached' }];
+    const blobs = (): Promise<string[]> => client.keys('*blob*');
+    await expect(mail.collect(() => mail.send(news(1, { attachments })).then(boom))).rejects.toThrow('boom');
+    await mail.collect(async () => {
+      await mail.send(news(2, { attachments }));
+      await mail.send(news(3, { attachments }));
+      expect(await blobs()).toEqual([]);
+    });
+    expect(await blobs()).toHaveLength(1);
+    expect(await batches()).toMatchObject([{ items: [{}, {}], shared: { attachments: [{ filename: 'a.txt' }] } }]);
+  });
+
+  it('queues what has an idempotency key once', async () => {
+    await start();
+    const earlier = await mail.send(news(1, { idempotencyKey: 'one' }));
+    const receipts = await mail.collect(() =>
+      Promise.all(['one', 'two', 'two'].map((idempotencyKey, n) => mail.send(news(n + 1, { idempotencyKey })))),
+    );
+    expect(receipts.map(({ status }) => status)).toEqual(['collected', 'collected', 'collected']);
+    expect(receipts[0]).toMatchObject({ id: earlier.id, messageId: earlier.messageId });
+    expect(await queued()).toEqual(['1', '2']);
+    expect(await mail.status(receipts[2]!.id)).toMatchObject({ state: 'queued' });
+  });
+
+  it('fails what it is part of when the store is away, and names its messages', async () => {
+    const other = await startRedis();
+    mailbox = new Mailbox();
+    app = await startMail({ transports: [mailbox], queue: { connection: other.url, worker: false } });
+    await app.mail.send(news(0));
+    await other.stop();
+    const ids: string[] = [];
+    const collected = app.mail.collect(async () => {
+      for (const key of [undefined, 'a', undefined]) {
+        ids.push((await app.mail.send(news(1, key === undefined ? {} : { idempotencyKey: key }))).id);
+      }
+    });
+    const error = (await collected.catch((reason: unknown) => reason)) as MailQueueUnavailableError;
+    expect(error).toBeInstanceOf(MailQueueUnavailableError);
+    expect([...error.ids].sort()).toEqual(ids.sort());
+  });
+
+  it('is one of its own for each mailer', async () => {
+    await start();
+    const other = await startMail({
+      transports: [new Mailbox()],
+      queue: { connection: `${redis.url}/1`, worker: false },
+    });
+    await mail.collect(async () => {
+      await expect(other.mail.send(news(1))).resolves.toMatchObject({ status: 'queued' });
+      await other.mail.collect(async () => {
+        await expect(other.mail.send(news(2))).resolves.toMatchObject({ status: 'collected' });
+        await expect(mail.send(news(3))).resolves.toMatchObject({ status: 'collected' });
+      });
+      expect(await queued()).toEqual([]);
+    });
+    expect(await queued()).toEqual(['3']);
+    await other.close();
+  });
+});
+
+it('a collection that is discarded leaves nothing that is waited for', async () => {
+  await start();
+  await expect(mail.collect(() => mail.send(news(1)).then(boom))).rejects.toThrow('boom');
+  await mail.send(news(2));
+  await eventually(async () => expect(await queued()).toEqual(['2']));
+});
