@@ -10,6 +10,7 @@ import { Preparation } from '../delivery/preparation.js';
 import { MailEmitter } from '../events/emitter.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import { Once } from '../queue/once.js';
+import { Statistics } from '../queue/statistics.js';
 import { UNSEALED } from '../store/sealing.js';
 import { Routes } from '../transport/route.js';
 import { Tenants } from '../transport/tenants.js';
@@ -36,6 +37,7 @@ export class MailEngine
     readonly routes: Routes,
     readonly queue: MailQueue | undefined,
     readonly once: Once,
+    readonly statistics: Statistics,
     readonly renderer: MailRenderer,
     readonly preparation: Preparation,
   ) {}
@@ -75,7 +77,8 @@ export class MailEngine
     }
     const sealer = settings.queue ? settings.queue.sealer : UNSEALED;
     const once = new Once(store, settings.idempotencyTtl, onError, sealer);
-    return new MailEngine(settings, events, routes, queue, once, renderer, preparation);
+    const statistics = queue?.statistics ?? new Statistics(undefined, onError);
+    return new MailEngine(settings, events, routes, queue, once, statistics, renderer, preparation);
   }
 
   /** All providers are made, and nothing is sent yet. */

@@ -91,8 +91,8 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     {
       provide: service,
       inject: [engine],
-      useFactory: ({ settings, routes, queue, once, events, renderer, preparation }: MailEngine) =>
-        new MailService(settings, routes, queue, once, events, renderer, preparation),
+      useFactory: ({ settings, routes, queue, once, events, statistics, renderer, preparation }: MailEngine) =>
+        new MailService(settings, routes, queue, once, events, statistics, renderer, preparation),
     },
     {
       provide: health,

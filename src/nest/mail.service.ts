@@ -10,6 +10,7 @@ import type { CleanOptions } from '../queue/control.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
 import { EMPTY_QUEUE, type CampaignReport, type QueueReport } from '../queue/reader.js';
+import type { MailStats, Statistics } from '../queue/statistics.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
 import type { Mailable } from './mail-class.js';
@@ -18,6 +19,7 @@ import type { MailRenderer } from './mail-renderer.js';
 import type { MailableBulk, MailableOptions, NoData } from './mailable-options.js';
 import type { MailSettings } from './options/parse.js';
 import { bulkLane, Sender, type MailReceipt } from './sender.js';
+import { parseStatsRange, type StatsOptions } from './stats-range.js';
 
 /** Whether a transport can be reached and logged in to, and where it stands among the others. */
 export interface TransportCheck extends TransportHealth {
@@ -47,10 +49,11 @@ export class MailService {
     private readonly mailQueue: MailQueue | undefined,
     once: Once,
     events: MailEmitter,
+    private readonly statistics: Statistics,
     renderer: MailRenderer,
     preparation: Preparation,
   ) {
-    this.sender = new Sender(settings, routes, mailQueue, once, events, renderer, preparation);
+    this.sender = new Sender(settings, routes, mailQueue, once, events, statistics, renderer, preparation);
   }
 
   /**
@@ -162,6 +165,22 @@ export class MailService {
   async queue(): Promise<QueueReport> {
     const queue = bulkLane(this.mailQueue);
     return queue.ask(() => queue.reader.report(), EMPTY_QUEUE);
+  }
+
+  /**
+   * What happened to mail in both lanes, over all transports and all processes on the same queue. Numbers are recipients. With
+   * `queue: false` this process alone is counted.
+   *
+   * ```ts
+   * const { total, lanes, transports } = await mail.stats({ since: '24h' });
+   * ```
+   *
+   * @throws MailConfigError what is asked for makes no sense
+   * @throws MailQueueUnavailableError
+   */
+  async stats(range: StatsOptions): Promise<MailStats> {
+    const parsed = parseStatsRange(range);
+    return this.mailQueue ? this.mailQueue.stats(parsed) : this.statistics.report(parsed);
   }
 
   /**

@@ -11,6 +11,7 @@ import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
 import type { OwnId, QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
+import type { Statistics } from '../queue/statistics.js';
 import type { Routes } from '../transport/route.js';
 import type { Mailable } from './mail-class.js';
 import type { MailRenderer } from './mail-renderer.js';
@@ -35,10 +36,12 @@ export class Sender {
     private readonly queue: MailQueue | undefined,
     private readonly once: Once,
     events: MailEmitter,
+    statistics: Statistics,
     private readonly renderer: MailRenderer,
     preparation: Preparation,
   ) {
-    this.priorityLane = new PriorityLane(settings.priority, routes, queue, new PriorityEvents(events), preparation);
+    const told = new PriorityEvents(events, statistics);
+    this.priorityLane = new PriorityLane(settings.priority, routes, queue, told, preparation);
   }
 
   async sendClass(type: Type<Mailable<never>>, options: ClassMessage): Promise<MailReceipt> {
