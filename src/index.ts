@@ -31,6 +31,7 @@ export type {
 } from './nest/mailable-options.js';
 export { OnMail, type OnMailOptions } from './nest/on-mail.js';
 export type { MailEventName, MailEvents } from './events/events.js';
+export type { StatsOptions } from './nest/stats-range.js';
 export type {
   CommonProbeConfig,
   DkimConfig,
@@ -86,6 +87,8 @@ export type { Limit } from './queue/bottleneck.js';
 export type { WorkerProcess, WorkersReport } from './queue/presence.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { RunReport } from './queue/run.js';
+export type { MailStats } from './queue/statistics.js';
+export type { MailCounts, TransportStats } from './queue/tally.js';
 export type { ShiftReport } from './queue/shift.js';
 export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';
 export type { RenderedTemplate, TemplateEngine } from './templates/engine.js';
