@@ -34,6 +34,7 @@ export type { OnCollectError } from './nest/options/collect.js';
 export type { CollectedReceipt } from './nest/collection.js';
 export { OnMail, type OnMailOptions } from './nest/on-mail.js';
 export type { MailEventName, MailEvents } from './events/events.js';
+export type { StatsOptions } from './nest/stats-range.js';
 export type {
   CollectConfig,
   CommonProbeConfig,
@@ -96,6 +97,8 @@ export type { Limit } from './queue/bottleneck.js';
 export type { WorkerProcess, WorkersReport } from './queue/presence.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { RunReport } from './queue/run.js';
+export type { MailStats } from './queue/statistics.js';
+export type { MailCounts, TransportStats } from './queue/tally.js';
 export type { ShiftReport } from './queue/shift.js';
 export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';
 export type { RenderedTemplate, TemplateEngine } from './templates/engine.js';

@@ -12,6 +12,7 @@ import { MailConfigError } from '../errors.js';
 import { CollectRequests } from './collect-requests.js';
 import { getMailToken } from './inject-mail.js';
 import { MailEngine } from './mail-engine.js';
+import { createMailer } from './mailer.js';
 import { getMailHealthToken, MailHealthIndicator } from './mail-health.js';
 import { getMailWorkerToken, MailWorker } from './mail-worker.js';
 import { Mailables } from './mailables.js';
@@ -86,34 +87,35 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
         const host = await hostConfig(options, moduleRef, shared);
         const settings = parseOptions(options, queueName, host);
         const mailables = new Mailables(discovery);
-        return MailEngine.create(settings, name ?? 'default', new Logger(MailModule.name), own, mailables);
+        const logger = new Logger(MailModule.name);
+        return new MailEngine(await createMailer(settings, name ?? 'default', logger, own, mailables));
       },
     },
     {
       provide: service,
       inject: [engine],
-      useFactory: ({ settings, routes, queue, once, events, renderer, preparation, collector }: MailEngine) =>
-        new MailService(settings, routes, queue, once, events, renderer, preparation, collector),
+      useFactory: ({ mailer }: MailEngine) => new MailService(mailer),
     },
     {
       provide: health,
       inject: [engine],
-      useFactory: ({ routes, queue }: MailEngine) => new MailHealthIndicator(routes, queue),
+      useFactory: ({ mailer: { routes, queue } }: MailEngine) => new MailHealthIndicator(routes, queue),
     },
     {
       provide: worker,
       inject: [engine],
-      useFactory: ({ queue }: MailEngine) => new MailWorker(queue),
+      useFactory: ({ mailer: { queue } }: MailEngine) => new MailWorker(queue),
     },
     {
       provide: APP_INTERCEPTOR,
       inject: [engine],
-      useFactory: ({ collector, settings }: MailEngine) => new CollectRequests(collector, settings.collect.requests),
+      useFactory: ({ mailer: { collector, settings } }: MailEngine) =>
+        new CollectRequests(collector, settings.collect.requests),
     },
     {
       provide: `MailListeners(${name ?? 'default'})`,
       inject: [engine, DiscoveryService, MetadataScanner],
-      useFactory: ({ events }: MailEngine, discovery: DiscoveryService, scanner: MetadataScanner) =>
+      useFactory: ({ mailer: { events } }: MailEngine, discovery: DiscoveryService, scanner: MetadataScanner) =>
         new MailListeners(events, name, discovery, scanner),
     },
     queue,

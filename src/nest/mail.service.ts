@@ -1,25 +1,24 @@
 import type { Type } from '@nestjs/common';
-import type { Preparation } from '../delivery/preparation.js';
 import { MailConfigError } from '../errors.js';
-import type { MailEmitter } from '../events/emitter.js';
 import type { Duration } from '../message/duration.js';
 import { parseDuration } from '../message/duration.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
 import type { CleanOptions } from '../queue/control.js';
 import type { MailQueue } from '../queue/mail-queue.js';
-import type { Once } from '../queue/once.js';
 import { EMPTY_QUEUE, type CampaignReport, type QueueReport } from '../queue/reader.js';
+import type { MailStats, Statistics } from '../queue/statistics.js';
 import type { MailStatus } from '../queue/status.js';
 import type { Routes } from '../transport/route.js';
 import type { Collector } from './collector.js';
 import type { Mailable } from './mail-class.js';
 import { transportHealth, type TransportHealth } from './mail-health.js';
-import type { MailRenderer } from './mail-renderer.js';
+import type { Mailer } from './mailer.js';
 import type { MailableBulk, MailableOptions, NoData } from './mailable-options.js';
 import type { OnCollectError } from './options/collect.js';
 import type { MailSettings } from './options/parse.js';
 import { bulkLane, Sender, type MailReceipt } from './sender.js';
+import { parseStatsRange, type StatsOptions } from './stats-range.js';
 
 /** Whether a transport can be reached and logged in to, and where it stands among the others. */
 export interface TransportCheck extends TransportHealth {
@@ -41,19 +40,20 @@ export interface TransportCheck extends TransportHealth {
  */
 export class MailService {
   private readonly sender: Sender;
+  private readonly settings: MailSettings;
+  private readonly routes: Routes;
+  private readonly mailQueue: MailQueue | undefined;
+  private readonly statistics: Statistics;
+  private readonly collector: Collector;
 
   /** @internal */
-  constructor(
-    private readonly settings: MailSettings,
-    private readonly routes: Routes,
-    private readonly mailQueue: MailQueue | undefined,
-    once: Once,
-    events: MailEmitter,
-    renderer: MailRenderer,
-    preparation: Preparation,
-    private readonly collector: Collector,
-  ) {
-    this.sender = new Sender(settings, routes, mailQueue, once, events, renderer, preparation, collector);
+  constructor(mailer: Mailer) {
+    this.sender = new Sender(mailer);
+    this.settings = mailer.settings;
+    this.routes = mailer.routes;
+    this.mailQueue = mailer.queue;
+    this.statistics = mailer.statistics;
+    this.collector = mailer.collector;
   }
 
   /**
@@ -185,6 +185,22 @@ export class MailService {
   async queue(): Promise<QueueReport> {
     const queue = bulkLane(this.mailQueue);
     return queue.ask(() => queue.reader.report(), EMPTY_QUEUE);
+  }
+
+  /**
+   * What happened to mail in both lanes, over all transports and all processes on the same queue. Numbers are recipients. With
+   * `queue: false` this process alone is counted.
+   *
+   * ```ts
+   * const { total, lanes, transports } = await mail.stats({ since: '24h' });
+   * ```
+   *
+   * @throws MailConfigError what is asked for makes no sense
+   * @throws MailQueueUnavailableError
+   */
+  async stats(range: StatsOptions): Promise<MailStats> {
+    const parsed = parseStatsRange(range);
+    return this.mailQueue ? this.mailQueue.stats(parsed) : this.statistics.report(parsed);
   }
 
   /**

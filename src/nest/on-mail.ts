@@ -5,9 +5,8 @@ import type { MailEventName, MailEvents } from '../events/events.js';
 
 const LISTENS = Symbol('nestjs-priority-mail:listens');
 
-interface Listening {
+interface Listening extends OnMailOptions {
   event: MailEventName;
-  mailer?: string;
 }
 
 type Methods = Record<string, (event: unknown) => unknown>;
@@ -15,6 +14,11 @@ type Methods = Record<string, (event: unknown) => unknown>;
 export interface OnMailOptions {
   /** The name of one of several mailers. Default: all of them. */
   mailer?: string;
+  /**
+   * `all`: also what happens in other processes on the same queue, on Redis or PostgreSQL. They hear of the listener within
+   * five seconds. Default `process`: what happens in this one.
+   */
+  from?: 'process' | 'all';
 }
 
 /**
@@ -69,8 +73,11 @@ export class MailListeners implements OnModuleInit {
 
   private listen(instance: Methods, prototype: Methods, method: string): void {
     const listening = (Reflect.getMetadata(LISTENS, prototype[method]!) ?? []) as Listening[];
-    for (const { event, mailer } of listening) {
-      if (mailer === undefined || mailer === this.name) this.events.on(event, (what) => instance[method]!(what));
+    for (const { event, mailer, from } of listening) {
+      if (mailer !== undefined && mailer !== this.name) continue;
+      const call = (what: unknown): unknown => instance[method]!(what);
+      if (from === 'all') this.events.onAll(event, call);
+      else this.events.on(event, call);
     }
   }
 }

@@ -4,6 +4,7 @@ import type { MailEmitter } from '../events/emitter.js';
 import type { AboutMessage } from '../events/events.js';
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
+import type { Statistics } from '../queue/statistics.js';
 
 /** A priority message and how long its sender has been waiting, in milliseconds. */
 export interface Handled {
@@ -12,14 +13,20 @@ export interface Handled {
   duration: number;
 }
 
-/** Tells what becomes of messages of the priority lane. */
+/** Counts and tells what becomes of messages of the priority lane. */
 export class PriorityEvents {
-  constructor(private readonly events: Pick<MailEmitter, 'emit' | 'wants'>) {}
+  constructor(
+    private readonly events: Pick<MailEmitter, 'emit' | 'wants'>,
+    private readonly statistics: Statistics,
+  ) {}
 
   sent({ receipt, delivery }: SentNow, { id, message, duration }: Handled): void {
     const { accepted, rejections, transport, response } = receipt;
     const { attempts, providerId } = delivery;
     const lasted = Math.round(duration);
+    this.statistics.count('priority', 'sent', accepted.length, transport);
+    this.statistics.count('priority', 'failed', rejections.length, transport);
+    this.statistics.delivered('priority', transport, duration);
     if (this.events.wants('sent')) {
       const answer = { transport, reply: response, ...(providerId === undefined ? {} : { providerId }) };
       this.events.emit('sent', { ...about(id, message, accepted), ...answer, attempts, duration: lasted });
@@ -45,10 +52,17 @@ export class PriorityEvents {
 
   failed(error: unknown, { id, message, duration }: Handled): void {
     const name = isExpired(error) ? 'expired' : 'failed';
-    if (!this.events.wants(name)) return;
-    const whom = about(id, message, envelopeRecipients(message));
-    if (name === 'expired') return this.events.emit('expired', whom);
+    const recipients = envelopeRecipients(message);
     const attempts = error instanceof MailDeliveryError ? error.attempts : [];
+    this.statistics.count(
+      'priority',
+      name,
+      recipients.length,
+      name === 'failed' ? attempts.at(-1)?.transport : undefined,
+    );
+    if (!this.events.wants(name)) return;
+    const whom = about(id, message, recipients);
+    if (name === 'expired') return this.events.emit('expired', whom);
     const { transport, replyCode, enhancedCode, reply = reasonOf(error) } = attempts.at(-1) ?? {};
     const { outcome = 'not-sent', code } = error instanceof MailError ? error : {};
     this.events.emit('failed', {

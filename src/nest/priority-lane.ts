@@ -8,21 +8,28 @@ import type { MailQueue } from '../queue/mail-queue.js';
 import type { OwnId } from '../queue/packing.js';
 import type { QueuedReceipt } from '../queue/producer.js';
 import type { Routes } from '../transport/route.js';
+import type { Mailer } from './mailer.js';
 import type { PrioritySettings } from './options/parse.js';
-import type { Handled, PriorityEvents } from './priority-events.js';
+import { PriorityEvents, type Handled } from './priority-events.js';
 
 /** The caller has waited for the providers already. */
 const QUEUED_WITHIN = 10_000;
 
 /** Sends while the caller waits; what no provider takes at once goes over to the queue where the application wants that. */
 export class PriorityLane {
-  constructor(
-    private readonly settings: PrioritySettings,
-    private readonly routes: Routes,
-    private readonly queue: MailQueue | undefined,
-    private readonly events: PriorityEvents,
-    private readonly preparation: Preparation,
-  ) {}
+  private readonly settings: PrioritySettings;
+  private readonly routes: Routes;
+  private readonly queue: MailQueue | undefined;
+  private readonly preparation: Preparation;
+  private readonly events: PriorityEvents;
+
+  constructor({ settings, routes, queue, preparation, events, statistics }: Mailer) {
+    this.settings = settings.priority;
+    this.routes = routes;
+    this.queue = queue;
+    this.preparation = preparation;
+    this.events = new PriorityEvents(events, statistics);
+  }
 
   /**
    * @param timeout milliseconds left for it

@@ -11,6 +11,6 @@ export function queueProvider(queueName: string, engine: InjectionToken): Factor
   return {
     provide: getQueueToken(queueName),
     inject: [engine],
-    useFactory: ({ queue }: MailEngine) => queue?.bullQueue,
+    useFactory: ({ mailer }: MailEngine) => mailer.queue?.bullQueue,
   };
 }

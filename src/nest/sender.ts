@@ -1,8 +1,6 @@
 import { Logger, type Type } from '@nestjs/common';
-import type { Preparation } from '../delivery/preparation.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import { MailConfigError } from '../errors.js';
-import type { MailEmitter } from '../events/emitter.js';
 import { decideLane, type Decision } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
@@ -16,10 +14,10 @@ import type { Routes } from '../transport/route.js';
 import type { Mailable } from './mail-class.js';
 import type { MailRenderer } from './mail-renderer.js';
 import type { MailClassUse } from './mailables.js';
+import type { Mailer } from './mailer.js';
 import type { CollectedReceipt } from './collection.js';
 import type { Collector } from './collector.js';
 import type { MailSettings } from './options/parse.js';
-import { PriorityEvents } from './priority-events.js';
 import { PriorityLane } from './priority-lane.js';
 
 /**
@@ -30,20 +28,23 @@ export type MailReceipt = SentReceipt | QueuedReceipt | CollectedReceipt;
 
 /** What becomes of a message that the application hands over: from its input to the lane that takes it. */
 export class Sender {
+  private readonly settings: MailSettings;
+  private readonly routes: Routes;
+  private readonly queue: MailQueue | undefined;
+  private readonly once: Once;
+  private readonly renderer: MailRenderer;
+  private readonly collector: Collector;
   private readonly priorityLane: PriorityLane;
   private readonly logger = new Logger('MailService');
 
-  constructor(
-    private readonly settings: MailSettings,
-    private readonly routes: Routes,
-    private readonly queue: MailQueue | undefined,
-    private readonly once: Once,
-    events: MailEmitter,
-    private readonly renderer: MailRenderer,
-    preparation: Preparation,
-    private readonly collector: Collector,
-  ) {
-    this.priorityLane = new PriorityLane(settings.priority, routes, queue, new PriorityEvents(events), preparation);
+  constructor(mailer: Mailer) {
+    this.settings = mailer.settings;
+    this.routes = mailer.routes;
+    this.queue = mailer.queue;
+    this.once = mailer.once;
+    this.renderer = mailer.renderer;
+    this.collector = mailer.collector;
+    this.priorityLane = new PriorityLane(mailer);
   }
 
   async sendClass(type: Type<Mailable<never>>, options: ClassMessage): Promise<MailReceipt> {

@@ -12,6 +12,8 @@ import {
 } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DurableStore, Migrate, SqlClient, SqlPool } from '../store/store.js';
+import type { EventLine } from './event-bus.js';
+import { BullEventLine } from './event-line.js';
 
 /** BullMQ's own queue. */
 export type BullQueue = Queue<unknown, unknown, string>;
@@ -70,6 +72,8 @@ export interface Backend {
    */
   oldestWaiting(): Promise<number | undefined>;
   createWorker(processor: MailJobProcessor, options: Omit<WorkerOptions, 'connection'>): MailJobWorker;
+  /** Where several processes share the queue. */
+  readonly eventLine?: EventLine;
 }
 
 /** One on BullMQ. */
@@ -108,18 +112,23 @@ export const migrateQueue: Migrate = async (client) => {
 
 /** The host's queues are untouched: nothing here changes BullMQ's process-wide defaults. */
 export function createBackend(name: string, store: DurableStore, onError: (error: Error) => void): BullBackend {
-  const parts = store.kind === 'redis' ? onRedis(name, store) : onSql(name, store);
+  const parts = store.kind === 'redis' ? onRedis(name, store, onError) : onSql(name, store, onError);
   parts.queue.on('error', onError);
   parts.flow.on('error', onError);
   return parts;
 }
 
-function onRedis(name: string, store: Extract<DurableStore, { kind: 'redis' }>): BullBackend {
+function onRedis(
+  name: string,
+  store: Extract<DurableStore, { kind: 'redis' }>,
+  onError: (error: Error) => void,
+): BullBackend {
   const classes = withBackend((...args: Parameters<typeof createRedisBackend>) => strict(createRedisBackend(...args)));
   const producer = { connection: store.client, skipWaitingForReady: true, skipVersionCheck: true };
   const queue: BullQueue = new classes.Queue(name, producer);
   // BullMQ does not close a connection that it was given: one worker after the other uses the same.
   let connection: ReturnType<typeof store.connectWorker> | undefined;
+  const connect = (): NonNullable<typeof connection> => (connection ??= store.connectWorker());
   return {
     queue,
     bullQueue: queue,
@@ -139,17 +148,35 @@ function onRedis(name: string, store: Extract<DurableStore, { kind: 'redis' }>):
       const times = jobs.flatMap((fields) => (fields?.[0] ? [waitingSince(fields[0], fields[1], fields[2])] : []));
       return times.length > 0 ? Math.min(...times) : undefined;
     },
-    createWorker: (processor, options) =>
-      new classes.Worker(name, processor, { ...options, connection: (connection ??= store.connectWorker()) }),
+    createWorker: (processor, options) => new classes.Worker(name, processor, { ...options, connection: connect() }),
+    eventLine: new BullEventLine(
+      () => new classes.QueueEventsProducer(name, producer),
+      async () => {
+        // BullMQ's own '$' would pass over what is published between two reads, as long as nothing has come.
+        const [last] = await store.client.xrevrange(queue.toKey('events'), '+', '-', 'COUNT', 1);
+        const lastEventId = last?.[0] ?? '0-0';
+        return new classes.QueueEvents(name, { connection: connect(), autorun: false, lastEventId });
+      },
+      onError,
+    ),
   };
 }
 
-function onSql(name: string, store: Extract<DurableStore, { kind: 'postgres' | 'embedded' }>): BullBackend {
+function onSql(
+  name: string,
+  store: Extract<DurableStore, { kind: 'postgres' | 'embedded' }>,
+  onError: (error: Error) => void,
+): BullBackend {
   const classes = withBackend((...args: Parameters<typeof createPostgresBackend>) =>
     passive(strict(createPostgresBackend(...args)), store.opened),
   );
   const connection = patient(store) as unknown as Parameters<typeof createPostgresBackend>[1]['connection'];
   const queue = new classes.Queue(name, { connection }) as unknown as BullQueue;
+  const eventLine = new BullEventLine(
+    () => new classes.QueueEventsProducer(name, { connection }),
+    () => Promise.resolve(new classes.QueueEvents(name, { connection, autorun: false })),
+    onError,
+  );
   return {
     queue,
     bullQueue: queue,
@@ -168,6 +195,7 @@ function onSql(name: string, store: Extract<DurableStore, { kind: 'postgres' | '
         ...(options as object),
         connection,
       }) as unknown as MailJobWorker,
+    ...(store.kind === 'embedded' ? {} : { eventLine }),
   };
 }
 

@@ -4,20 +4,28 @@ import type { MailEmitter } from '../events/emitter.js';
 import type { AboutMessage, MailEvents } from '../events/events.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
 import { itemRecipients, senderOf, type Batch } from './batch.js';
+import type { Statistics } from './statistics.js';
 
 /** Where what happens is told, if anybody listens. */
 export type Told = Pick<MailEmitter, 'emit' | 'wants'>;
 
-/** Tells what becomes of a batch's messages, each time when that is durable: what is told twice was also sent twice. */
+/** Counts and tells what becomes of a batch's messages, the latter when it is durable: what is told twice was also sent twice. */
 export class BatchEvents implements DeliveryObserver {
   constructor(
     private readonly batch: Batch,
     private readonly ledger: Ledger,
     private readonly events: Told,
+    private readonly statistics: Statistics,
   ) {}
 
   settled(index: number, facts: readonly RecipientFact[], attempt: Attempt): void {
-    for (const alike of byKind(facts)) if (this.events.wants(alike[0].kind)) this.tell(index, alike, attempt);
+    for (const alike of byKind(facts)) {
+      const [fact] = alike;
+      const transport = 'transport' in fact ? fact.transport : undefined;
+      this.statistics.count('bulk', fact.kind, alike.length, transport);
+      if (fact.kind === 'sent') this.statistics.delivered('bulk', fact.transport, attempt.duration);
+      if (this.events.wants(fact.kind)) this.tell(index, alike, attempt);
+    }
   }
 
   /** @param duration milliseconds of the run that has ended now */
@@ -79,6 +87,7 @@ export class BatchEvents implements DeliveryObserver {
       messageId: messageIdHeader(id, senderOf(batch, index)),
       lane: 'bulk',
       ...(batch.campaign ? { campaignId: batch.campaign.id } : {}),
+      ...(batch.shared.source ? { source: batch.shared.source } : {}),
       recipients: all.length === 1 ? all : facts.map(({ slot }) => all[Number(slot.slice(slot.indexOf('.') + 1))]!),
     };
   }

@@ -7,6 +7,9 @@ import type { CampaignReport, Reader } from './reader.js';
 /** Between two looks at a campaign, at least; and so many times what a look takes, for those of many thousand batches. */
 const LOOK_EVERY = 1_000;
 const LOOK_SHARE = 50;
+/** Campaigns that were not complete are looked at again so often, in case whoever delivers the last of it dies with it. */
+const LOOK_AGAIN_EVERY = 60_000;
+const LOOKED_AT_AGAIN = 100;
 /** Longer than anybody looks at a campaign. */
 const KEPT_FOR = 90 * 24 * 3_600_000;
 
@@ -14,14 +17,20 @@ const KEPT_FOR = 90 * 24 * 3_600_000;
 export class Completions {
   /** Campaigns that were looked at a moment ago, and whether something has happened to them since. */
   private readonly watched = new Map<string, { again: boolean; watching: Promise<void> }>();
+  /** Those that this process had a part in, and that were not complete when it looked. */
+  private readonly open = new Set<string>();
+  private readonly timer: NodeJS.Timeout;
   private readonly over = new AbortController();
 
   constructor(
-    private readonly records: Records,
-    private readonly reader: Reader,
+    private readonly records: Pick<Records, 'putIfAbsent'>,
+    private readonly reader: Pick<Reader, 'progressOf'>,
     private readonly events: Told,
     private readonly onError: (error: Error) => void,
-  ) {}
+  ) {
+    this.timer = setInterval(() => [...this.open].forEach((id) => this.settled(id)), LOOK_AGAIN_EVERY);
+    this.timer.unref();
+  }
 
   /** A batch of it is done, or all of its batches are queued: it may be complete. Returns at once. */
   settled(campaignId: string): void {
@@ -33,6 +42,7 @@ export class Completions {
 
   /** Waits for no further look; those that are due are taken now. */
   async stop(): Promise<void> {
+    clearInterval(this.timer);
     this.over.abort();
     await Promise.all([...this.watched.values()].map(({ watching }) => watching));
   }
@@ -55,11 +65,17 @@ export class Completions {
   /** Tells that it is complete, if it is and nobody has told it. */
   private async look(campaignId: string): Promise<void> {
     const known = await this.reader.progressOf(campaignId);
+    this.note(campaignId, known?.report.state);
     if (known?.report.state !== 'completed') return;
     const now = Date.now();
     const mark = keys.completion(campaignId, known.reopenings);
     if (!(await this.records.putIfAbsent(mark, { at: String(now) }, now + KEPT_FOR))) return;
     this.tell(known.report);
+  }
+
+  private note(campaignId: string, state: CampaignReport['state'] | undefined): void {
+    if (state === undefined || state === 'completed' || state === 'cancelled') this.open.delete(campaignId);
+    else if (this.open.size < LOOKED_AT_AGAIN) this.open.add(campaignId);
   }
 
   private tell({

@@ -1,8 +1,9 @@
 import { MailQueueUnavailableError, reasonOf } from '../errors.js';
 import type { Store } from '../store/store.js';
 import type { Backend } from './backend.js';
-import type { Batch } from './batch.js';
+import { itemRecipients, type Batch } from './batch.js';
 import type { BatchFormat } from './batch-format.js';
+import type { Statistics } from './statistics.js';
 import { jobPriority } from './urgency.js';
 
 /** A flush without an answer for this long is taken as failed. */
@@ -18,6 +19,7 @@ export class Flusher {
     private readonly store: Store,
     private readonly backend: Backend,
     private readonly format: BatchFormat,
+    private readonly statistics: Statistics,
   ) {}
 
   /**
@@ -39,6 +41,7 @@ export class Flusher {
         throw unavailable(error, outcome);
       }
     }
+    this.statistics.count('bulk', 'queued', recipientsOf(batches));
   }
 
   /** @throws MailQueueUnavailableError */
@@ -68,6 +71,15 @@ export class Flusher {
       })),
     );
   }
+}
+
+function recipientsOf(batches: readonly Batch[]): number {
+  let count = 0;
+  for (const batch of batches) {
+    if (batch.campaign) count += batch.items.length;
+    else for (const item of batch.items) count += itemRecipients(batch, item).length;
+  }
+  return count;
 }
 
 function unavailable(cause: unknown, outcome: 'not-sent' | 'unknown'): MailQueueUnavailableError {

@@ -11,6 +11,10 @@ export const keys = {
   bound: (id: string) => `bound/${id}`,
   /** When and where a campaign stopped, after it was resumed at that time. */
   suspension: (id: string, resumedAt: number) => `suspension/${id}/${resumedAt}`,
+  /** What happened in one minute or hour: one field a process. */
+  statistics: (unit: 'minute' | 'hour', index: number) => `stats/${unit}/${index}`,
+  /** Which events processes want to hear of all others, in this minute: one field a process. */
+  listeners: (span: number) => `listeners/${span}`,
   /** Tells that a campaign's completion was told, after so much of it was tried anew. */
   completion: (id: string, reopenings: number) => `completion/${id}/${reopenings}`,
   /** Tells that a pass of a campaign is somebody's. */

@@ -3,6 +3,7 @@ import { MailConfigError, MailError } from '../errors.js';
 import type { Preparation } from '../delivery/preparation.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
+import type { MailEmitter } from '../events/emitter.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -14,13 +15,13 @@ import { answered } from './answered.js';
 import type { Backend, BullQueue } from './backend.js';
 import { BatchFormat } from './batch-format.js';
 import { Blobs } from './blobs.js';
-import type { Told } from './batch-events.js';
 import { CampaignProducer } from './campaign-producer.js';
 import { Completions } from './completions.js';
 import type { CampaignReceipt } from './queueing.js';
 import { Control } from './control.js';
 import { isAnythingDue } from './due.js';
 import { EventLoopShare } from './event-loop-share.js';
+import { EventBus } from './event-bus.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
@@ -34,6 +35,7 @@ import { Checkpoints } from './store-ledger.js';
 import { Retention, type Keep } from './retention.js';
 import { Run, type RunReport } from './run.js';
 import { NOTHING_DONE, type Shift } from './shift.js';
+import { Statistics, type MailStats, type StatsRange } from './statistics.js';
 import { Supplier } from './supplies.js';
 import { Suspension } from './suspension.js';
 import { Sweep } from './sweep.js';
@@ -73,6 +75,7 @@ const LAST_LOOK = 500;
 export class MailQueue {
   readonly reader: Reader;
   readonly control: Control;
+  readonly statistics: Statistics;
   private readonly format: BatchFormat;
   private readonly blobs: Blobs;
   private readonly flusher: Flusher;
@@ -81,6 +84,8 @@ export class MailQueue {
   private readonly checkpoints: Checkpoints;
   private readonly suspension: Suspension;
   private readonly completions: Completions;
+  /** Undefined where no other process can be at the queue. */
+  private readonly bus: EventBus | undefined;
   private readonly loop = new EventLoopShare();
   private readonly worker: BatchWorker | undefined;
   /** Tells all processes on the queue that this one has a worker. */
@@ -99,7 +104,7 @@ export class MailQueue {
     private readonly settings: MailQueueSettings,
     { store, backend, now = Date.now }: QueueGround,
     private readonly routes: Routes,
-    private readonly events: Told,
+    private readonly events: MailEmitter,
     private readonly preparation: Preparation,
     private readonly onError: (error: Error) => void,
   ) {
@@ -110,7 +115,8 @@ export class MailQueue {
     const { queue } = backend;
     this.format = new BatchFormat(settings.sealer);
     this.blobs = new Blobs(records, settings.sealer);
-    this.flusher = new Flusher(settings.name, store, backend, this.format);
+    this.statistics = new Statistics(store, onError);
+    this.flusher = new Flusher(settings.name, store, backend, this.format, this.statistics);
     this.reader = new Reader(backend, records, this.format, settings.sealer);
     this.retention = new Retention(queue, records, this.reader, settings.keep);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch, events);
@@ -123,6 +129,8 @@ export class MailQueue {
     this.presence = new Presence(records, store.opened);
     this.suspension = new Suspension(records, events, settings.waitForCapacity);
     this.completions = new Completions(records, this.reader, events, onError);
+    this.bus = backend.eventLine && new EventBus(backend.eventLine, records, settings.sealer, events, onError);
+    events.relay = this.bus;
     if (settings.worker.autorun) this.worker = this.createWorker();
   }
 
@@ -142,6 +150,8 @@ export class MailQueue {
       this.presence.begin(() => worker.batches);
     }
     void this.store.opened.then(() => this.sweep.start());
+    void this.store.opened.then(() => this.bus?.start());
+    this.statistics.start();
     if (!(await this.store.exists())) return;
     if (this.store.kind === 'embedded') await this.store.ready();
     else this.store.ready().catch(this.onError);
@@ -170,7 +180,9 @@ export class MailQueue {
     const { id, queued, duplicates, rejected } = receipt;
     if (this.events.wants('campaign-queued')) {
       const duration = Math.round(performance.now() - startedAt);
-      const about = { campaignId: id, ...(bulk.name === undefined ? {} : { name: bulk.name }) };
+      const { name, rendering } = bulk;
+      const source = rendering && { source: rendering.source };
+      const about = { campaignId: id, ...(name === undefined ? {} : { name }), ...source };
       this.events.emit('campaign-queued', { ...about, queued, duplicates, rejected, duration });
     }
     // All of it may have been delivered while it was being queued.
@@ -187,6 +199,11 @@ export class MailQueue {
     if (!(await this.store.exists())) return otherwise;
     await this.flusher.reach();
     return answered(question());
+  }
+
+  /** What happened in all processes. @throws MailQueueUnavailableError */
+  stats(range: StatsRange): Promise<MailStats> {
+    return this.statistics.report(range, (wanted) => this.ask(() => this.store.records.get(wanted), []));
   }
 
   /** Tells the store something, creating it if it is not there. @throws MailQueueUnavailableError */
@@ -267,8 +284,7 @@ export class MailQueue {
   /** @param within milliseconds for what a store that does not answer may hold up */
   async close(within: number): Promise<void> {
     this.sweep.stop();
-    const orderly = this.producer
-      .idle()
+    const orderly = Promise.all([this.producer.idle(), this.bus?.close(), this.statistics.close()])
       .then(() => Promise.all([this.backend.queue.close(), this.backend.flow.close()]))
       .catch((error: unknown) => this.onError(error as Error));
     await Promise.race([orderly, sleep(within, undefined, { ref: false })]);
@@ -283,6 +299,7 @@ export class MailQueue {
       this.checkpoints,
       this.suspension,
       this.events,
+      this.statistics,
       this.completions,
       this.format,
       new Supplier(this.blobs, this.routes, this.preparation),

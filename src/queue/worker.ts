@@ -21,6 +21,7 @@ import { Lease } from './lease.js';
 import { readOrders, watchOrders, type Orders } from './orders.js';
 import { Semaphore } from './semaphore.js';
 import type { Shift } from './shift.js';
+import type { Statistics } from './statistics.js';
 import { bytesOf, type Supplier } from './supplies.js';
 import type { Suspension } from './suspension.js';
 import { readFacts, type Checkpoints, type StoreLedger } from './store-ledger.js';
@@ -75,6 +76,7 @@ export class BatchWorker {
     private readonly checkpoints: Checkpoints,
     private readonly suspension: Suspension,
     private readonly events: Told,
+    private readonly statistics: Statistics,
     private readonly completions: Completions,
     private readonly format: BatchFormat,
     private readonly supplier: Supplier,
@@ -192,7 +194,7 @@ export class BatchWorker {
       if (orders.held) return await this.holdBack(job, token, batch, orders);
       const ledger = await this.openLedger(batch);
       const deaths = job.stalledCounter + ledger.view.orphanings;
-      const events = new BatchEvents(batch, ledger, this.events);
+      const events = new BatchEvents(batch, ledger, this.events, this.statistics);
       const startedAt = performance.now();
       const run = (): Promise<Run> => this.deliver(batch, ledger, lease, orders, deaths, events);
       const goesOnAt = await this.observe(batch, run, ledger);

@@ -26,7 +26,7 @@ export class Scene {
     readonly first: Provider,
     private readonly others: readonly Provider[],
   ) {
-    const { events } = app.context.get<MailEngine>('MailEngine(default)', { strict: false });
+    const { events } = app.context.get<MailEngine>('MailEngine(default)', { strict: false }).mailer;
     events.on('transport-down', ({ transport }) => this.events.push(`${transport} down`));
     events.on('transport-up', ({ transport }) => this.events.push(`${transport} up`));
   }

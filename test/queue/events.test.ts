@@ -26,7 +26,7 @@ const told = <Name extends MailEventName>(name: Name): MailEvents[Name][] =>
   heard.filter((one) => one.name === name).map(({ event }) => event as MailEvents[Name]);
 
 function listen({ context }: MailApp): void {
-  const { events } = context.get<MailEngine>('MailEngine(default)', { strict: false });
+  const { events } = context.get<MailEngine>('MailEngine(default)', { strict: false }).mailer;
   for (const name of NAMES) events.on(name, (event) => heard.push({ name, event }));
 }
 
@@ -103,7 +103,7 @@ it('tells what becomes of a queued message, each time once for all recipients it
 });
 
 it('tells of a message only when it is durable, so that its status says the same', async () => {
-  const { events } = app.context.get<MailEngine>('MailEngine(default)', { strict: false });
+  const { events } = app.context.get<MailEngine>('MailEngine(default)', { strict: false }).mailer;
   const states: Promise<string | undefined>[] = [];
   const leave = events.on('sent', ({ id }) => states.push(app.mail.status(id).then((status) => status?.state)));
   await app.mail.send({ lane: 'bulk', to: 'ann@mail.test', subject: 'x', text: 'x' });

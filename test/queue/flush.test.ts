@@ -6,6 +6,7 @@ import { createBackend } from '../../src/queue/backend.js';
 import type { Batch } from '../../src/queue/batch.js';
 import { BatchFormat } from '../../src/queue/batch-format.js';
 import { Flusher } from '../../src/queue/flush.js';
+import { Statistics } from '../../src/queue/statistics.js';
 import { UNSEALED } from '../../src/store/sealing.js';
 import { startMail } from '../support/app.js';
 import { openQueueStore } from '../support/open-store.js';
@@ -25,7 +26,7 @@ async function open(connection: string): Promise<{ flusher: Flusher; queue: Queu
   const store = await openQueueStore(connection);
   const backend = createBackend('mail', store, () => undefined);
   return {
-    flusher: new Flusher('mail', store, backend, new BatchFormat(UNSEALED)),
+    flusher: new Flusher('mail', store, backend, new BatchFormat(UNSEALED), new Statistics(undefined, () => undefined)),
     queue: backend.queue,
     close: async () => {
       await Promise.all([backend.queue.close(), backend.flow.close()]);

@@ -29,7 +29,7 @@ onEveryStore((store) => {
       transports: [{ name: 'main', url: `smtp://127.0.0.1:${line.port}`, maxConnections: 2 }],
       queue: { connection: await store.create(), batch: { size: 10 }, waitForCapacity: 700 },
     });
-    const { events } = app.context.get<MailEngine>('MailEngine(default)', { strict: false });
+    const { events } = app.context.get<MailEngine>('MailEngine(default)', { strict: false }).mailer;
     events.on('campaign-suspended', (event) => told.push(event));
   });
 
