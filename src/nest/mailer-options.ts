@@ -205,6 +205,6 @@ function attachmentOf(attachment: MailerAttachment, path: string, faults: Fault[
 function fill(text: string, context: Record<string, unknown>, place: Place): string {
   return text.replace(/\{\{([^{}]+)\}\}/g, (field, key: string) => {
     const value = Object.hasOwn(context, key.trim()) ? context[key.trim()] : undefined;
-    return value === undefined ? field : escape(String(value), place);
+    return value === undefined ? field : escape(String(value as string), place);
   });
 }
