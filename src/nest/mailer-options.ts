@@ -93,7 +93,7 @@ export function toMessage(options: ISendMailOptions): MailMessageInput {
   const { text, html, template, headers, attachments = [], transporterName, ...others } = options;
   const { inReplyTo, references, priority = 'normal', subject, context, ...rest } = others;
   const faults: Fault[] = [];
-  const values = (context ?? {}) as Record<string, unknown>;
+  const values = (context ?? {}) as Record<string, string>;
   const body = bodyText(html, 'html', faults);
   const plain = bodyText(text, 'text', faults);
   const message: MailMessageInput = {
@@ -202,9 +202,9 @@ function attachmentOf(attachment: MailerAttachment, path: string, faults: Fault[
 }
 
 /** A field that the context does not have stays as it is written. */
-function fill(text: string, context: Record<string, unknown>, place: Place): string {
+function fill(text: string, context: Readonly<Record<string, string>>, place: Place): string {
   return text.replace(/\{\{([^{}]+)\}\}/g, (field, key: string) => {
     const value = Object.hasOwn(context, key.trim()) ? context[key.trim()] : undefined;
-    return value === undefined ? field : escape(String(value as string), place);
+    return value === undefined ? field : escape(String(value), place);
   });
 }
