@@ -12,9 +12,9 @@ export interface SentMessageInfo {
   accepted: string[];
   /** Addresses it refused while it took the others. */
   rejected: string[];
-  /** Addresses that the mail has not been sent to yet: it is queued. */
+  /** Addresses that the mail has not been sent to yet: it is queued, or collected until its request succeeds. */
   pending: string[];
-  /** The mail server's reply; of a queued mail that it is queued, and its id. */
+  /** The mail server's reply; of a mail that was not sent yet that it is queued or collected, and its id. */
   response: string;
   /** What `MailService.send()` gave, with the id for `status()`. */
   receipt: MailReceipt;
