@@ -1,6 +1,8 @@
 export { MailModule, type MailModuleAsyncOptions, type MailModuleRootOptions } from './nest/mail.module.js';
 export { MailService, type TransportCheck } from './nest/mail.service.js';
 export type { MailReceipt } from './nest/sender.js';
+export type { ISendMailOptions, MailerAttachment } from './nest/mailer-options.js';
+export { MailerService, type SentMessageInfo } from './nest/mailer.service.js';
 export { InjectMail, getMailToken } from './nest/inject-mail.js';
 export {
   getMailHealthToken,

@@ -177,7 +177,8 @@ const HTML: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '
 /** Most values are names and keys, which are the same in all places. */
 const THE_SAME = /^[\w .,:;/@#+?%-]*$/;
 
-function escape(value: string, place: Place): string {
+/** A value as it can stand there. */
+export function escape(value: string, place: Place): string {
   if (THE_SAME.test(value)) return value;
   if (place === 'text') return oneKindOfLineEnd(value);
   if (place === 'html') return oneKindOfLineEnd(value).replace(/[&<>"']/g, (char) => HTML[char]!);

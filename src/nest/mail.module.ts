@@ -17,6 +17,7 @@ import { getMailHealthToken, MailHealthIndicator } from './mail-health.js';
 import { getMailWorkerToken, MailWorker } from './mail-worker.js';
 import { Mailables } from './mailables.js';
 import { MailService } from './mail.service.js';
+import { MailerService } from './mailer.service.js';
 import { MailListeners } from './on-mail.js';
 import { parseOptions, type HostQueueConfig } from './options/parse.js';
 import type { MailModuleExtras, MailModuleOptions } from './options/types.js';
@@ -120,12 +121,19 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     },
     queue,
   ];
+  if (name === undefined) {
+    providers.push({
+      provide: MailerService,
+      inject: [service, engine],
+      useFactory: (mail: MailService, { settings }: MailEngine) => new MailerService(mail, settings.rules.from),
+    });
+  }
   return {
     ...definition,
     global: isGlobal,
     imports: [...(definition.imports ?? []), DiscoveryModule],
     providers: [...(definition.providers ?? []), ...providers],
-    exports: [service, health, worker, queue.provide],
+    exports: [service, health, worker, queue.provide, ...(name === undefined ? [MailerService] : [])],
   };
 }
 

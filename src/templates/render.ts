@@ -1,9 +1,9 @@
 import { MailError, reasonOf } from '../errors.js';
+import { ownParts } from '../message/message.js';
 import type { RenderedTemplate, TemplateEngine } from './engine.js';
-import { plainTextOf } from './plain-text.js';
 
 /**
- * Renders a template, whatever the engine, and makes the plain text where it gives none.
+ * Renders a template, whatever the engine, and looks at what it gave.
  *
  * @throws MailError `TEMPLATE`, permanent; what the engine throws is its cause, unless it is a `MailError` itself
  */
@@ -12,21 +12,6 @@ export async function renderTemplate(
   name: string,
   context: Record<string, unknown>,
   locale?: string,
-): Promise<RenderedTemplate> {
-  const { subject, html, text } = await rendered(engine, name, context, locale);
-  const plain = text ?? (html === undefined ? undefined : await plainTextOf(html));
-  return {
-    ...(subject === undefined ? {} : { subject }),
-    ...(html === undefined ? {} : { html }),
-    ...(plain === undefined ? {} : { text: plain }),
-  };
-}
-
-async function rendered(
-  engine: TemplateEngine,
-  name: string,
-  context: Record<string, unknown>,
-  locale: string | undefined,
 ): Promise<RenderedTemplate> {
   const shown = JSON.stringify(name);
   let result: RenderedTemplate;
@@ -44,7 +29,7 @@ async function rendered(
   if (html === undefined && text === undefined) {
     throw templateError(`The template engine gave the template ${shown} neither html nor text.`);
   }
-  return result;
+  return ownParts({ subject, html, text } as RenderedTemplate);
 }
 
 /** A template that is missing or broken, or cannot make a mail of this data. */

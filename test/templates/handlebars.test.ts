@@ -48,6 +48,7 @@ describe('a template', () => {
       text: "Hello O'Brien <3",
     });
     expect(await engine.render('plain', { name: '<b>' })).toEqual({ text: '<b>' });
+    await expect(engine.render('welcome.txt', {})).rejects.toThrow('There is no template "welcome.txt"');
   });
 
   it('takes the subject of the text where there is no HTML, and makes one line of it', async () => {

@@ -1,3 +1,4 @@
+import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +10,8 @@ import { renderTemplate } from '../../src/templates/render.js';
 import type { TemplateEngine } from '../../src/templates/engine.js';
 import { HandlebarsEngine } from '../../src/templates/handlebars/engine.js';
 import { parse, refusal, withMain } from '../nest/options.js';
+import { parse as parseMail } from '../support/parse.js';
+import { startSmtpServer } from '../support/smtp-server.js';
 import { openPage, type Page } from '../support/page.js';
 import { readPage } from '../support/snippets.js';
 import { temporaryFolder } from '../support/temp.js';
@@ -16,8 +19,8 @@ import { temporaryFolder } from '../support/temp.js';
 const ONE: TemplateEngine = { render: (name) => ({ html: `<p>${name}</p>` }) };
 
 describe('renderTemplate', () => {
-  it('makes the text of HTML where there is none', async () => {
-    expect(await renderTemplate(ONE, 'welcome', {})).toEqual({ html: '<p>welcome</p>', text: 'welcome' });
+  it('gives what the engine gives', async () => {
+    expect(await renderTemplate(ONE, 'welcome', {})).toEqual({ html: '<p>welcome</p>' });
     const both: TemplateEngine = {
       render: (_, __, { locale = 'none' }) => ({ subject: locale, html: '<p>', text: '' }),
     };
@@ -129,6 +132,25 @@ describe('docs/templates.md', () => {
     return page;
   }
 
+  it('opens with an application that sends', async () => {
+    const smtp = await startSmtpServer();
+    vi.stubEnv('SMTP_URL', smtp.url);
+    interface Opening {
+      TemplatesModule: Type;
+      Accounts: Type<{ welcome(email: string, name: string, locale: string): Promise<void> }>;
+    }
+    const { TemplatesModule, Accounts } = await open().load<Opening>('src/templates.module.ts');
+    const app = await NestFactory.createApplicationContext(TemplatesModule, { logger: false, abortOnError: false });
+    await app.get(Accounts).welcome('ada@example.com', '에이다', 'ko-KR');
+    await app.close();
+    const { subject, html, text } = await parseMail(smtp.received[0]!.raw);
+    expect({ subject, text: text?.trim() }).toEqual({
+      subject: '에이다님, 환영합니다',
+      text: '에이다님, 환영합니다!\n\n상점, 시장길 1',
+    });
+    expect(html).toContain('<html lang="ko-KR">');
+  });
+
   it('shows templates in two languages', async () => {
     const engine = new HandlebarsEngine({ dir: join(open().folder, 'src/templates') });
     await engine.preload();
@@ -136,11 +158,11 @@ describe('docs/templates.md', () => {
     expect(english.subject).toBe('Welcome, Ada <3');
     expect(english.html).toContain('<html lang="en-GB">');
     expect(english.html).toContain('<title>Welcome, Ada &lt;3</title>');
-    expect(english.text).toBe(
+    expect(await plainTextOf(english.html!)).toBe(
       'Welcome, Ada <3!\n\nYour account is ready. Have a look [https://shop.example/account].\n\nShop, 1 Market Street',
     );
     const korean = await renderTemplate(engine, 'auth/welcome', { name: '에이다' }, 'ko-KR');
-    expect(korean).toMatchObject({ subject: '에이다님, 환영합니다', text: '에이다님, 환영합니다!\n\n상점, 시장길 1' });
+    expect(korean.subject).toBe('에이다님, 환영합니다');
   });
 
   it('shows a helper that knows the language', async () => {
@@ -161,7 +183,7 @@ describe('docs/templates.md', () => {
     const path = engine === 'react' ? 'src/react.engine.tsx' : `src/${engine}.engine.ts`;
     const loaded = await page.load<Record<string, TemplateEngine>>(path);
     const rendered = await renderTemplate(loaded[`${engine}Engine`]!, name, { name: 'Ada <3' });
-    expect(rendered.text).toMatch(/^(Thanks|Welcome), Ada <3!?$/);
+    expect(await plainTextOf(rendered.html!)).toMatch(/^(Thanks|Welcome), Ada <3!?$/);
     expect(rendered.html).toMatch(/, (<!-- -->)?Ada &lt;3/);
     await expect(renderTemplate(loaded[`${engine}Engine`]!, 'absent', {})).rejects.toThrow(/absent/);
   });

@@ -104,7 +104,10 @@ export class HandlebarsEngine implements TemplateEngine {
       });
     try {
       return {
-        templates: await TemplateFiles.read(dir, [partials, layouts]),
+        templates: await TemplateFiles.read(
+          dir,
+          [partials, layouts].filter((folder) => folder !== dir),
+        ),
         partials: await optional(partials),
         layouts: await optional(layouts),
       };

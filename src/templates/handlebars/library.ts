@@ -40,6 +40,7 @@ const NO_LAYOUT = 'none';
 /** The compiled templates of one state of the folders. A changed file makes another library. */
 export class Library {
   private readonly pages = new Map<string, Promise<Page>>();
+  private readonly parts = new Map<string, Promise<Page>>();
   private readonly partials = new Map<string, Promise<Record<string, Handlebars.TemplateDelegate>>>();
 
   constructor(
@@ -70,7 +71,7 @@ export class Library {
 
   /** A partial or a layout, which has no front matter. */
   async part(path: string, format: Format): Promise<Compiled> {
-    const page = await once(this.pages, path, () => this.read(path, format, (body) => ({ body, skipped: 0 })));
+    const page = await once(this.parts, path, () => this.read(path, format, (body) => ({ body, skipped: 0 })));
     return page.body;
   }
 
