@@ -8,9 +8,11 @@ import { readRecord } from '../queue/campaign-record.js';
 import { keys } from '../queue/keys.js';
 import { isPending, statusOf, type MailState } from '../queue/status.js';
 import { readFacts } from '../queue/store-ledger.js';
-import type { MemoryJobs } from './memory-jobs.js';
+import type { MemoryBackend } from './memory-backend.js';
 import type { MemoryRecords } from './memory-records.js';
+import type { Memory } from './memory-store.js';
 import { linksIn, type OutgoingMail, type TestAttachment } from './outgoing-mail.js';
+import type { Sources } from './sources.js';
 
 /** A message that waits in the queue. */
 export class QueuedMail implements OutgoingMail {
@@ -23,6 +25,7 @@ export class QueuedMail implements OutgoingMail {
     private readonly index: number,
     readonly id: string,
     readonly state: MailState,
+    private readonly sources: Sources,
   ) {
     this.content = contentOf(batch, index);
   }
@@ -76,7 +79,7 @@ export class QueuedMail implements OutgoingMail {
   }
 
   get source(): Source | undefined {
-    return undefined;
+    return this.sources.of(this.id, this.campaignId);
   }
 
   links(): string[] {
@@ -84,15 +87,22 @@ export class QueuedMail implements OutgoingMail {
   }
 }
 
-/** The messages that wait, in the order of their queueing. */
-export function queuedMails(jobs: MemoryJobs, records: MemoryRecords, format: BatchFormat): QueuedMail[] {
-  return jobs.in('wait', 'prioritized', 'delayed', 'active').flatMap(({ data }) => {
+/** What the bulk lane of an application under test stands on. */
+export interface MemoryLane {
+  store: Memory;
+  backend: MemoryBackend;
+  format: BatchFormat;
+}
+
+/** The messages that wait: those that could go now, in their order, and then those that are to go later. */
+export function queuedMails({ store, backend, format }: MemoryLane, sources: Sources): QueuedMail[] {
+  return backend.jobs.in('active', 'wait', 'prioritized', 'delayed').flatMap(({ data }) => {
     const read = format.read(data);
-    return 'batch' in read ? mailsOf(read.batch, records) : [];
+    return 'batch' in read ? mailsOf(read.batch, store.records, sources) : [];
   });
 }
 
-function mailsOf(batch: Batch, records: MemoryRecords): QueuedMail[] {
+function mailsOf(batch: Batch, records: MemoryRecords, sources: Sources): QueuedMail[] {
   const view = new LedgerView(readFacts(records.peek(keys.ledger(batch.id))));
   const marks = records.peek(keys.marks(batch.id));
   const campaign = batch.campaign && records.peek(keys.campaign(batch.campaign.id));
@@ -101,7 +111,7 @@ function mailsOf(batch: Batch, records: MemoryRecords): QueuedMail[] {
   return batch.items.flatMap((_, index) => {
     const given = cancelled || marks?.[index] !== undefined ? 'cancelled' : scheduled ? 'scheduled' : 'queued';
     const { id, state } = statusOf(batch, index, view, given);
-    return isPending(state) ? [new QueuedMail(batch, index, id, state)] : [];
+    return isPending(state) ? [new QueuedMail(batch, index, id, state, sources)] : [];
   });
 }
 
