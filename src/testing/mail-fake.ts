@@ -172,6 +172,7 @@ export class MailFake implements MailParts {
     const create: OpenedQueue['create'] = (routes, events, preparation) => {
       const queue = new MailQueue(held, { store, backend, now }, routes, events, preparation, onError);
       this.running = { queue, store, backend, format: new BatchFormat(settings.sealer) };
+      this.sources.lane = this.running;
       return queue;
     };
     return Promise.resolve({ store, create });
@@ -185,7 +186,7 @@ export class MailFake implements MailParts {
 
   private get waiting(): QueuedMail[] {
     const { running } = this;
-    return running ? queuedMails(running, this.sources) : [];
+    return running ? queuedMails(running) : [];
   }
 
   private async deliver({ delayed = false, until, timeout = TIMEOUT }: DeliverQueuedOptions): Promise<DeliveredCounts> {

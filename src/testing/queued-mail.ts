@@ -12,7 +12,6 @@ import type { MemoryBackend } from './memory-backend.js';
 import type { MemoryRecords } from './memory-records.js';
 import type { Memory } from './memory-store.js';
 import { linksIn, type OutgoingMail, type TestAttachment } from './outgoing-mail.js';
-import type { Sources } from './sources.js';
 
 /** A message that waits in the queue. */
 export class QueuedMail implements OutgoingMail {
@@ -25,7 +24,6 @@ export class QueuedMail implements OutgoingMail {
     private readonly index: number,
     readonly id: string,
     readonly state: MailState,
-    private readonly sources: Sources,
   ) {
     this.content = contentOf(batch, index);
   }
@@ -79,7 +77,7 @@ export class QueuedMail implements OutgoingMail {
   }
 
   get source(): Source | undefined {
-    return this.sources.of(this.id, this.campaignId);
+    return this.batch.shared.source;
   }
 
   links(): string[] {
@@ -95,14 +93,14 @@ export interface MemoryLane {
 }
 
 /** The messages that wait: those that could go now, in their order, and then those that are to go later. */
-export function queuedMails({ store, backend, format }: MemoryLane, sources: Sources): QueuedMail[] {
+export function queuedMails({ store, backend, format }: MemoryLane): QueuedMail[] {
   return backend.jobs.in('active', 'wait', 'prioritized', 'delayed').flatMap(({ data }) => {
     const read = format.read(data);
-    return 'batch' in read ? mailsOf(read.batch, store.records, sources) : [];
+    return 'batch' in read ? mailsOf(read.batch, store.records) : [];
   });
 }
 
-function mailsOf(batch: Batch, records: MemoryRecords, sources: Sources): QueuedMail[] {
+function mailsOf(batch: Batch, records: MemoryRecords): QueuedMail[] {
   const view = new LedgerView(readFacts(records.peek(keys.ledger(batch.id))));
   const marks = records.peek(keys.marks(batch.id));
   const campaign = batch.campaign && records.peek(keys.campaign(batch.campaign.id));
@@ -111,7 +109,7 @@ function mailsOf(batch: Batch, records: MemoryRecords, sources: Sources): Queued
   return batch.items.flatMap((_, index) => {
     const given = cancelled || marks?.[index] !== undefined ? 'cancelled' : scheduled ? 'scheduled' : 'queued';
     const { id, state } = statusOf(batch, index, view, given);
-    return isPending(state) ? [new QueuedMail(batch, index, id, state, sources)] : [];
+    return isPending(state) ? [new QueuedMail(batch, index, id, state)] : [];
   });
 }
 

@@ -1,23 +1,32 @@
 import type { MailEmitter } from '../events/emitter.js';
+import { splitMessageId } from '../message/ids.js';
 import type { Source } from '../message/message.js';
+import type { MemoryLane } from './queued-mail.js';
 
-/** The mail class or template behind each message, as the mailer's events tell. */
+/** The mail class or template behind each message that was sent, which its bytes do not tell. */
 export class Sources {
+  /** Where messages of the bulk lane come from. */
+  lane: MemoryLane | undefined;
   private readonly byId = new Map<string, Source>();
   private events: MailEmitter | undefined;
 
+  /** For those of the priority lane. */
   listen(events: MailEmitter): void {
     if (this.events === events) return;
     this.events = events;
-    const note = (id: string, source: Source | undefined): void => {
+    events.on('sent', ({ id, source }) => {
       if (source) this.byId.set(id, source);
-    };
-    events.on('queued', ({ id, source }) => note(id, source));
-    events.on('sent', ({ id, source }) => note(id, source));
-    events.on('campaign-queued', ({ campaignId, source }) => note(campaignId, source));
+    });
   }
 
-  of(id: string, campaignId?: string): Source | undefined {
-    return this.byId.get(id) ?? (campaignId === undefined ? undefined : this.byId.get(campaignId));
+  of(id: string): Source | undefined {
+    return this.byId.get(id) ?? this.inQueue(splitMessageId(id)?.batch);
+  }
+
+  private inQueue(batch: string | undefined): Source | undefined {
+    const { lane } = this;
+    const job = lane && batch !== undefined ? lane.backend.jobs.get(batch) : undefined;
+    const read = job && lane?.format.read(job.data);
+    return read && 'batch' in read ? read.batch.shared.source : undefined;
   }
 }

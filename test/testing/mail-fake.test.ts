@@ -1,16 +1,18 @@
 import 'reflect-metadata';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { getQueueToken } from '@nestjs/bullmq';
-import { Module } from '@nestjs/common';
+import { Module, type Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import type { Queue } from 'bullmq';
 import { onTestFinished, describe, expect, it } from 'vitest';
 import { MailDeliveryError } from '../../src/errors.js';
 import { getMailToken } from '../../src/nest/inject-mail.js';
+import { Mail, type Mailable } from '../../src/nest/mail-class.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import { MailWorker } from '../../src/nest/mail-worker.js';
 import type { MailModuleOptions, TransportConfig } from '../../src/nest/options/types.js';
+import type { TemplateEngine } from '../../src/templates/engine.js';
 import { MailFake, type MailAssertionError } from '../../src/testing/index.js';
 
 const TRANSPORTS: TransportConfig[] = [
@@ -18,7 +20,7 @@ const TRANSPORTS: TransportConfig[] = [
   { name: 'virginia', url: 'smtps://smtp.va.invalid', region: 'us', rateLimit: { messages: 1, per: '1h' } },
 ];
 
-async function start(options: Partial<MailModuleOptions> = {}, fake = new MailFake()) {
+async function start(options: Partial<MailModuleOptions> = {}, fake = new MailFake(), providers: Type[] = []) {
   @Module({
     imports: [
       MailModule.forRoot({
@@ -29,6 +31,7 @@ async function start(options: Partial<MailModuleOptions> = {}, fake = new MailFa
         ...options,
       }),
     ],
+    providers,
   })
   class AppModule {}
   const app = await fake.install(Test.createTestingModule({ imports: [AppModule] })).compile();
@@ -341,5 +344,50 @@ describe('an application on a MailFake', () => {
     await app.get<MailService>(getMailToken('news')).send({ to: 'ann@a.test', subject: 'x', text: 'x' });
     expect(news.assertSent().from).toBe('news@shop.test');
     fake.assertNothingOutgoing();
+  });
+});
+
+@Mail({ name: 'welcome' })
+class WelcomeMail implements Mailable<{ name: string }> {
+  render({ name }: { name: string }) {
+    return { subject: `Welcome, ${name}`, html: `<p>Hello ${name}</p>` };
+  }
+}
+
+describe('mail classes and templates', () => {
+  const engine: TemplateEngine = {
+    render: (name, context) => ({ subject: `${name} for ${(context as { who: string }).who}`, html: '<p>x</p>' }),
+  };
+
+  it('are what a message can be looked for by, in both lanes', async () => {
+    const { fake, mail } = await start({ templates: { engine } }, new MailFake(), [WelcomeMail]);
+    await mail.send(WelcomeMail, { to: 'ann@a.test', data: { name: 'Ann' } });
+    expect(fake.assertSent(WelcomeMail, { to: 'ann@a.test' }).subject).toBe('Welcome, Ann');
+    await mail.send(WelcomeMail, { lane: 'bulk', to: 'bob@b.test', data: { name: 'Bob' } });
+    await mail.sendBulk(WelcomeMail, { recipients: [{ to: 'cid@c.test', data: { name: 'Cid' } }] });
+    await mail.send({ lane: 'bulk', to: 'dan@d.test', template: 'auth/reset', context: { who: 'Dan' } });
+    fake.assertQueued(WelcomeMail, { to: 'bob@b.test' });
+    fake.assertQueued(WelcomeMail, ({ to }) => to.includes('cid@c.test'));
+    fake.assertQueued({ template: 'auth/reset' });
+    fake.assertOutgoingCount(3, WelcomeMail);
+    expect(failure(() => fake.assertSent({ template: 'auth/reset' })).message).toContain(
+      '    priority by seoul to ann@a.test "Welcome, Ann" [mail welcome]\n  Queued: 3\n    bulk to bob@b.test [mail welcome]\n',
+    );
+    expect(await fake.deliverQueued()).toMatchObject({ sent: 3, queued: 0 });
+    expect(fake.sent(WelcomeMail).map(({ subject }) => subject)).toEqual([
+      'Welcome, Ann',
+      'Welcome, Bob',
+      'Welcome, Cid',
+    ]);
+    expect(fake.assertSent({ template: 'auth/reset' })).toMatchObject({ subject: 'auth/reset for Dan', text: 'x' });
+  });
+
+  it('must be one', async () => {
+    class Stray {
+      render(): void {}
+    }
+    const { fake, mail } = await start();
+    await mail.send({ to: 'ann@a.test', subject: 'x', text: 'x' });
+    expect(() => fake.assertSent(Stray)).toThrow('Stray is no mail class');
   });
 });
