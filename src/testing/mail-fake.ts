@@ -216,7 +216,7 @@ export class MailFake implements MailParts {
     const { running } = this;
     if (running && !running.store.closed) return running;
     throw new MailConfigError(
-      'No application with a bulk lane runs on this MailFake. Install it before compile(), call app.init(), and do without queue: false.',
+      'No application with a bulk lane runs on this MailFake. Install it before compile(), and do without queue: false.',
     );
   }
 
