@@ -9,15 +9,12 @@ const MOST = 20;
 export class MailAssertionError extends Error {
   override readonly name = 'MailAssertionError';
 
-  /** @param assertion the function that the trace leads past */
   constructor(
     message: string,
-    assertion: (...args: never[]) => unknown,
     readonly sent: readonly SentMail[],
     readonly queued: readonly QueuedMail[],
   ) {
     super(`${message}\n${listing('Sent', sent)}\n${listing('Queued', queued)}`);
-    Error.captureStackTrace(this, assertion);
   }
 }
 

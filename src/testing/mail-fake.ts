@@ -1,6 +1,5 @@
 import { MailConfigError } from '../errors.js';
 import { parseDuration, type Duration } from '../message/duration.js';
-import type { Source } from '../message/message.js';
 import type { TransportSettings } from '../nest/options/parse.js';
 import { getMailPartsToken, type MailParts, type OpenedQueue, type Report } from '../nest/parts.js';
 import type { TransportContext } from '../nest/transports.js';
@@ -14,8 +13,9 @@ import { Memory } from './memory-store.js';
 import { memoryTransport } from './memory-transport.js';
 import { Outbox, type FailOptions } from './outbox.js';
 import type { OutgoingMail } from './outgoing-mail.js';
-import { queuedMails, type QueuedMail } from './queued-mail.js';
+import { queuedMails, type MemoryLane, type QueuedMail } from './queued-mail.js';
 import type { SentMail } from './sent-mail.js';
+import { Sources } from './sources.js';
 import { describeQuery, isWanted, queryOf, type Asked } from './wanted.js';
 
 /** How much of the bulk lane `deliverQueued()` delivers. */
@@ -41,11 +41,8 @@ export interface DeliveredCounts {
 }
 
 /** What a fake has in its hands while an application runs on it. */
-interface Running {
+interface Running extends MemoryLane {
   queue: MailQueue;
-  store: Memory;
-  backend: MemoryBackend;
-  format: BatchFormat;
 }
 
 const TIMEOUT = 10_000;
@@ -64,7 +61,8 @@ const TIMEOUT = 10_000;
  * Each test application takes one of its own, so tests that run side by side do not see each other.
  */
 export class MailFake implements MailParts {
-  private readonly outbox = new Outbox((id) => this.sourceOf(id));
+  private readonly sources = new Sources();
+  private readonly outbox = new Outbox(this.sources);
   private running: Running | undefined;
   private asOf = 0;
   private delivering: Promise<unknown> = Promise.resolve();
@@ -98,17 +96,17 @@ export class MailFake implements MailParts {
    * @throws MailAssertionError which lists what was sent and queued
    */
   assertSent(...asked: Asked<SentMail>): SentMail {
-    return this.sent(...asked)[0] ?? this.none('sent', asked, this.assertSent);
+    return this.sent(...asked)[0] ?? this.none('sent', asked);
   }
 
   /** Some message like this waits in the queue. Returns the first. @throws MailAssertionError */
   assertQueued(...asked: Asked<QueuedMail>): QueuedMail {
-    return this.queued(...asked)[0] ?? this.none('queued', asked, this.assertQueued);
+    return this.queued(...asked)[0] ?? this.none('queued', asked);
   }
 
   /** Some message like this was sent, or waits in the queue. Returns the first. @throws MailAssertionError */
   assertOutgoing(...asked: Asked<OutgoingMail>): OutgoingMail {
-    return this.outgoing(...asked)[0] ?? this.none('sent or queued', asked, this.assertOutgoing);
+    return this.outgoing(...asked)[0] ?? this.none('sent or queued', asked);
   }
 
   /** No message at all, or none like this, was sent or waits in the queue. @throws MailAssertionError */
@@ -116,7 +114,7 @@ export class MailFake implements MailParts {
     const found = this.outgoing(...asked).length;
     if (found === 0) return;
     const text = `Expected no message${describeQuery(asked)} to be sent or queued, and there ${were(found)}.`;
-    this.fail(text, this.assertNothingOutgoing);
+    this.fail(text);
   }
 
   /** So many messages, or messages like this, were sent or wait in the queue. @throws MailAssertionError */
@@ -124,7 +122,7 @@ export class MailFake implements MailParts {
     const found = this.outgoing(...asked).length;
     if (found === count) return;
     const wanted = `${count} ${count === 1 ? 'message' : 'messages'}${describeQuery(asked)}`;
-    this.fail(`Expected ${wanted} to be sent or queued, and there ${were(found)}.`, this.assertOutgoingCount);
+    this.fail(`Expected ${wanted} to be sent or queued, and there ${were(found)}.`);
   }
 
   /**
@@ -174,6 +172,7 @@ export class MailFake implements MailParts {
     const create: OpenedQueue['create'] = (routes, events, preparation) => {
       const queue = new MailQueue(held, { store, backend, now }, routes, events, preparation, onError);
       this.running = { queue, store, backend, format: new BatchFormat(settings.sealer) };
+      this.sources.lane = this.running;
       return queue;
     };
     return Promise.resolve({ store, create });
@@ -181,12 +180,13 @@ export class MailFake implements MailParts {
 
   /** Called by the mail module. */
   createTransport(settings: TransportSettings, context: TransportContext): GuardedTransport {
+    this.sources.listen(context.events);
     return memoryTransport(settings, context, this.outbox);
   }
 
   private get waiting(): QueuedMail[] {
     const { running } = this;
-    return running ? queuedMails(running.backend.jobs, running.store.records, running.format) : [];
+    return running ? queuedMails(running) : [];
   }
 
   private async deliver({ delayed = false, until, timeout = TIMEOUT }: DeliverQueuedOptions): Promise<DeliveredCounts> {
@@ -216,20 +216,16 @@ export class MailFake implements MailParts {
     const { running } = this;
     if (running && !running.store.closed) return running;
     throw new MailConfigError(
-      'No application with a bulk lane runs on this MailFake. Install it before compile(), call app.init(), and do without queue: false.',
+      'No application with a bulk lane runs on this MailFake. Install it before compile(), and do without queue: false.',
     );
   }
 
-  private sourceOf(_id: string): Source | undefined {
-    return undefined;
+  private none(what: string, asked: Asked<never>): never {
+    return this.fail(`Expected a message${describeQuery(asked)} to be ${what}, and there is none.`);
   }
 
-  private none(what: string, asked: Asked<never>, assertion: Assertion): never {
-    return this.fail(`Expected a message${describeQuery(asked)} to be ${what}, and there is none.`, assertion);
-  }
-
-  private fail(message: string, assertion: Assertion): never {
-    throw new MailAssertionError(message, assertion, this.outbox.sent, this.waiting);
+  private fail(message: string): never {
+    throw new MailAssertionError(message, this.outbox.sent, this.waiting);
   }
 }
 
@@ -240,8 +236,6 @@ function interrupted(reason: 'deadline' | 'closed', within: number, left: number
       : `deliverQueued() did not come to an end within ${within} ms`;
   return new Error(`${why}; ${left} messages are left.`);
 }
-
-type Assertion = (...args: never[]) => unknown;
 
 function matching<M extends OutgoingMail>(mails: readonly M[], asked: Asked<M>): M[] {
   const query = queryOf(asked);

@@ -190,20 +190,22 @@ function queueOf(backend: MemoryBackend): MailJobQueue {
 
 /** For whoever injects BullMQ's queue: what the bulk lane uses of one works, and anything else says what is the matter. */
 function stubOf(name: string, queue: MailJobQueue): BullQueue {
-  const known: Record<string, unknown> = {
+  const nothing = (): void => undefined;
+  const more: Record<string, unknown> = {
     name,
     opts: {},
     // Dashboards look at it to tell BullMQ's queues from others.
     metaValues: { version: 'bullmq:memory' },
-    ...queue,
+    on: nothing,
+    once: nothing,
+    off: nothing,
   };
-  const nothing = (): void => undefined;
-  return new Proxy(known, {
+  return new Proxy(queue, {
     get(target, key) {
       if (typeof key === 'symbol' || key in target) return Reflect.get(target, key) as unknown;
+      if (key in more) return more[key];
       // Nest and `await` ask any object for these.
       if (key === 'then' || /^(on|before)[A-Z]/.test(key)) return undefined;
-      if (key === 'on' || key === 'once' || key === 'off') return nothing;
       return () => {
         throw new Error(
           `The queue ${name} is in memory, as the mail module is under test, and has no ${key}(). Use MailFake to look into it.`,

@@ -88,11 +88,13 @@ export function stateOf({ place, priority }: MemoryJob): JobState {
 }
 
 function compare(a: MemoryJob, b: MemoryJob): number {
-  return lineOf(a) - lineOf(b) || rankOf(a) - rankOf(b);
+  const [first, second] = [lineOf(a), lineOf(b)];
+  return first === second ? rankOf(a) - rankOf(b) : first - second;
 }
 
-/** Only those that wait are ordered by their priority. */
+/** Those that wait are ordered by their priority, and go before those that are to go later. */
 function lineOf({ place, priority }: MemoryJob): number {
+  if (place.state === 'delayed') return Infinity;
   return place.state === 'waiting' ? priority : 0;
 }
 

@@ -54,7 +54,6 @@ export class MemoryRecords implements Records {
     return Promise.resolve();
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await
   async *scan(prefix: string): AsyncIterable<string> {
     for (const key of [...this.entries.keys()]) if (key.startsWith(prefix) && this.entry(key)) yield key;
   }

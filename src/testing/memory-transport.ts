@@ -44,7 +44,6 @@ class MemoryTransport implements Transport {
   }
 
   // Async, so that what the outbox throws is a rejection.
-  // eslint-disable-next-line @typescript-eslint/require-await
   async send(outgoing: Outgoing, { lane }: SendOptions): Promise<Acceptance> {
     return this.outbox.take(this.name, outgoing, lane);
   }

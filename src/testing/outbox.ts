@@ -1,8 +1,9 @@
-import type { Lane, Source } from '../message/message.js';
+import type { Lane } from '../message/message.js';
 import { rawOf } from '../mime/encoded.js';
 import type { Acceptance, Outgoing, Rejection } from '../transport/transport.js';
 import { failureAt, type Failure } from './failures.js';
 import { SentMail } from './sent-mail.js';
+import type { Sources } from './sources.js';
 
 /** Which message fails, and how often that happens. */
 export interface FailOptions {
@@ -28,8 +29,7 @@ export class Outbox {
   /** What a message has met at one transport it meets at the next. */
   private readonly failing = new WeakMap<Outgoing, Planned>();
 
-  /** @param sourceOf the mail class or template behind a message */
-  constructor(private readonly sourceOf: (id: string) => Source | undefined) {}
+  constructor(private readonly sources: Sources) {}
 
   plan(failure: Failure, options: FailOptions): void {
     this.planned.push({ failure, options, left: options.times ?? 1 });
@@ -45,10 +45,8 @@ export class Outbox {
     const { envelope } = outgoing;
     const refused = this.refuse(transport, outgoing, lane);
     const accepted = envelope.to.filter((address) => !refused.some((one) => one.address === address));
-    const mail = new SentMail(transport, lane, { from: envelope.from, to: accepted }, rawOf(outgoing), (id) =>
-      this.sourceOf(id),
-    );
-    this.sent.push(mail);
+    const kept = { from: envelope.from, to: accepted };
+    this.sent.push(new SentMail(transport, lane, kept, rawOf(outgoing), this.sources));
     return { accepted, rejections: refused, response: '250 2.0.0 Ok: kept by MailFake' };
   }
 

@@ -8,8 +8,9 @@ import { readRecord } from '../queue/campaign-record.js';
 import { keys } from '../queue/keys.js';
 import { isPending, statusOf, type MailState } from '../queue/status.js';
 import { readFacts } from '../queue/store-ledger.js';
-import type { MemoryJobs } from './memory-jobs.js';
+import type { MemoryBackend } from './memory-backend.js';
 import type { MemoryRecords } from './memory-records.js';
+import type { Memory } from './memory-store.js';
 import { linksIn, type OutgoingMail, type TestAttachment } from './outgoing-mail.js';
 
 /** A message that waits in the queue. */
@@ -76,7 +77,7 @@ export class QueuedMail implements OutgoingMail {
   }
 
   get source(): Source | undefined {
-    return undefined;
+    return this.batch.shared.source;
   }
 
   links(): string[] {
@@ -84,11 +85,18 @@ export class QueuedMail implements OutgoingMail {
   }
 }
 
-/** The messages that wait, in the order of their queueing. */
-export function queuedMails(jobs: MemoryJobs, records: MemoryRecords, format: BatchFormat): QueuedMail[] {
-  return jobs.in('wait', 'prioritized', 'delayed', 'active').flatMap(({ data }) => {
+/** What the bulk lane of an application under test stands on. */
+export interface MemoryLane {
+  store: Memory;
+  backend: MemoryBackend;
+  format: BatchFormat;
+}
+
+/** The messages that wait: those that could go now, in their order, and then those that are to go later. */
+export function queuedMails({ store, backend, format }: MemoryLane): QueuedMail[] {
+  return backend.jobs.in('active', 'wait', 'prioritized', 'delayed').flatMap(({ data }) => {
     const read = format.read(data);
-    return 'batch' in read ? mailsOf(read.batch, records) : [];
+    return 'batch' in read ? mailsOf(read.batch, store.records) : [];
   });
 }
 

@@ -3,6 +3,7 @@ import type { Lane, Source } from '../message/message.js';
 import type { Envelope } from '../transport/transport.js';
 import { leavesOf, readMime, type Part } from './mime-reader.js';
 import { linksIn, type OutgoingMail, type TestAttachment } from './outgoing-mail.js';
+import type { Sources } from './sources.js';
 
 /** A message that a transport has taken, read from the bytes that it was given. */
 export class SentMail implements OutgoingMail {
@@ -13,14 +14,13 @@ export class SentMail implements OutgoingMail {
   /**
    * @param bytes its source (RFC 5322)
    * @param envelope with the recipients that it was taken for
-   * @param sourceOf the mail class or template behind a message
    */
   constructor(
     readonly transport: string,
     readonly lane: Lane,
     readonly envelope: Envelope,
     private readonly bytes: Buffer,
-    private readonly sourceOf: (id: string) => Source | undefined,
+    private readonly sources: Sources,
   ) {}
 
   get id(): string {
@@ -40,7 +40,7 @@ export class SentMail implements OutgoingMail {
   }
 
   get source(): Source | undefined {
-    return this.sourceOf(this.id);
+    return this.sources.of(this.id);
   }
 
   /** Its source (RFC 5322), as it went over the wire. */

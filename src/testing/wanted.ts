@@ -1,5 +1,6 @@
 import type { Lane } from '../message/message.js';
 import { envelopeAddress } from '../mime/compose.js';
+import { mailClassOf } from '../nest/mail-class.js';
 import type { OutgoingMail } from './outgoing-mail.js';
 
 /** A mail class. */
@@ -33,7 +34,7 @@ export type Asked<M extends OutgoingMail> = [wanted?: Wanted<M>] | [mail: MailCl
 
 /** What a message must be, one by one. */
 export function queryOf<M extends OutgoingMail>(asked: Asked<M>): Wanted<M>[] {
-  return asked.flatMap((one) => (one === undefined ? [] : [isMailClass(one) ? { mail: one } : one]));
+  return asked.flatMap((one) => (one === undefined ? [] : [isMailClass(one) ? { mail: mailName(one) } : one]));
 }
 
 export function isWanted<M extends OutgoingMail>(mail: M, wanted: Wanted<M>): boolean {
@@ -46,8 +47,9 @@ export function isWanted<M extends OutgoingMail>(mail: M, wanted: Wanted<M>): bo
   });
 }
 
+/** A predicate has nothing to render with. */
 function isMailClass<M extends OutgoingMail>(asked: MailClass | Wanted<M>): asked is MailClass {
-  return typeof asked === 'function' && /^class\b/.test(Function.prototype.toString.call(asked));
+  return typeof asked === 'function' && (asked.prototype as { render?: unknown } | undefined)?.render !== undefined;
 }
 
 const CHECKS: { readonly [Field in keyof MailMatcher]-?: (mail: OutgoingMail, wanted: MailMatcher) => boolean } = {
@@ -76,9 +78,12 @@ function describe(wanted: Wanted<never>): string {
   return fields.length === 0 ? '' : ` with ${fields.map(([field, value]) => `${field} ${show(value)}`).join(', ')}`;
 }
 
-/** The name behind a mail class. */
-export function mailName(mail: MailClass | string): string {
-  return typeof mail === 'string' ? mail : mail.name;
+/** By which a message knows its class. */
+function mailName(mail: MailClass | string): string {
+  if (typeof mail === 'string') return mail;
+  const known = mailClassOf(mail);
+  if (known) return known.name;
+  throw new TypeError(`${mail.name} is no mail class. Decorate it with @Mail({ name: '…' }).`);
 }
 
 function show(value: unknown): string {

@@ -3,9 +3,9 @@ import type { MailStatus } from '../../src/queue/status.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js';
-import { onEveryStore } from '../support/stores.js';
+import { onEveryQueue } from '../support/stores.js';
 
-onEveryStore((store) => {
+onEveryQueue((store) => {
   let smtp: TestSmtpServer;
   let app: MailApp;
   let refuses = true;

@@ -1,16 +1,18 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Records } from '../../src/store/records.js';
 import type { Store } from '../../src/store/store.js';
+import { Memory } from '../../src/testing/memory-store.js';
 import { openQueueStore } from '../support/open-store.js';
-import { onEveryStore } from '../support/stores.js';
+import { IN_MEMORY, onEveryQueue } from '../support/stores.js';
 
-onEveryStore((where) => {
+onEveryQueue((where) => {
   let connection: string;
   let store: Store;
   let records: Records;
 
   const open = async (name: string): Promise<Store> => {
-    const opened = await openQueueStore(connection, { name, lockTimeout: 1_000 });
+    const opened =
+      connection === IN_MEMORY ? new Memory() : await openQueueStore(connection, { name, lockTimeout: 1_000 });
     await opened.ready();
     return opened;
   };
@@ -142,7 +144,7 @@ onEveryStore((where) => {
     expect(odd).toEqual(['pag%']);
   });
 
-  if (where.name !== 'embedded') {
+  if (where.name !== 'embedded' && where.name !== 'memory') {
     it('keeps the records of two mailers on one store apart', async () => {
       const other = await open('mail-other');
       await records.merge([{ key: 'a', fields: { x: '1' } }]);

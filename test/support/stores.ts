@@ -21,3 +21,14 @@ export const STORES: readonly StoreUnderTest[] = [
 export function onEveryStore(tests: (store: StoreUnderTest) => void): void {
   for (const store of STORES) describe(`on ${store.name}`, () => tests(store));
 }
+
+/** The store of `MailFake`, which `startMail` knows by this in place of a `queue.connection`. */
+export const IN_MEMORY = 'memory:';
+
+type MemoryUnderTest = Omit<StoreUnderTest, 'name'> & { readonly name: 'memory' };
+
+/** Runs the same tests on every store there is, and on the one in memory, which must do all that the bulk lane asks for. */
+export function onEveryQueue(tests: (store: StoreUnderTest | MemoryUnderTest) => void): void {
+  onEveryStore(tests);
+  describe('in memory', () => tests({ name: 'memory', create: () => Promise.resolve(IN_MEMORY) }));
+}
