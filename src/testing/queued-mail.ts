@@ -76,7 +76,7 @@ export class QueuedMail implements OutgoingMail {
   }
 
   get source(): Source | undefined {
-    return undefined;
+    return this.batch.shared.source;
   }
 
   links(): string[] {

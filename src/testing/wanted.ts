@@ -1,5 +1,6 @@
 import type { Lane } from '../message/message.js';
 import { envelopeAddress } from '../mime/compose.js';
+import { mailClassOf } from '../nest/mail-class.js';
 import type { OutgoingMail } from './outgoing-mail.js';
 
 /** A mail class. */
@@ -78,7 +79,7 @@ function describe(wanted: Wanted<never>): string {
 
 /** The name behind a mail class. */
 export function mailName(mail: MailClass | string): string {
-  return typeof mail === 'string' ? mail : mail.name;
+  return typeof mail === 'string' ? mail : (mailClassOf(mail)?.name ?? mail.name);
 }
 
 function show(value: unknown): string {
