@@ -1,14 +1,10 @@
 import type { Type } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { expect, it, onTestFinished, vi } from 'vitest';
-import { MailService } from '../../src/nest/mail.service.js';
+import { Test } from '@nestjs/testing';
+import { expect, it, onTestFinished } from 'vitest';
+import { MailFake } from '../../src/testing/mail-fake.js';
 import { membersOf } from './declared.js';
-import { eventually } from '../support/eventually.js';
 import { openPage } from '../support/page.js';
-import { parse } from '../support/parse.js';
-import { startSmtpServer } from '../support/smtp-server.js';
 import { readPage, tableRows } from '../support/snippets.js';
-import { temporaryFolder } from '../support/temp.js';
 
 interface Opening {
   PostsModule: Type;
@@ -20,21 +16,19 @@ interface Opening {
 const page = openPage('docs/mail-classes.md');
 
 it('docs/mail-classes.md opens with code that sends on both lanes', async () => {
-  const smtp = await startSmtpServer();
-  vi.stubEnv('SMTP_URL', smtp.url);
-  // Where the embedded queue is made.
-  process.chdir(temporaryFolder('mail-classes'));
   const { PostsModule, Posts } = await page.load<Opening>('src/new-post.mail.ts');
-  const app = await NestFactory.createApplicationContext(PostsModule, { logger: false });
+  const fake = new MailFake();
+  const app = await fake.install(Test.createTestingModule({ imports: [PostsModule] })).compile();
+  await app.init();
   onTestFinished(() => app.close());
   const followers = ['ann', 'bob'].map((name) => ({ email: `${name}@mail.test`, name }));
-  const { id } = await app.get(Posts).published('Ferns', 'https://blog.example/1', 'eve@mail.test', followers);
-  await eventually(async () => expect((await app.get(MailService).campaign(id))?.state).toBe('completed'));
-  const mails = await Promise.all(smtp.received.map(({ raw }) => parse(raw)));
-  expect(mails.map(({ to, subject, text }) => [to[0]!.address, subject, text?.split(',')[0]]).sort()).toEqual([
+  await app.get(Posts).published('Ferns', 'https://blog.example/1', 'eve@mail.test', followers);
+  fake.assertQueued({ to: 'ann@mail.test', mail: 'new-post' });
+  await fake.deliverQueued();
+  expect(fake.sent().map(({ to, subject, text }) => [to[0], subject, text?.split(',')[0]])).toEqual([
+    ['eve@mail.test', 'New: Ferns', 'Hello author'],
     ['ann@mail.test', 'New: Ferns', 'Hello ann'],
     ['bob@mail.test', 'New: Ferns', 'Hello bob'],
-    ['eve@mail.test', 'New: Ferns', 'Hello author'],
   ]);
 });
 
