@@ -9,6 +9,7 @@ import type { TemplateEngine } from '../../src/templates/engine.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
 import { parse, type ParsedMessage } from '../support/parse.js';
 import { startRedis } from '../support/redis.js';
+import { everythingIn } from '../support/stored.js';
 import { boot, into } from './boot.js';
 
 interface Order {
@@ -295,6 +296,7 @@ describe('@Mail', () => {
     const queue = { connection: (await startRedis()).url, worker: false };
     const { mail } = await start({ queue }, [ReceiptMail, Prices]);
     const receipt = await mail.sendBulk(ReceiptMail, {
+      id: 'march',
       recipients: [
         { to: 'a@mail.test', data: { id: 1 } },
         { to: 'b@mail.test', data: { id: 1, at: new Date() } },
@@ -304,7 +306,24 @@ describe('@Mail', () => {
     expect(receipt.rejections).toEqual([
       { index: 1, errors: [{ path: 'recipients[1].data.at', message: 'is a Date; give a string' }] },
     ]);
+    // Another class, or other data for all, is another campaign.
+    const again = mail.sendBulk(ReceiptMail, { id: 'march', data: { at: 1 }, recipients: [] });
+    await expect(again).rejects.toThrow('belongs to a campaign with another message');
   });
+});
+
+it('goes over to the queue as data when no transport takes it', async () => {
+  const { url: connection } = await startRedis();
+  const { mail } = await start({
+    transports: [{ name: 'main', url: 'smtp://127.0.0.1:1' }],
+    queue: { connection, worker: false },
+    priority: { overflow: 'queue' },
+  });
+  const data = { id: 7, at: 'noon' };
+  expect(await mail.send(ReceiptMail, { to: 'ann@mail.test', data })).toMatchObject({ status: 'queued' });
+  const stored = await everythingIn(connection);
+  expect(stored).toContain('noon');
+  expect(stored).not.toContain('Thank you');
 });
 
 it('the types take the data of the class, all of it, and nothing else', () => {
