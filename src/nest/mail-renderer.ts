@@ -1,5 +1,5 @@
 import type { Renderer, RenderRequest } from '../delivery/renderer.js';
-import { MailConfigError, reasonOf } from '../errors.js';
+import { MailConfigError, MailValidationError, reasonOf } from '../errors.js';
 import type { Source } from '../message/message.js';
 import { isTemplateName, TEMPLATE_RULE } from '../message/text.js';
 import type { TemplateEngine } from '../templates/engine.js';
@@ -15,9 +15,18 @@ export class MailRenderer implements Renderer {
     private readonly engine: TemplateEngine | undefined,
   ) {}
 
-  /** @throws MailConfigError without `templates` there is none of that name or any other */
-  check({ kind, name }: Source): void {
-    if (kind === 'template' && !this.engine) throw noTemplates(`The message names the template ${name}`);
+  /**
+   * Finds out early: a name that is misspelt would wait in the queue for a worker that knows it.
+   *
+   * @throws MailConfigError a template without the option `templates`
+   * @throws MailValidationError there is no such template
+   */
+  async check(source: Source): Promise<void> {
+    const { kind, name } = source;
+    if (kind === 'mail') return;
+    if (!this.engine) throw noTemplates(`The message names the template ${name}`);
+    if ((await this.engine.has?.(name)) !== false) return;
+    throw new MailValidationError([{ path: 'template', message: `there is no template ${name}` }]);
   }
 
   async missing({ kind, name }: Source): Promise<string | undefined> {

@@ -89,7 +89,7 @@ export class Sender {
   async sendBulk(input: BulkMailInput, mail?: MailClassUse): Promise<CampaignReceipt> {
     const queue = bulkLane(this.queue);
     const parsed = await parseBulk(input, this.rulesFor(mail), mail);
-    if (parsed.rendering) this.renderer.check(parsed.rendering.source);
+    if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
     this.routes.check(parsed.transport);
     return queue.sendBulk(parsed, input);
   }
@@ -97,7 +97,7 @@ export class Sender {
   private async parse({ message, by }: Decision, mail: MailClassUse | undefined): Promise<ParsedMessage> {
     const parsed = await parseMessage(message, this.rulesFor(mail), mail);
     parsed.laneBy = by;
-    if (parsed.rendering) this.renderer.check(parsed.rendering.source);
+    if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
     this.routes.check(parsed.transport);
     return parsed;
   }

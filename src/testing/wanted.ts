@@ -78,8 +78,8 @@ function describe(wanted: Wanted<never>): string {
   return fields.length === 0 ? '' : ` with ${fields.map(([field, value]) => `${field} ${show(value)}`).join(', ')}`;
 }
 
-/** By which a message knows its class. */
-function mailName(mail: MailClass | string): string {
+/** By which a message knows its class. @throws TypeError */
+export function mailName(mail: MailClass | string): string {
   if (typeof mail === 'string') return mail;
   const known = mailClassOf(mail);
   if (known) return known.name;
