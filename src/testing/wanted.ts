@@ -79,7 +79,7 @@ function describe(wanted: Wanted<never>): string {
 }
 
 /** By which a message knows its class. @throws TypeError */
-export function mailName(mail: MailClass | string): string {
+function mailName(mail: MailClass | string): string {
   if (typeof mail === 'string') return mail;
   const known = mailClassOf(mail);
   if (known) return known.name;
