@@ -125,7 +125,7 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     providers.push({
       provide: MailerService,
       inject: [service, engine],
-      useFactory: (mail: MailService, { settings }: MailEngine) => new MailerService(mail, settings.rules.from),
+      useFactory: (mail: MailService, { mailer }: MailEngine) => new MailerService(mail, mailer.settings.rules.from),
     });
   }
   return {
