@@ -26,7 +26,7 @@ export class MailRenderer implements Renderer {
     if (kind === 'mail') return;
     if (!this.engine) throw noTemplates(`The message names the template ${name}`);
     if ((await this.engine.has?.(name)) !== false) return;
-    throw new MailValidationError([{ path: 'template', message: `there is no template ${name}` }]);
+    throw new MailValidationError([{ path: 'template', message: await whyMissing(this.engine, name) }]);
   }
 
   async missing({ kind, name }: Source): Promise<string | undefined> {
@@ -66,6 +66,12 @@ export class MailRenderer implements Renderer {
     if (!this.engine) throw noTemplates(`It is made from the template ${name}`);
     return renderTemplate(this.engine, name, context, locale);
   }
+}
+
+/** An engine that is asked for what it does not have tells where it looked. */
+async function whyMissing(engine: TemplateEngine, name: string): Promise<string> {
+  const reason = await renderTemplate(engine, name, {}).then(() => undefined, reasonOf);
+  return reason ?? `there is no template ${name}`;
 }
 
 function noTemplates(what: string): MailConfigError {

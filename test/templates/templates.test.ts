@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MailError } from '../../src/errors.js';
 import { MailModule } from '../../src/nest/mail.module.js';
+import { MailService } from '../../src/nest/mail.service.js';
 import { plainTextOf } from '../../src/templates/plain-text.js';
 import { renderTemplate } from '../../src/templates/render.js';
 import type { TemplateEngine } from '../../src/templates/engine.js';
@@ -142,6 +143,10 @@ describe('docs/templates.md', () => {
     const { TemplatesModule, Accounts } = await open().load<Opening>('src/templates.module.ts');
     const app = await NestFactory.createApplicationContext(TemplatesModule, { logger: false, abortOnError: false });
     await app.get(Accounts).welcome('ada@example.com', '에이다', 'ko-KR');
+    const misspelt = app.get(MailService).send({ to: 'ada@example.com', template: 'auth/welcom' });
+    await expect(misspelt).rejects.toThrow(
+      /template: There is no template .*looked for auth\/welcom\.hbs.*"auth\/welcome"/,
+    );
     await app.close();
     const { subject, html, text } = await parseMail(smtp.received[0]!.raw);
     expect({ subject, text: text?.trim() }).toEqual({
