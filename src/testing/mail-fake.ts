@@ -196,7 +196,7 @@ export class MailFake implements MailParts {
     const deadline = performance.now() + within;
     const counts = { sent: 0, failed: 0 };
     try {
-      for (let at: number | undefined = 0; at !== undefined; at = nextDue(running, last)) {
+      for (let at: number | undefined = 0; at !== undefined; at = nextDue(running, at, last)) {
         this.asOf = at;
         const left = Math.max(1, deadline - performance.now());
         const { reason, sent, failed } = await running.queue.runUntil(left, { empty: true });
@@ -247,10 +247,10 @@ function were(count: number): string {
   return count === 1 ? 'is one' : `are ${count}`;
 }
 
-/** When the earliest of those falls due that wait for their time, unless that is later than the last. */
-function nextDue({ backend }: Running, last: number): number | undefined {
-  const [next] = backend.jobs.in('delayed');
-  return next?.place.state === 'delayed' && next.place.until <= last ? next.place.until : undefined;
+/** When the next of those falls due that wait for their time, unless that is later than the last. */
+function nextDue({ backend }: Running, after: number, last: number): number | undefined {
+  const times = backend.jobs.in('delayed').map(({ place }) => (place.state === 'delayed' ? place.until : 0));
+  return times.find((time) => time > after && time <= last);
 }
 
 /** When the last of them does. */

@@ -244,6 +244,16 @@ describe('deliverQueued', () => {
     expect(await fake.deliverQueued()).toMatchObject({ sent: 1, queued: 0 });
   });
 
+  it('delivers nothing while the whole lane is paused', async () => {
+    const { fake, mail } = await start();
+    await mail.send({ lane: 'bulk', to: 'ann@a.test', subject: 'x', text: 'x' });
+    await mail.send({ lane: 'bulk', to: 'bob@b.test', subject: 'x', text: 'x', delay: '1h' });
+    await mail.pause();
+    expect(await fake.deliverQueued({ delayed: true })).toEqual({ sent: 0, failed: 0, deferred: 0, queued: 2 });
+    await mail.resume();
+    expect(await fake.deliverQueued({ delayed: true })).toMatchObject({ sent: 2, queued: 0 });
+  });
+
   it('may be left to the application’s own runUntil()', async () => {
     const { fake, app, mail } = await start({ queue: { worker: false } });
     await mail.send({ lane: 'bulk', to: 'ann@a.test', subject: 'x', text: 'x' });
