@@ -14,8 +14,8 @@ import { table } from '../lib/table.js';
 import type { AppOptions } from './app-process.js';
 import { startCountingProxy } from './counting-proxy.js';
 
-const REPEATS = atLength(7, 2);
-const WARM_UPS = atLength(4, 1);
+const REPEATS = atLength(5, 2);
+const WARM_UPS = atLength(3, 1);
 const FOLLOWERS = atLength(5_000, 1_000);
 const BYTES = 2_048;
 const FRAMEWORKS = ['Express', 'Fastify'] as const;
