@@ -168,11 +168,11 @@ export interface OwnParts {
 
 /** Those that are there, alone. */
 export function ownParts({ subject, text, html }: OwnParts): OwnParts {
-  return {
-    ...(subject === undefined ? {} : { subject }),
-    ...(text === undefined ? {} : { text }),
-    ...(html === undefined ? {} : { html }),
-  };
+  const parts: OwnParts = {};
+  if (subject !== undefined) parts.subject = subject;
+  if (text !== undefined) parts.text = text;
+  if (html !== undefined) parts.html = html;
+  return parts;
 }
 
 /** A checked message, as it is encoded and sent. `to`, `cc` and `bcc` together are its envelope recipients. */

@@ -74,7 +74,9 @@ export async function parseMessage(
       message: 'is for a template; give its name in template, or use sendBulk() to merge',
     });
   }
-  const message: ParsedMessage = { ...(await parseContent(dto, rules, faults)), to, cc, bcc };
+  const content = contentOf(dto, rules, faults);
+  if (dto.attachments) content.attachments = await readAttachments(dto.attachments, rules.limits, rules.attachments);
+  const message: ParsedMessage = Object.assign(content, { to, cc, bcc });
   if (rendering) message.rendering = rendering;
   if (dto.lane) message.lane = dto.lane;
   if (dto.idempotencyKey !== undefined) message.idempotencyKey = dto.idempotencyKey;
@@ -199,6 +201,13 @@ export async function parseContent(
   rules: MessageRules,
   faults: Fault[],
 ): Promise<Content & Travel> {
+  const content = contentOf(dto, rules, faults);
+  content.attachments = await readAttachments(dto.attachments ?? [], rules.limits, rules.attachments);
+  return content;
+}
+
+/** All but its attachments. @throws MailValidationError with the faults found before and those found here */
+function contentOf(dto: MailContentDto, rules: MessageRules, faults: Fault[]): Content & Travel {
   const { limits } = rules;
   const [from = rules.from] = parseAddresses(dto.from, 'from', true).addresses;
   if (!from && dto.from === undefined) {
@@ -215,13 +224,12 @@ export async function parseContent(
   }
   faults.push(...attachmentFaults(dto.attachments, limits, rules.attachments));
   if (faults.length > 0) throw new MailValidationError(faults);
-  const attachments = dto.attachments ? await readAttachments(dto.attachments, limits, rules.attachments) : [];
   return {
     from: from!,
     replyTo: parseAddresses(dto.replyTo, 'replyTo', true).addresses,
     subject: (dto.subject ?? '').toWellFormed(),
     headers,
-    attachments,
+    attachments: [],
     ...(dto.text === undefined ? {} : { text: dto.text.toWellFormed() }),
     ...(dto.html === undefined ? {} : { html: dto.html.toWellFormed() }),
     ...(dto.transport === undefined ? {} : { transport: dto.transport }),
@@ -280,7 +288,8 @@ function parseGroups(
 }
 
 function atMost(path: string, value: unknown, limit: number, option: string, faults: Fault[]): void {
-  if (typeof value !== 'string') return;
+  // A character takes three bytes at most: what is far from the limit need not be measured.
+  if (typeof value !== 'string' || value.length * 3 <= limit) return;
   const bytes = Buffer.byteLength(value);
   if (bytes > limit) faults.push({ path, message: `${bytes} bytes, more than ${option} (${limit})` });
 }

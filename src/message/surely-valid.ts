@@ -47,7 +47,8 @@ Object.setPrototypeOf(CHECKS, null);
  * fraction of its cost. What this says no to may be valid all the same.
  */
 export function isSurelyValid(message: object): boolean {
-  for (const [field, value] of Object.entries(message)) {
+  for (const field in message) {
+    const value = (message as Record<string, unknown>)[field];
     if (value !== undefined && CHECKS[field]?.(value) !== true) return false;
   }
   return true;

@@ -1,5 +1,5 @@
 import { messageId, messageIdHeader, newId } from '../message/ids.js';
-import { ownParts, type Message, type Travel } from '../message/message.js';
+import type { Message, Travel } from '../message/message.js';
 import { sharedRendering, versionFor, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
 import type { BatchLimits } from './packer.js';
 import type { BatchUrgency } from './urgency.js';
@@ -110,32 +110,31 @@ function metaOf(message: Message & Travel, attachments: StoredAttachment[], own:
 
 /** Surely the same; what this says no to may be the same all the same. */
 function isSameMeta(a: Meta, b: Meta): boolean {
-  const { shared, ...rest } = a;
-  const { shared: other, ...otherRest } = b;
-  return isSame(rest, otherRest) && isSame(shared, other);
+  return isSame(a, b) && isSame(a.shared, b.shared);
 }
 
-function isSame(a: object, b: object): boolean {
-  const keys = Object.keys(a);
-  if (keys.length !== Object.keys(b).length) return false;
-  return keys.every((key) => {
-    const [one, other] = [a, b].map((of) => (of as Record<string, unknown>)[key]);
-    return one === other || (isEmptyList(one) && isEmptyList(other));
-  });
+function isSame<T extends object>(a: T, b: T): boolean {
+  let fields = 0;
+  for (const field in a) {
+    fields++;
+    if (field !== 'shared' && a[field] !== b[field] && !(isEmptyList(a[field]) && isEmptyList(b[field]))) return false;
+  }
+  for (const _ in b) fields--;
+  return fields === 0;
 }
 
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-function itemOf({ to, rendering, ...message }: Message): BatchItem {
-  if (!rendering) return { to, ...ownParts(message) };
-  const { subject, text, html } = message;
-  const { context, locale } = rendering;
-  return {
-    to,
-    ...ownParts({ text, html, ...(subject === '' ? {} : { subject }) }),
-    ...(context === undefined ? {} : { context }),
-    ...(locale === undefined ? {} : { locale }),
-  };
+function itemOf(message: Message): BatchItem {
+  const { to, rendering, subject, text, html } = message;
+  const item: BatchItem = { to };
+  // Where it is rendered, an empty subject is the template's to say.
+  if (!rendering || subject !== '') item.subject = subject;
+  if (text !== undefined) item.text = text;
+  if (html !== undefined) item.html = html;
+  if (rendering?.context !== undefined) item.context = rendering.context;
+  if (rendering?.locale !== undefined) item.locale = rendering.locale;
+  return item;
 }

@@ -3,7 +3,6 @@ import { validateSync } from 'class-validator';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MailMessageDto } from '../../src/message/dto.js';
-import type { MailMessageInput } from '../../src/message/message.js';
 import { parseMessage } from '../../src/message/parse.js';
 import { isSurelyValid } from '../../src/message/surely-valid.js';
 import { rules } from './rules.js';
@@ -35,7 +34,7 @@ describe('isSurelyValid', () => {
     const counts = { sure: 0, valid: 0, refused: 0 };
     await fc.assert(
       fc.asyncProperty(messages, async (input) => {
-        const sure = isSurelyValid(input as object);
+        const sure = isSurelyValid(input);
         // The fast check does not know attachments, so that this goes to class-validator.
         const asked = await outcome({ ...input, attachments: [] });
         const errors = validateSync(instance(input), { whitelist: true, forbidNonWhitelisted: true });
@@ -51,7 +50,7 @@ describe('isSurelyValid', () => {
 
 async function outcome(input: object): Promise<unknown> {
   try {
-    return await parseMessage(input as MailMessageInput, boundless);
+    return await parseMessage(input, boundless);
   } catch (error) {
     return (error as { errors?: unknown }).errors;
   }
@@ -59,7 +58,7 @@ async function outcome(input: object): Promise<unknown> {
 
 function instance(input: object): MailMessageDto {
   const present = Object.entries(input).filter(([, value]) => value !== undefined && value !== null);
-  return Object.assign(new MailMessageDto(), Object.fromEntries(present)) as MailMessageDto;
+  return Object.assign(new MailMessageDto(), Object.fromEntries(present));
 }
 
 const address = fc.oneof(

@@ -140,7 +140,7 @@ describe('a collection', () => {
   });
 
   it('is full at collect.max and collect.maxBytes, and keeps what it has', async () => {
-    await start({ max: 2, maxBytes: 2_000 });
+    await start({ max: 2, maxBytes: 2_500 });
     const full = { code: 'COLLECTION_FULL', message: expect.stringContaining('sendBulk()') as string };
     await mail.collect(async () => {
       await mail.send(news(1));
