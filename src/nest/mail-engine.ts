@@ -10,6 +10,7 @@ import type { Interception } from '../delivery/interception.js';
 import { Interceptors } from '../delivery/interceptors.js';
 import { Preparation } from '../delivery/preparation.js';
 import { MailEmitter } from '../events/emitter.js';
+import { NO_TRACER, type Tracer } from '../events/tracer.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import { Once } from '../queue/once.js';
 import { UNSEALED } from '../store/sealing.js';
@@ -21,6 +22,7 @@ import { Collector } from './collector.js';
 import { parseTenant, type MailSettings } from './options/parse.js';
 import type { MailParts } from './parts.js';
 import { rehearse } from './rehearsal.js';
+import { openTracer } from './tracing.js';
 
 /** For closing the store, also when the worker has used up all of `shutdownTimeout`. Milliseconds. */
 const CLOSE_AT_LEAST = 1_000;
@@ -42,6 +44,7 @@ export class MailEngine
     readonly renderer: MailRenderer,
     readonly preparation: Preparation,
     readonly collector: Collector,
+    readonly tracer: Tracer,
   ) {}
 
   /** @param mailer its name, or `default`, which tells several mailers of an application apart */
@@ -68,10 +71,11 @@ export class MailEngine
         resolve: async (name) => resolve(name),
         create: (name, config) => parts.createTransport(parseTenant(name, config), context),
       });
+    const tracer = settings.tracing ? await openTracer(settings.tracing) : NO_TRACER;
     const routes = new Routes(transports, settings.region, tenants, settings.balance);
     const renderer = new MailRenderer(mailables, settings.templates?.engine);
     const preparation = new Preparation(renderer, settings.rules, interceptionOf(settings));
-    const queue = opened?.create(routes, events, preparation);
+    const queue = opened?.create(routes, events, preparation, tracer);
     if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
       logger.warn(
         'The mail queue is embedded in this process. That serves one machine; for several, set queue.connection to Redis or PostgreSQL.',
@@ -80,7 +84,7 @@ export class MailEngine
     const sealer = settings.queue ? settings.queue.sealer : UNSEALED;
     const once = new Once(store, settings.idempotencyTtl, onError, sealer);
     const collector = new Collector(mailer, settings, queue, once, events, onError);
-    return new MailEngine(settings, events, routes, queue, once, renderer, preparation, collector);
+    return new MailEngine(settings, events, routes, queue, once, renderer, preparation, collector, tracer);
   }
 
   /** All providers are made, and nothing is sent yet. */

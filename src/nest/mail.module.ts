@@ -92,8 +92,8 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     {
       provide: service,
       inject: [engine],
-      useFactory: ({ settings, routes, queue, once, events, renderer, preparation, collector }: MailEngine) =>
-        new MailService(settings, routes, queue, once, events, renderer, preparation, collector),
+      useFactory: ({ settings, routes, queue, once, events, renderer, preparation, collector, tracer }: MailEngine) =>
+        new MailService(settings, routes, queue, once, events, renderer, preparation, collector, tracer),
     },
     {
       provide: health,

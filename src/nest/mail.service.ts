@@ -2,6 +2,7 @@ import type { Type } from '@nestjs/common';
 import type { Preparation } from '../delivery/preparation.js';
 import { MailConfigError } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
+import type { Tracer } from '../events/tracer.js';
 import type { Duration } from '../message/duration.js';
 import { parseDuration } from '../message/duration.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
@@ -52,8 +53,9 @@ export class MailService {
     renderer: MailRenderer,
     preparation: Preparation,
     private readonly collector: Collector,
+    tracer: Tracer,
   ) {
-    this.sender = new Sender(settings, routes, mailQueue, once, events, renderer, preparation, collector);
+    this.sender = new Sender(settings, routes, mailQueue, once, events, renderer, preparation, collector, tracer);
   }
 
   /**

@@ -2,6 +2,7 @@ import { InterceptorError, Veto } from '../delivery/interception.js';
 import type { Preparation } from '../delivery/preparation.js';
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
 import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../errors.js';
+import type { Tracer } from '../events/tracer.js';
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import type { MailQueue } from '../queue/mail-queue.js';
@@ -22,6 +23,7 @@ export class PriorityLane {
     private readonly queue: MailQueue | undefined,
     private readonly events: PriorityEvents,
     private readonly preparation: Preparation,
+    private readonly tracer: Tracer,
   ) {}
 
   /**
@@ -40,7 +42,8 @@ export class PriorityLane {
     const startedAt = performance.now();
     try {
       const { retryUnknown } = this.settings;
-      const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown, preparation: this.preparation });
+      const { preparation, tracer } = this;
+      const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown, preparation, tracer });
       this.queue?.recordPriority(sent.receipt, mail);
       this.events.sent(sent, { id, message, duration: performance.now() - startedAt });
       return sent.receipt;

@@ -3,6 +3,7 @@ import { MailConfigError, MailError } from '../errors.js';
 import type { Preparation } from '../delivery/preparation.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
+import type { Tracer } from '../events/tracer.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -37,6 +38,7 @@ import { NOTHING_DONE, type Shift } from './shift.js';
 import { Supplier } from './supplies.js';
 import { Suspension } from './suspension.js';
 import { Sweep } from './sweep.js';
+import { QueueTraces } from './traces.js';
 import { BatchWorker } from './worker.js';
 
 /** The bulk lane's settings, checked. Times are milliseconds. */
@@ -82,6 +84,7 @@ export class MailQueue {
   private readonly suspension: Suspension;
   private readonly completions: Completions;
   private readonly loop = new EventLoopShare();
+  private readonly traces: QueueTraces;
   private readonly worker: BatchWorker | undefined;
   /** Tells all processes on the queue that this one has a worker. */
   readonly presence: Presence;
@@ -102,7 +105,9 @@ export class MailQueue {
     private readonly events: Told,
     private readonly preparation: Preparation,
     private readonly onError: (error: Error) => void,
+    tracer?: Tracer,
   ) {
+    this.traces = new QueueTraces(settings.name, tracer);
     this.store = store;
     this.backend = backend;
     this.now = now;
@@ -110,7 +115,7 @@ export class MailQueue {
     const { queue } = backend;
     this.format = new BatchFormat(settings.sealer);
     this.blobs = new Blobs(records, settings.sealer);
-    this.flusher = new Flusher(settings.name, store, backend, this.format);
+    this.flusher = new Flusher(settings.name, store, backend, this.format, this.traces);
     this.reader = new Reader(backend, records, this.format, settings.sealer);
     this.retention = new Retention(queue, records, this.reader, settings.keep);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch, events);
@@ -290,6 +295,7 @@ export class MailQueue {
       { ...worker, maxDuration: batch.maxDuration, retry, now: this.now },
       this.loop,
       this.onError,
+      this.traces,
       shift,
     );
   }

@@ -128,8 +128,9 @@ function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-function itemOf({ to, rendering, ...message }: Message): BatchItem {
-  if (!rendering) return { to, ...ownParts(message) };
+function itemOf({ to, rendering, trace, ...message }: Message & Travel): BatchItem {
+  const traced = trace === undefined ? {} : { trace };
+  if (!rendering) return { to, ...ownParts(message), ...traced };
   const { subject, text, html } = message;
   const { context, locale } = rendering;
   return {
@@ -137,5 +138,6 @@ function itemOf({ to, rendering, ...message }: Message): BatchItem {
     ...ownParts({ text, html, ...(subject === '' ? {} : { subject }) }),
     ...(context === undefined ? {} : { context }),
     ...(locale === undefined ? {} : { locale }),
+    ...traced,
   };
 }

@@ -14,6 +14,7 @@ import type { Balance } from '../../transport/balance.js';
 import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
 import type { OnCollectError } from './collect.js';
+import type { TracerProviderLike } from './tracing.js';
 
 /** One SMTP provider. */
 export interface SmtpTransportConfig {
@@ -304,6 +305,11 @@ export interface MailModuleOptions {
    * looked at where it is delivered, by the options of that process. `redirectTo()` is a ready one. Default: none.
    */
   intercept?: Interceptor | readonly Interceptor[];
+  /**
+   * OpenTelemetry spans of each mail's way, from `send()` to the server's answer: `true` for the provider that the application
+   * has registered, or a `TracerProvider`. Needs `@opentelemetry/api`. Default false.
+   */
+  tracing?: boolean | TracerProviderLike;
   /** For `app.close()` to finish or record what is in flight. Default `'15s'`. */
   shutdownTimeout?: Duration;
 }
