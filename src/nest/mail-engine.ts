@@ -19,6 +19,7 @@ import { Tenants } from '../transport/tenants.js';
 import { MailRenderer } from './mail-renderer.js';
 import type { Mailables } from './mailables.js';
 import { Collector } from './collector.js';
+import { MailMetrics } from './metrics/mail-metrics.js';
 import { parseTenant, type MailSettings } from './options/parse.js';
 import type { MailParts } from './parts.js';
 import { rehearse } from './rehearsal.js';
@@ -45,6 +46,7 @@ export class MailEngine
     readonly preparation: Preparation,
     readonly collector: Collector,
     readonly tracer: Tracer,
+    private readonly metrics: MailMetrics | undefined,
   ) {}
 
   /** @param mailer its name, or `default`, which tells several mailers of an application apart */
@@ -82,9 +84,10 @@ export class MailEngine
       );
     }
     const sealer = settings.queue ? settings.queue.sealer : UNSEALED;
+    const metrics = settings.metrics && (await MailMetrics.open(settings.metrics, { mailer, events, routes, queue }));
     const once = new Once(store, settings.idempotencyTtl, onError, sealer);
     const collector = new Collector(mailer, settings, queue, once, events, onError);
-    return new MailEngine(settings, events, routes, queue, once, renderer, preparation, collector, tracer);
+    return new MailEngine(settings, events, routes, queue, once, renderer, preparation, collector, tracer, metrics);
   }
 
   /** All providers are made, and nothing is sent yet. */
@@ -93,7 +96,8 @@ export class MailEngine
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { routes, queue, settings } = this;
+    const { routes, queue, settings, metrics } = this;
+    metrics?.start();
     await Promise.all([routes.start(), queue?.start(), rehearse(settings.rules)]);
   }
 
@@ -109,6 +113,7 @@ export class MailEngine
     const within = Math.max(CLOSE_AT_LEAST, this.stopBy - Date.now());
     await Promise.race([this.once.settled(), sleep(within, undefined, { ref: false })]);
     await this.queue?.close(within);
+    this.metrics?.close();
   }
 }
 
