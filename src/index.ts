@@ -46,6 +46,7 @@ export type {
   MailModuleExtras,
   MailModuleOptions,
   MailOptionsFactory,
+  MetricsConfig,
   ProbeConfig,
   QueueConfig,
   RateLimitConfig,
@@ -55,6 +56,8 @@ export type {
   TenantTransportConfig,
   TransportConfig,
 } from './nest/options/types.js';
+export type { MetricsRegister } from './nest/options/metrics.js';
+export type { TracerProviderLike } from './nest/options/tracing.js';
 
 export {
   MailConfigError,
