@@ -9,8 +9,8 @@ export type SpanAttributes = Readonly<Record<string, string | number | boolean |
 export interface SpanOptions {
   kind: SpanKind;
   attributes?: SpanAttributes;
-  /** What it is a part of; `none` begins a trace. Default: whatever the running code is a part of. */
-  parent?: TraceContext | 'none' | undefined;
+  /** What it is a part of; null begins a trace. Default: whatever the running code is a part of. */
+  parent?: TraceContext | null | undefined;
   links?: readonly TraceContext[];
 }
 

@@ -57,7 +57,7 @@ class OpenTelemetryTracer implements Tracer {
   private around(parent: SpanOptions['parent']): OpenTelemetry.Context {
     const { context, trace, ROOT_CONTEXT } = this.api;
     if (parent === undefined) return context.active();
-    const remote = parent === 'none' ? undefined : this.remote(parent);
+    const remote = parent === null ? undefined : this.remote(parent);
     return remote ? trace.setSpanContext(ROOT_CONTEXT, remote) : ROOT_CONTEXT;
   }
 

@@ -167,7 +167,7 @@ function onSql(name: string, store: Extract<DurableStore, { kind: 'postgres' | '
       new classes.Worker(name, processor, {
         ...(options as object),
         connection,
-      }) as unknown as MailJobWorker,
+      }),
   };
 }
 

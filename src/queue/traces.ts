@@ -37,7 +37,7 @@ export class QueueTraces {
       'mail.batch.id': batch.id,
       'mail.campaign.id': batch.campaign?.id,
     };
-    const place = alone ? { parent: senders[0] } : { parent: 'none', links: senders };
+    const place = alone ? { parent: senders[0] } : { parent: null, links: senders };
     return tracer.span('mail batch', { kind: 'consumer', attributes, ...place }, async (span) => {
       const result = await run(new MessageTraces(tracer, span.context, batch.id, (index) => senderOf(batch, index)));
       span.set({ 'mail.batch.state': result.state });

@@ -10,7 +10,10 @@ export function parseTracing(reader: OptionReader): true | TracerProviderLike | 
   const value = reader.raw('tracing');
   if (value === undefined || value === false) return undefined;
   if (value === true) return true;
-  if (typeof (value as Partial<TracerProviderLike> | null)?.getTracer === 'function')
-    return value as TracerProviderLike;
+  if (isProvider(value)) return value;
   return fail('tracing', value, 'Give true for the provider that the application has registered, or a TracerProvider.');
+}
+
+function isProvider(value: unknown): value is TracerProviderLike {
+  return typeof (value as Partial<TracerProviderLike> | null)?.getTracer === 'function';
 }
