@@ -49,6 +49,7 @@ export type {
   MailModuleExtras,
   MailModuleOptions,
   MailOptionsFactory,
+  MetricsConfig,
   ProbeConfig,
   QueueConfig,
   RateLimitConfig,
@@ -58,6 +59,8 @@ export type {
   TenantTransportConfig,
   TransportConfig,
 } from './nest/options/types.js';
+export type { MetricsRegister } from './nest/options/metrics.js';
+export type { TracerProviderLike } from './nest/options/tracing.js';
 
 export {
   MailConfigError,

@@ -4,10 +4,11 @@ import { envelopeAddress } from '../mime/compose.js';
 import type { Encoded } from '../mime/encoded.js';
 import type { Dispatch, NoRoom, Route } from '../transport/dispatch.js';
 import type { Rejection, TransportError } from '../transport/transport.js';
-import { deliver, type Delivery } from './deliver.js';
+import { deliver, type Delivery, type Hops } from './deliver.js';
 import { Veto } from './interception.js';
 import type { Ledger, RecipientFact, Unplaced } from './ledger.js';
 import type { Attempt, DeliveryObserver } from './observer.js';
+import type { MessageTraces } from './traced.js';
 import { verdictOn, type RetryPolicy } from './retry.js';
 
 /** One message of a batch as bytes, and its envelope sender. */
@@ -27,6 +28,8 @@ export interface BatchWork {
   write(index: number): Written | Promise<Written>;
   /** The transports it may take. */
   dispatch: Dispatch;
+  /** Undefined where nothing is traced. */
+  traces?: MessageTraces;
   /** Why nothing of it can be sent for now, such as an attachment that is not there. */
   blocked?: string;
   expiresAt?: number;
@@ -221,7 +224,13 @@ class BatchRun {
     this.ledger.add({ slot, at: Date.now(), kind: 'begun', deaths: this.control.deaths });
   }
 
-  private async send(index: number, pending: readonly number[], route: Route): Promise<Delivery> {
+  private send(index: number, pending: readonly number[], route: Hops): Promise<Delivery> {
+    const { traces } = this.work;
+    if (!traces) return this.handOver(index, pending, route);
+    return traces.deliver(index, route, (hops) => this.handOver(index, pending, hops));
+  }
+
+  private async handOver(index: number, pending: readonly number[], route: Hops): Promise<Delivery> {
     const { work } = this;
     const { sender, headers, body, recipients } = await work.write(index);
     const to = recipients ? this.instead(index, pending, recipients) : this.addresses(index, pending);

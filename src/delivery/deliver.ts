@@ -15,6 +15,12 @@ export interface Delivery extends Acceptance {
   attempts: number;
 }
 
+/** What of a transport it takes to try it. */
+export type Hop = Pick<Transport, 'name' | 'server' | 'send'>;
+
+/** The transports to try, each looked at when it is come to. */
+export type Hops = Iterable<Hop> & { readonly length: number };
+
 export interface DeliverOptions {
   id: string;
   lane: Lane;
@@ -39,11 +45,7 @@ export interface DeliverOptions {
  * @throws MailDeliveryError with every attempt; its cause is the last TransportError that says something about the
  *   message, if there is one
  */
-export async function deliver(
-  outgoing: Outgoing,
-  route: Iterable<Transport> & { readonly length: number },
-  options: DeliverOptions,
-): Promise<Delivery> {
+export async function deliver(outgoing: Outgoing, route: Hops, options: DeliverOptions): Promise<Delivery> {
   const attempts: DeliveryAttempt[] = [];
   const failures: TransportError[] = [];
   for (const transport of route) {

@@ -1,4 +1,5 @@
 import { MailDeliveryError, MailError } from '../errors.js';
+import { NO_TRACER, type Tracer } from '../events/tracer.js';
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import { compose, envelopeAddress } from '../mime/compose.js';
@@ -8,6 +9,7 @@ import { notAsked, TransportError, type Rejection, type Transport } from '../tra
 import { attemptOf, deliver, type Delivery } from './deliver.js';
 import type { Draft } from './interception.js';
 import type { Preparation } from './preparation.js';
+import { traceAttempts } from './traced.js';
 
 /** The provider accepted the message for `accepted`. */
 export interface SentReceipt {
@@ -38,6 +40,7 @@ export interface SendNowOptions {
   timeout: number;
   retryUnknown?: boolean;
   preparation?: Preparation;
+  tracer?: Tracer;
 }
 
 /**
@@ -50,7 +53,7 @@ export interface SendNowOptions {
 export async function sendNow(
   message: Message & Travel,
   routes: Routes,
-  { id, timeout, retryUnknown = false, preparation }: SendNowOptions,
+  { id, timeout, retryUnknown = false, preparation, tracer = NO_TRACER }: SendNowOptions,
 ): Promise<SentNow> {
   const expiry = message.expiresAt === undefined ? Infinity : message.expiresAt - Date.now();
   if (expiry <= 0) throw expired(id);
@@ -75,7 +78,8 @@ export async function sendNow(
     const recipients = new Map(envelopeRecipients(whole).map((address) => [envelopeAddress(address), address]));
     const envelope = { from: envelopeAddress(whole.from.address), to: [...recipients.keys()] };
     const options = { id, lane: 'priority', signal: over.signal, deadline, retryUnknown } as const;
-    const delivery = await deliver({ envelope, ...encoded }, route, options);
+    const hops = tracer.on ? traceAttempts(tracer, route, 'priority') : route;
+    const delivery = await deliver({ envelope, ...encoded }, hops, options);
     const asGiven = (address: string): string => recipients.get(address) ?? address;
     const { transport, response } = delivery;
     const accepted = delivery.accepted.map(asGiven);

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { TraceContext } from '../events/tracer.js';
 import type { Address, AddressInput, AddressesInput } from './address.js';
 import type { Duration } from './duration.js';
 
@@ -193,6 +194,8 @@ export interface Travel {
   expiresAt?: number;
   urgency?: Urgency;
   idempotencyKey?: string;
+  /** The span in which it was sent. */
+  trace?: TraceContext;
 }
 
 /** A checked recipient of a campaign. */

@@ -25,7 +25,8 @@ export class MailEngine
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { routes, queue, settings } = this.mailer;
+    const { routes, queue, settings, metrics } = this.mailer;
+    metrics?.start();
     await Promise.all([routes.start(), queue?.start(), rehearse(settings.rules)]);
   }
 
@@ -37,9 +38,11 @@ export class MailEngine
 
   /** After the HTTP server has drained. */
   async onApplicationShutdown(): Promise<void> {
-    await this.mailer.routes.close(Math.max(0, this.stopBy - Date.now()));
+    const { routes, once, queue, metrics } = this.mailer;
+    await routes.close(Math.max(0, this.stopBy - Date.now()));
     const within = Math.max(CLOSE_AT_LEAST, this.stopBy - Date.now());
-    await Promise.race([this.mailer.once.settled(), sleep(within, undefined, { ref: false })]);
-    await this.mailer.queue?.close(within);
+    await Promise.race([once.settled(), sleep(within, undefined, { ref: false })]);
+    await queue?.close(within);
+    metrics?.close();
   }
 }

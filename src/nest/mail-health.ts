@@ -96,7 +96,7 @@ export class MailHealthIndicator {
     thresholds: HealthThresholds = {},
   ): Promise<MailHealth<Key>> {
     const limits = parseThresholds(thresholds);
-    const queue = this.queue && (await queueHealth(this.queue, limits));
+    const queue = this.queue && (await queueHealth(this.queue, limits.timeout));
     const transports = this.transports();
     const usable = transports.some(({ rank, circuit }) => rank.priority !== undefined && circuit === 'closed');
     const problems = [

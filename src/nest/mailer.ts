@@ -3,6 +3,7 @@ import type { Interception } from '../delivery/interception.js';
 import { Interceptors } from '../delivery/interceptors.js';
 import { Preparation } from '../delivery/preparation.js';
 import { MailEmitter } from '../events/emitter.js';
+import { NO_TRACER, type Tracer } from '../events/tracer.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import { Once } from '../queue/once.js';
 import { Statistics } from '../queue/statistics.js';
@@ -12,8 +13,10 @@ import { Tenants } from '../transport/tenants.js';
 import { MailRenderer } from './mail-renderer.js';
 import type { Mailables } from './mailables.js';
 import { Collector } from './collector.js';
+import { MailMetrics } from './metrics/mail-metrics.js';
 import { parseTenant, type MailSettings } from './options/parse.js';
 import type { MailParts } from './parts.js';
+import { openTracer } from './tracing.js';
 
 /** The same trouble is logged once in this long. */
 const LOG_EVERY = 10_000;
@@ -30,6 +33,8 @@ export interface Mailer {
   readonly renderer: MailRenderer;
   readonly preparation: Preparation;
   readonly collector: Collector;
+  readonly tracer: Tracer;
+  readonly metrics: MailMetrics | undefined;
 }
 
 /**
@@ -61,20 +66,23 @@ export async function createMailer(
       resolve: async (name) => resolve(name),
       create: (name, config) => parts.createTransport(parseTenant(name, config), context),
     });
+  const tracer = settings.tracing ? await openTracer(settings.tracing) : NO_TRACER;
   const routes = new Routes(transports, settings.region, tenants, settings.balance);
   const renderer = new MailRenderer(mailables, settings.templates?.engine);
   const preparation = new Preparation(renderer, settings.rules, interceptionOf(settings));
-  const queue = opened?.create(routes, events, preparation);
+  const queue = opened?.create(routes, events, preparation, tracer);
   if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
     logger.warn(
       'The mail queue is embedded in this process. That serves one machine; for several, set queue.connection to Redis or PostgreSQL.',
     );
   }
   const sealer = settings.queue ? settings.queue.sealer : UNSEALED;
+  const metrics =
+    settings.metrics && (await MailMetrics.open(settings.metrics, { mailer: name, events, routes, queue }));
   const once = new Once(store, settings.idempotencyTtl, onError, sealer);
   const statistics = queue?.statistics ?? new Statistics(undefined, onError);
   const collector = new Collector(name, settings, queue, once, events, onError);
-  return { settings, events, routes, queue, once, statistics, renderer, preparation, collector };
+  return { settings, events, routes, queue, once, statistics, renderer, preparation, collector, tracer, metrics };
 }
 
 function interceptionOf({ intercept, rules }: MailSettings): Interception | undefined {

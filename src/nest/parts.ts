@@ -1,6 +1,7 @@
 import type { InjectionToken } from '@nestjs/common';
 import type { Preparation } from '../delivery/preparation.js';
 import type { MailEmitter } from '../events/emitter.js';
+import type { Tracer } from '../events/tracer.js';
 import { createBackend, migrateQueue } from '../queue/backend.js';
 import { MailQueue, type MailQueueSettings } from '../queue/mail-queue.js';
 import { openStore } from '../store/open.js';
@@ -19,7 +20,7 @@ export interface Report {
 /** The bulk lane's store, and what makes the lane on it. */
 export interface OpenedQueue {
   store: Store;
-  create(routes: Routes, events: MailEmitter, preparation: Preparation): MailQueue;
+  create(routes: Routes, events: MailEmitter, preparation: Preparation, tracer: Tracer): MailQueue;
 }
 
 /**
@@ -40,9 +41,9 @@ export const REAL_PARTS: MailParts = {
     const store = await openStore(target, { name, migrate: migrateQueue, lockTimeout, onError, onWarning });
     return {
       store,
-      create: (routes, events, preparation) => {
+      create: (routes, events, preparation, tracer) => {
         const backend = createBackend(name, store, onError);
-        return new MailQueue(settings, { store, backend }, routes, events, preparation, onError);
+        return new MailQueue(settings, { store, backend }, routes, events, preparation, onError, tracer);
       },
     };
   },

@@ -2,6 +2,7 @@ import { InterceptorError, Veto } from '../delivery/interception.js';
 import type { Preparation } from '../delivery/preparation.js';
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
 import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../errors.js';
+import type { Tracer } from '../events/tracer.js';
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import type { MailQueue } from '../queue/mail-queue.js';
@@ -22,13 +23,15 @@ export class PriorityLane {
   private readonly queue: MailQueue | undefined;
   private readonly preparation: Preparation;
   private readonly events: PriorityEvents;
+  private readonly tracer: Tracer;
 
-  constructor({ settings, routes, queue, preparation, events, statistics }: Mailer) {
+  constructor({ settings, routes, queue, preparation, events, statistics, tracer }: Mailer) {
     this.settings = settings.priority;
     this.routes = routes;
     this.queue = queue;
     this.preparation = preparation;
     this.events = new PriorityEvents(events, statistics);
+    this.tracer = tracer;
   }
 
   /**
@@ -47,7 +50,8 @@ export class PriorityLane {
     const startedAt = performance.now();
     try {
       const { retryUnknown } = this.settings;
-      const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown, preparation: this.preparation });
+      const { preparation, tracer } = this;
+      const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown, preparation, tracer });
       this.queue?.recordPriority(sent.receipt, mail);
       this.events.sent(sent, { id, message, duration: performance.now() - startedAt });
       return sent.receipt;

@@ -45,7 +45,8 @@ export function parseThresholds(thresholds: HealthThresholds): HealthLimits {
   return limits;
 }
 
-export async function queueHealth(queue: MailQueue, { timeout }: HealthLimits): Promise<QueueHealth> {
+/** @param timeout milliseconds for the store to answer */
+export async function queueHealth(queue: MailQueue, timeout = TIMEOUT): Promise<QueueHealth> {
   const nothing = { ...EMPTY_QUEUE, workers: queue.presence.own };
   const asked = queue.ask(async () => {
     const [report, workers] = await Promise.all([queue.reader.report(), queue.reader.workers()]);

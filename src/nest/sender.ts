@@ -1,6 +1,7 @@
 import { Logger, type Type } from '@nestjs/common';
 import type { SentReceipt } from '../delivery/priority.js';
 import { MailConfigError } from '../errors.js';
+import type { TraceContext, Tracer } from '../events/tracer.js';
 import { decideLane, type Decision } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
@@ -19,6 +20,7 @@ import type { CollectedReceipt } from './collection.js';
 import type { Collector } from './collector.js';
 import type { MailSettings } from './options/parse.js';
 import { PriorityLane } from './priority-lane.js';
+import { traceSend, traceSendBulk } from './send-spans.js';
 
 /**
  * What became of a `send()`: `sent`, the provider has it; or `queued`, it is durably in the queue and not sent yet, also of a
@@ -34,6 +36,7 @@ export class Sender {
   private readonly once: Once;
   private readonly renderer: MailRenderer;
   private readonly collector: Collector;
+  private readonly tracer: Tracer;
   private readonly priorityLane: PriorityLane;
   private readonly logger = new Logger('MailService');
 
@@ -45,6 +48,7 @@ export class Sender {
     this.renderer = mailer.renderer;
     this.collector = mailer.collector;
     this.priorityLane = new PriorityLane(mailer);
+    this.tracer = mailer.tracer;
   }
 
   async sendClass(type: Type<Mailable<never>>, options: ClassMessage): Promise<MailReceipt> {
@@ -53,11 +57,20 @@ export class Sender {
   }
 
   async send(input: MailMessageInput, mail?: MailClassUse): Promise<MailReceipt> {
-    const { timeout, retryUnknown } = this.settings.priority;
-    const deadline = performance.now() + timeout;
+    const deadline = performance.now() + this.settings.priority.timeout;
     const decision = decideLane(input, this.settings, mail?.lane);
+    return traceSend(this.tracer, decision.lane, (trace) => this.sendBy(decision, mail, deadline, trace));
+  }
+
+  private async sendBy(
+    decision: Decision,
+    mail: MailClassUse | undefined,
+    deadline: number,
+    trace: TraceContext | undefined,
+  ): Promise<MailReceipt> {
+    const { timeout, retryUnknown } = this.settings.priority;
     const { lane } = decision;
-    const parsing = this.parse(decision, mail);
+    const parsing = this.parse(decision, mail, trace);
     const collection = lane === 'bulk' ? this.collector.current : undefined;
     if (collection) {
       const receipt = await collection.add(parsing);
@@ -88,15 +101,22 @@ export class Sender {
 
   async sendBulk(input: BulkMailInput, mail?: MailClassUse): Promise<CampaignReceipt> {
     const queue = bulkLane(this.queue);
-    const parsed = await parseBulk(input, this.rulesFor(mail), mail);
-    if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
-    this.routes.check(parsed.transport);
-    return queue.sendBulk(parsed, input);
+    return traceSendBulk(this.tracer, async (trace) => {
+      const parsed = await parseBulk(input, this.rulesFor(mail), mail);
+      if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
+      this.routes.check(parsed.transport);
+      return queue.sendBulk(trace === undefined ? parsed : { ...parsed, trace }, input);
+    });
   }
 
-  private async parse({ message, by }: Decision, mail: MailClassUse | undefined): Promise<ParsedMessage> {
+  private async parse(
+    { message, by }: Decision,
+    mail: MailClassUse | undefined,
+    trace: TraceContext | undefined,
+  ): Promise<ParsedMessage> {
     const parsed = await parseMessage(message, this.rulesFor(mail), mail);
     parsed.laneBy = by;
+    if (trace !== undefined) parsed.trace = trace;
     if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
     this.routes.check(parsed.transport);
     return parsed;

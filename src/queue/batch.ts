@@ -1,3 +1,4 @@
+import type { TraceContext } from '../events/tracer.js';
 import type { Address } from '../message/address.js';
 import {
   envelopeRecipients,
@@ -46,6 +47,8 @@ export interface BatchItem extends OwnParts {
   locale?: string;
   group?: string;
   key?: string;
+  /** The span in which it was sent, of a single `send()`. */
+  trace?: TraceContext;
 }
 
 /** What the queue needs of a batch, and the store can always read. */
@@ -59,6 +62,8 @@ export interface BatchHead {
   merge?: 'error' | 'empty';
   sendAt?: number;
   expiresAt?: number;
+  /** The span in which its campaign was sent. A worker that does not know of it loses nothing else. */
+  trace?: TraceContext;
 }
 
 /** What a batch says, to whom, and which way. */

@@ -4,6 +4,7 @@ import type { Backend } from './backend.js';
 import { itemRecipients, type Batch } from './batch.js';
 import type { BatchFormat } from './batch-format.js';
 import type { Statistics } from './statistics.js';
+import { QueueTraces } from './traces.js';
 import { jobPriority } from './urgency.js';
 
 /** A flush without an answer for this long is taken as failed. */
@@ -20,6 +21,7 @@ export class Flusher {
     private readonly backend: Backend,
     private readonly format: BatchFormat,
     private readonly statistics: Statistics,
+    private readonly traces = new QueueTraces(queueName),
   ) {}
 
   /**
@@ -28,7 +30,11 @@ export class Flusher {
    *
    * @throws MailQueueUnavailableError with outcome `unknown` when they may have been queued all the same
    */
-  async flush(batches: readonly Batch[]): Promise<void> {
+  flush(batches: readonly Batch[]): Promise<void> {
+    return this.traces.flush(batches, () => this.write(batches));
+  }
+
+  private async write(batches: readonly Batch[]): Promise<void> {
     await this.reach();
     try {
       await within(ANSWER_WITHIN, this.add(batches));

@@ -4,6 +4,7 @@ import type { Preparation } from '../delivery/preparation.js';
 import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { MailEmitter } from '../events/emitter.js';
+import type { Tracer } from '../events/tracer.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -39,6 +40,7 @@ import { Statistics, type MailStats, type StatsRange } from './statistics.js';
 import { Supplier } from './supplies.js';
 import { Suspension } from './suspension.js';
 import { Sweep } from './sweep.js';
+import { QueueTraces } from './traces.js';
 import { BatchWorker } from './worker.js';
 
 /** The bulk lane's settings, checked. Times are milliseconds. */
@@ -87,6 +89,7 @@ export class MailQueue {
   /** Undefined where no other process can be at the queue. */
   private readonly bus: EventBus | undefined;
   private readonly loop = new EventLoopShare();
+  private readonly traces: QueueTraces;
   private readonly worker: BatchWorker | undefined;
   /** Tells all processes on the queue that this one has a worker. */
   readonly presence: Presence;
@@ -107,7 +110,9 @@ export class MailQueue {
     private readonly events: MailEmitter,
     private readonly preparation: Preparation,
     private readonly onError: (error: Error) => void,
+    tracer?: Tracer,
   ) {
+    this.traces = new QueueTraces(settings.name, tracer);
     this.store = store;
     this.backend = backend;
     this.now = now;
@@ -116,7 +121,7 @@ export class MailQueue {
     this.format = new BatchFormat(settings.sealer);
     this.blobs = new Blobs(records, settings.sealer);
     this.statistics = new Statistics(store, onError);
-    this.flusher = new Flusher(settings.name, store, backend, this.format, this.statistics);
+    this.flusher = new Flusher(settings.name, store, backend, this.format, this.statistics, this.traces);
     this.reader = new Reader(backend, records, this.format, settings.sealer);
     this.retention = new Retention(queue, records, this.reader, settings.keep);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch, events);
@@ -307,6 +312,7 @@ export class MailQueue {
       { ...worker, maxDuration: batch.maxDuration, retry, now: this.now },
       this.loop,
       this.onError,
+      this.traces,
       shift,
     );
   }

@@ -87,7 +87,7 @@ export class Packer {
   /** The batch that is being filled, or undefined when it is empty. */
   take(): Batch | undefined {
     if (this.items.length === 0) return undefined;
-    const { transport, sendAt, expiresAt, urgency = 'low', missingFields, rendering } = this.bulk;
+    const { transport, sendAt, expiresAt, urgency = 'low', missingFields, rendering, trace } = this.bulk;
     const batch: Batch = {
       v: versionFor(this.shared),
       id: batchId(this.campaignId, this.pass, this.number),
@@ -102,6 +102,7 @@ export class Packer {
       ...(transport === undefined ? {} : { transport }),
       ...(sendAt === undefined ? {} : { sendAt }),
       ...(expiresAt === undefined ? {} : { expiresAt }),
+      ...(trace === undefined ? {} : { trace }),
     };
     this.taken.set(batch, this.bytes);
     this.number++;

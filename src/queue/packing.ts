@@ -114,21 +114,19 @@ function isSameMeta(a: Meta, b: Meta): boolean {
 }
 
 function isSame<T extends object>(a: T, b: T): boolean {
-  let fields = 0;
   for (const field in a) {
-    fields++;
     if (field !== 'shared' && a[field] !== b[field] && !(isEmptyList(a[field]) && isEmptyList(b[field]))) return false;
   }
-  for (const _ in b) fields--;
-  return fields === 0;
+  for (const field in b) if (!(field in a)) return false;
+  return true;
 }
 
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-function itemOf(message: Message): BatchItem {
-  const { to, rendering, subject, text, html } = message;
+function itemOf(message: Message & Travel): BatchItem {
+  const { to, rendering, trace, subject, text, html } = message;
   const item: BatchItem = { to };
   // Where it is rendered, an empty subject is the template's to say.
   if (!rendering || subject !== '') item.subject = subject;
@@ -136,5 +134,6 @@ function itemOf(message: Message): BatchItem {
   if (html !== undefined) item.html = html;
   if (rendering?.context !== undefined) item.context = rendering.context;
   if (rendering?.locale !== undefined) item.locale = rendering.locale;
+  if (trace !== undefined) item.trace = trace;
   return item;
 }

@@ -2,6 +2,7 @@ import { DelayedError, UnrecoverableError } from 'bullmq';
 import { setMaxListeners } from 'node:events';
 import { deliverBatch, type BatchControl, type BatchResult, type Hold } from '../delivery/batch.js';
 import type { DeliveryObserver } from '../delivery/observer.js';
+import type { MessageTraces } from '../delivery/traced.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
 import { lockedReason } from '../store/sealing.js';
@@ -24,6 +25,7 @@ import type { Shift } from './shift.js';
 import type { Statistics } from './statistics.js';
 import { bytesOf, type Supplier } from './supplies.js';
 import type { Suspension } from './suspension.js';
+import type { QueueTraces } from './traces.js';
 import { readFacts, type Checkpoints, type StoreLedger } from './store-ledger.js';
 
 export interface WorkerSettings {
@@ -84,6 +86,7 @@ export class BatchWorker {
     private readonly settings: WorkerSettings,
     private readonly loop: EventLoopShare,
     private readonly onError: (error: Error) => void,
+    private readonly traces: QueueTraces,
     /** Without one it works until it is stopped. */
     private readonly shift?: Shift,
   ) {
@@ -196,8 +199,9 @@ export class BatchWorker {
       const deaths = job.stalledCounter + ledger.view.orphanings;
       const events = new BatchEvents(batch, ledger, this.events, this.statistics);
       const startedAt = performance.now();
-      const run = (): Promise<Run> => this.deliver(batch, ledger, lease, orders, deaths, events);
-      const goesOnAt = await this.observe(batch, run, ledger);
+      const run = (traces?: MessageTraces): Promise<Run> =>
+        this.deliver(batch, ledger, lease, orders, deaths, events, traces);
+      const goesOnAt = await this.observe(batch, () => this.traces.batch(batch, run), ledger);
       if (goesOnAt === undefined) {
         events.completed(performance.now() - startedAt);
         if (batch.campaign) this.completions.settled(batch.campaign.id);
@@ -252,9 +256,10 @@ export class BatchWorker {
     first: Orders,
     deaths: number,
     observer: DeliveryObserver,
+    traces: MessageTraces | undefined,
   ): Promise<Run> {
     const supplies = await this.supplier.of(batch);
-    const work = workOf(batch, supplies);
+    const work = { ...workOf(batch, supplies), ...(traces ? { traces } : {}) };
     const places = bytesOf(batch, supplies) > LARGE ? MESSAGES_PER_CONNECTION : 1;
     const endAt = performance.now() + this.settings.maxDuration;
     let orders = first;

@@ -169,8 +169,8 @@ export class MailFake implements MailParts {
     const backend = new MemoryBackend(settings.name, now);
     // The test says when the queue is worked on.
     const held = { ...settings, worker: { ...settings.worker, autorun: false } };
-    const create: OpenedQueue['create'] = (routes, events, preparation) => {
-      const queue = new MailQueue(held, { store, backend, now }, routes, events, preparation, onError);
+    const create: OpenedQueue['create'] = (routes, events, preparation, tracer) => {
+      const queue = new MailQueue(held, { store, backend, now }, routes, events, preparation, onError, tracer);
       this.running = { queue, store, backend, format: new BatchFormat(settings.sealer) };
       this.sources.lane = this.running;
       return queue;

@@ -55,6 +55,7 @@ const CHECK_AFTER = 1_000;
 export class GuardedTransport implements Transport {
   readonly name: string;
   readonly region?: string;
+  readonly server?: { host: string; port: number };
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
   readonly bulkMessages: number;
@@ -88,6 +89,7 @@ export class GuardedTransport implements Transport {
     this.watch = probe ?? inner.probe;
     this.name = inner.name;
     if (inner.region !== undefined) this.region = inner.region;
+    if (inner.server) this.server = inner.server;
     this.lanes = inner.lanes;
     this.maxConnections = inner.maxConnections;
     // What has passed the limit is to leave at once: two of a connection's messages would come late, all together.

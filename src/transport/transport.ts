@@ -74,6 +74,8 @@ export const MESSAGES_PER_CONNECTION = 3;
 export interface Transport {
   readonly name: string;
   readonly region?: string;
+  /** Where it leads to, for traces. */
+  readonly server?: { host: string; port: number };
   readonly lanes: readonly Lane[];
   /** Messages that it sends at once, per process and lane. */
   readonly maxConnections: number;

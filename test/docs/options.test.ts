@@ -13,6 +13,7 @@ const PREFIXES: Record<string, string> = {
   MailModuleExtras: '',
   CollectConfig: 'collect.',
   QueueConfig: 'queue.',
+  MetricsConfig: 'metrics.',
   EncryptionKeyConfig: 'queue.encryptionKey[].',
   SmtpTransportConfig: 'transports[].',
   RateLimitConfig: 'transports[].rateLimit.',

@@ -164,11 +164,13 @@ describe('installed into an empty Nest application', () => {
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('# pass 1\n') as string });
   }, 60_000);
 
-  it('a store whose package is not installed ends the boot with the install command', async () => {
+  it('an option whose package is not installed ends the boot with the install command', async () => {
     const { output } = await runNode(app, ['dist/missing.js', 'redis://127.0.0.1', 'postgres://127.0.0.1/x']);
     expect(output.trim().split('\n')).toEqual([
       'MailConfigError: A queue on Redis needs the package ioredis. Install it: npm install ioredis',
       'MailConfigError: A queue on PostgreSQL needs the package pg. Install it: npm install pg',
+      'MailConfigError: The mail option metrics needs the package prom-client. Install it: npm install prom-client',
+      'MailConfigError: The mail option tracing needs the package @opentelemetry/api. Install it: npm install @opentelemetry/api',
     ]);
   }, 60_000);
 });
@@ -311,8 +313,9 @@ import { NestFactory } from '@nestjs/core';
 import { MailConfigError, MailModule } from 'nestjs-priority-mail';
 import { Mailbox } from 'nestjs-priority-mail/testing';
 
-for (const connection of process.argv.slice(2)) {
-  @Module({ imports: [MailModule.forRoot({ transports: [new Mailbox()], queue: { connection } })] })
+const stores = process.argv.slice(2).map((connection) => ({ queue: { connection } }));
+for (const options of [...stores, { queue: false, metrics: true }, { queue: false, tracing: true }] as const) {
+  @Module({ imports: [MailModule.forRoot({ transports: [new Mailbox()], ...options })] })
   class AppModule {}
 
   try {

@@ -35,6 +35,7 @@ export const DEFAULTS = {
   batch: { size: 250, maxBytes: 256 * 1024, maxDuration: 10_000 },
   worker: { autorun: true, batches: 4, lockDuration: 10_000 },
   retry: { attempts: 5, maxAge: 24 * 3_600_000, firstPause: 60_000, maxPause: 3_600_000, greylistPause: 5 * 60_000 },
+  metrics: { prefix: '' },
   waitForCapacity: 15 * 60_000,
   keep: { sent: 24 * 3_600_000, failed: 30 * 24 * 3_600_000 },
 } as const;

@@ -13,8 +13,10 @@ import { fail, OptionReader } from './reader.js';
 import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
+import { parseMetrics, type MetricsSettings } from './metrics.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
+import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
 
 /** A transport to be made: of a provider, or the application's own. */
@@ -44,6 +46,8 @@ export interface MailSettings {
   classify: readonly Classifier[];
   intercept: readonly Interceptor[];
   shutdownTimeout: number;
+  metrics?: MetricsSettings;
+  tracing?: true | TracerProviderLike;
 }
 
 /** What the host application's own `BullModule.forRoot` says. */
@@ -78,6 +82,8 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     'Give a function that takes a message and returns a lane, or a list.',
   );
   const intercept = reader.functions<Interceptor>('intercept', 'Give a function that takes a mail, or a list of them.');
+  const metrics = parseMetrics(reader);
+  const tracing = parseTracing(reader);
   reader.end();
   checkLanes(transports, queue !== false, defaultLane);
   return {
@@ -98,6 +104,8 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     },
     ...(templates ? { templates } : {}),
     ...(region === undefined ? {} : { region }),
+    ...(metrics === undefined ? {} : { metrics }),
+    ...(tracing === undefined ? {} : { tracing }),
     ...(resolveTransport === undefined
       ? {}
       : { resolveTransport: resolveTransport as NonNullable<MailSettings['resolveTransport']> }),

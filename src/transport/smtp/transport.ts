@@ -23,6 +23,7 @@ const BULK_IDLE = 2_000;
 export class SmtpTransport implements Transport {
   readonly name: string;
   readonly region?: string;
+  readonly server: { host: string; port: number };
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
   readonly bulkMessages: number;
@@ -37,6 +38,7 @@ export class SmtpTransport implements Transport {
   ) {
     this.name = options.name;
     if (options.region !== undefined) this.region = options.region;
+    this.server = { host: options.host, port: options.port };
     this.lanes = options.lanes;
     this.maxConnections = options.maxConnections;
     this.bulkMessages = MESSAGES_PER_CONNECTION * options.maxConnections;
