@@ -194,7 +194,7 @@ function onSql(
       new classes.Worker(name, processor, {
         ...(options as object),
         connection,
-      }) as unknown as MailJobWorker,
+      }),
     ...(store.kind === 'embedded' ? {} : { eventLine }),
   };
 }
