@@ -119,7 +119,7 @@ describe('events of all processes', () => {
       };
       await eventually(isHeard);
       await restart();
-      await eventually(isHeard, { within: 20_000 });
+      await eventually(isHeard, { within: 30_000 });
     };
     await Promise.all([
       hearsAgain(redis.url, () => redis.restart()),

@@ -1,6 +1,10 @@
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import type { MailEventName, MailEvents } from '../../src/events/events.js';
+import { LedgerView, type Ledger } from '../../src/delivery/ledger.js';
 import type { MailEngine } from '../../src/nest/mail-engine.js';
+import type { Batch } from '../../src/queue/batch.js';
+import { BatchEvents } from '../../src/queue/batch-events.js';
+import { Statistics } from '../../src/queue/statistics.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { startRedis } from '../support/redis.js';
@@ -102,14 +106,32 @@ it('tells what becomes of a queued message, each time once for all recipients it
   expect(batch).toEqual({ batchId: id.split('.')[0], size: 1, sent: 3, failed: 1, cancelled: 0, expired: 0, ...spent });
 });
 
-it('tells of a message only when it is durable, so that its status says the same', async () => {
-  const { events } = app.context.get<MailEngine>('MailEngine(default)', { strict: false }).mailer;
-  const states: Promise<string | undefined>[] = [];
-  const leave = events.on('sent', ({ id }) => states.push(app.mail.status(id).then((status) => status?.state)));
-  await app.mail.send({ lane: 'bulk', to: 'ann@mail.test', subject: 'x', text: 'x' });
-  await eventually(() => expect(states).toHaveLength(1));
-  leave();
-  expect(await states[0]).toBe('sent');
+it('tells of a message when that is durable, and nothing that could not be recorded', async () => {
+  const emitted: string[] = [];
+  const told = { wants: () => true, emit: (name: string) => void emitted.push(name) };
+  const shared = {
+    from: { name: '', address: 'a@shop.test' },
+    replyTo: [],
+    headers: [],
+    attachments: [],
+    cc: [],
+    bcc: [],
+  };
+  const head = { v: 2, id: 'm_1', createdAt: 1, urgency: 'normal' } as const;
+  const batch: Batch = { ...head, shared, items: [{ to: 'ann@mail.test' }] };
+  const sent = { slot: '0', at: 2, kind: 'sent', transport: 'main', reply: '250' } as const;
+  const tell = (committed: Promise<void>): void => {
+    const ledger = { view: new LedgerView([sent]), committed: () => committed } as unknown as Ledger;
+    const events = new BatchEvents(batch, ledger, told, new Statistics(undefined, () => undefined));
+    events.settled(0, [sent], { duration: 1 });
+  };
+  tell(Promise.reject(new Error('The store is away')));
+  let commit!: () => void;
+  tell(new Promise((resolve) => (commit = resolve)));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(emitted).toEqual([]);
+  commit();
+  await eventually(() => expect(emitted).toEqual(['sent']));
 });
 
 it('tells what cannot be made, what was cancelled and what has expired', async () => {

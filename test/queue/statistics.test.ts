@@ -50,6 +50,7 @@ describe('what was counted', () => {
       // Again, with what came meanwhile: nothing counts twice.
       one.count('bulk', 'sent', 1, 'main');
       one.delivered('bulk', 'main', 20);
+      expect((await report(one, START)).total).toEqual({ ...NONE, queued: 7, sent: 6 });
       await one.close();
       vi.setSystemTime(START + 20 * MINUTE);
       other.count('priority', 'sent', 1, 'main');
