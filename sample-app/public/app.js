@@ -149,7 +149,7 @@ function takeComments(card, post) {
   onSubmit(find('form'), find('.result'), async (fields) => {
     const { answer, took } = await call(path, fields);
     await show();
-    return [element('p', `Saved within ${seconds(took)}, with ${mails(answer.notified)} queued together.`)];
+    return [element('p', `Saved within ${seconds(took)}, and ${mails(answer.notified)} queued in one go.`)];
   });
   void show();
 }

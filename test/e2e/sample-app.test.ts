@@ -18,7 +18,7 @@ const FOLLOWERS: [email: string, name: string, locale?: string][] = [
   ['zoe@bücher.test', 'Zoë "Bee" Brontë, Jr.'],
   ['sean@example.com', "Seán O'Brien <3"],
 ];
-for (let i = FOLLOWERS.length; i < 300; i++) FOLLOWERS.push([`follower${i}@example.com`, `Follower ${i}`]);
+for (let i = FOLLOWERS.length; i < 120; i++) FOLLOWERS.push([`follower${i}@example.com`, `Follower ${i}`]);
 
 let smtp: TestSmtpServer;
 let app: NestExpressApplication;
@@ -74,7 +74,12 @@ test('a post reaches every follower once, under their own name and in their own 
     return report;
   };
   const campaign = await eventually(delivered, { within: 25_000 });
-  expect(campaign).toMatchObject({ name: 'Mina & Co: <b>Bees</b> {{name}} 🐝', total: 300, sent: 300, failed: 0 });
+  expect(campaign).toMatchObject({
+    name: 'Mina & Co: <b>Bees</b> {{name}} 🐝',
+    total: FOLLOWERS.length,
+    sent: FOLLOWERS.length,
+    failed: 0,
+  });
   expect((await get('/posts')).body).toMatchObject([{ id: body.id, author: 'Mina & Co' }]);
 
   const mails = await Promise.all(
@@ -94,7 +99,7 @@ test('a post reaches every follower once, under their own name and in their own 
 
   await eventually(async () => {
     const { body: latest } = await get('/mails/latest');
-    expect(JSON.stringify(latest)).toContain('went out to 300 of 300 readers');
+    expect(JSON.stringify(latest)).toContain('went out to 120 of 120 readers');
   });
 });
 
