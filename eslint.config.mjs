@@ -62,7 +62,9 @@ export default defineConfig(
       'no-restricted-imports': [
         'error',
         {
-          patterns: [{ regex: '^(\\.\\./)+src/', message: "Import 'nestjs-priority-mail', as any application does." }],
+          patterns: [
+            { regex: '^(\\.\\./){2,}src/', message: "Import 'nestjs-priority-mail', as any application does." },
+          ],
         },
       ],
     },

@@ -2,12 +2,14 @@
 // Everything a person has typed is shown through textContent, never as HTML.
 
 const ASK_EVERY = 500;
+const LOOK_EVERY = 2_000;
 /** The rate is that of the last few seconds. */
 const RATE_OVER = 3_000;
 
 const $ = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const number = (/** @type {number} */ value) => value.toLocaleString('en');
 const seconds = (/** @type {number} */ ms) => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`);
+const mails = (/** @type {number} */ count) => `${number(count)} ${count === 1 ? 'mail' : 'mails'}`;
 const sleep = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** What is wrong with a request, in lines for a person. */
@@ -48,18 +50,19 @@ function element(tag, text, attributes = {}) {
 /**
  * Sends a form as JSON and shows what came of it.
  *
- * @param {string} name
+ * @param {HTMLElement} form
+ * @param {HTMLElement} result
  * @param {(fields: Record<string, string>) => Promise<HTMLElement[]>} send
  */
-function onSubmit(name, send) {
-  const form = /** @type {HTMLFormElement} */ ($(`${name}-form`));
-  const result = $(`${name}-result`);
+function onSubmit(form, result, send) {
   const button = /** @type {HTMLButtonElement} */ (form.querySelector('button'));
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     button.disabled = true;
     try {
-      const shown = await send(/** @type {Record<string, string>} */ (Object.fromEntries(new FormData(form))));
+      const shown = await send(
+        /** @type {Record<string, string>} */ (Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (form)))),
+      );
       result.classList.remove('bad');
       result.replaceChildren(...shown);
     } catch (error) {
@@ -72,7 +75,7 @@ function onSubmit(name, send) {
   });
 }
 
-onSubmit('reset', async (fields) => {
+onSubmit($('reset-form'), $('reset-result'), async (fields) => {
   const { answer, took } = await call('/password-resets', fields);
   if (answer.status === 'queued') {
     const waits = element('p', 'No mail server is in reach. It leaves as soon as one is, ahead of everything else. ');
@@ -87,7 +90,7 @@ onSubmit('reset', async (fields) => {
   ];
 });
 
-onSubmit('post', async (fields) => {
+onSubmit($('post-form'), $('post-result'), async (fields) => {
   const { answer, took } = await call('/posts', fields);
   await showPosts();
   return [
@@ -117,13 +120,38 @@ async function showPosts() {
     const template = /** @type {HTMLTemplateElement} */ ($('post-template'));
     const item = /** @type {HTMLElement} */ (template.content.cloneNode(true)).firstElementChild;
     const card = /** @type {HTMLElement} */ (item);
+    card.id = post.id;
     write(card, 'title', post.title);
     const time = new Date(post.publishedAt).toLocaleTimeString([], { timeStyle: 'short' });
     write(card, 'byline', `${post.author}, ${time}`);
     card.querySelector('progress')?.setAttribute('aria-label', `Mails of “${post.title}” sent`);
     $('posts').prepend(card);
+    takeComments(card, post);
     void follow(card, post);
   }
+}
+
+/** @param {HTMLElement} card @param {{ id: string }} post */
+function takeComments(card, post) {
+  const path = `/posts/${post.id}/comments`;
+  const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (card.querySelector(selector));
+  const show = async () => {
+    const { answer: comments } = await call(path);
+    find('.comments').replaceChildren(
+      ...comments.map((/** @type {{ author: string, text: string }} */ { author, text }) => {
+        const line = element('li', ` ${text}`);
+        line.prepend(element('b', author));
+        return line;
+      }),
+    );
+  };
+  find('select').replaceChildren(...members.map((name) => element('option', name)));
+  onSubmit(find('form'), find('.result'), async (fields) => {
+    const { answer, took } = await call(path, fields);
+    await show();
+    return [element('p', `Saved within ${seconds(took)}, and ${mails(answer.notified)} queued in one go.`)];
+  });
+  void show();
 }
 
 /** @param {HTMLElement} card @param {string} field @param {string} text */
@@ -176,7 +204,25 @@ function average({ sent, startedAt, finishedAt }) {
   return number(Math.round((sent / Math.max(1, Date.parse(finishedAt) - Date.parse(startedAt))) * 1_000));
 }
 
-const { answer: site } = await call('/site');
+/** @typedef {{ sent: number, queued: number, failed: number }} Counts */
+
+/** Both lanes in the last hour, and the latest that happened. */
+async function showLog() {
+  const [{ answer: stats }, { answer: latest }] = await Promise.all([call('/mails/stats'), call('/mails/latest')]);
+  const lane = (/** @type {string} */ name, /** @type {Counts} */ { sent, failed }) =>
+    `${name} lane: ${number(sent)} sent, ${number(failed)} failed`;
+  const { priority, bulk } = stats.lanes;
+  $('stats').textContent = `In the last hour: ${lane('priority', priority)}; ${lane('bulk', bulk)}.`;
+  $('log').replaceChildren(
+    ...latest.map((/** @type {{ at: string, text: string, isTrouble: boolean }} */ { at, text, isTrouble }) => {
+      const line = element('li', ` ${text}`, isTrouble ? { class: 'bad' } : {});
+      line.prepend(element('time', new Date(at).toLocaleTimeString([], { timeStyle: 'medium' }), { datetime: at }));
+      return line;
+    }),
+  );
+}
+
+const [{ answer: site }, { answer: members }] = await Promise.all([call('/site'), call('/members')]);
 for (const [name, address] of [
   ['inbox', site.inbox],
   ['queues', site.queues],
@@ -187,3 +233,9 @@ for (const [name, address] of [
   link.hidden = false;
 }
 await showPosts();
+// A link in a mail leads to its post, which was not there when the page was loaded.
+document.getElementById(location.hash.slice(1))?.scrollIntoView();
+for (;;) {
+  await showLog().catch(() => undefined);
+  await sleep(LOOK_EVERY);
+}

@@ -1,11 +1,13 @@
 import { Module, ValidationPipe } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
+import { CommentsModule } from './comments/comments.module.js';
 import { DashboardModule } from './dashboard/dashboard.module.js';
 import { HealthModule } from './health/health.module.js';
 import { MailErrorFilter } from './mailing/mail-error.filter.js';
 import { MailingModule } from './mailing/mailing.module.js';
 import { MailsModule } from './mails/mails.module.js';
+import { MembersModule } from './members/members.module.js';
 import { PasswordResetsModule } from './password-resets/password-resets.module.js';
 import { PostsModule } from './posts/posts.module.js';
 import { Settings } from './settings/settings.js';
@@ -16,6 +18,8 @@ import { SiteModule } from './site/site.module.js';
     MailingModule,
     PasswordResetsModule,
     PostsModule,
+    CommentsModule,
+    MembersModule,
     CampaignsModule,
     MailsModule,
     SiteModule,

@@ -32,13 +32,23 @@ export interface OutgoingMail {
 
 const HREF = /\bhref\s*=\s*(?:"([^"]*)"|'([^']*)')/gi;
 const URL_IN_TEXT = /\bhttps?:\/\/[^\s<>"')\]]*[^\s<>"')\].,;:!?]/g;
-const ENTITIES: Record<string, string> = { '&amp;': '&', '&#38;': '&', '&quot;': '"', '&#39;': "'" };
+const NAMED: Record<string, string> = { amp: '&', quot: '"', apos: "'", lt: '<', gt: '>' };
 
 export function linksIn({ html = '', text = '' }: Pick<OutgoingMail, 'html' | 'text'>): string[] {
   const linked = [...html.matchAll(HREF)].map(([, double, single]) => unescape(double ?? single ?? ''));
   return [...new Set([...linked, ...(text.match(URL_IN_TEXT) ?? [])])];
 }
 
+/** Handlebars, for one, escapes `=` as well. */
 function unescape(value: string): string {
-  return value.replace(/&(amp|quot|#38|#39);/g, (entity) => ENTITIES[entity] ?? entity).trim();
+  return value
+    .replace(
+      /&(?:(amp|quot|apos|lt|gt)|#(\d{1,7})|#x([\da-f]{1,6}));/gi,
+      (entity, name?: string, decimal?: string, hex?: string) => {
+        if (name !== undefined) return NAMED[name.toLowerCase()] ?? entity;
+        const code = decimal === undefined ? parseInt(hex!, 16) : Number(decimal);
+        return code <= 0x10ffff ? String.fromCodePoint(code) : entity;
+      },
+    )
+    .trim();
 }

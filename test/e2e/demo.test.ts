@@ -7,14 +7,17 @@ import { pgliteFolder } from '../support/pglite.js';
 import { temporaryFolder } from '../support/temp.js';
 
 const FOLLOWERS = 40;
+const KOREAN = 15;
 
 test('the demo delivers its scenario to its own inbox and says so', { timeout: 90_000 }, async () => {
   const built = await runNode([tool('@nestjs/cli/bin/nest.js'), 'build', 'sample-app']);
   expect(built).toEqual({ code: 0, output: '' });
 
   const followers = join(temporaryFolder(), 'followers.csv');
-  const rows = Array.from({ length: FOLLOWERS }, (_, index) => `follower${index}@example.com,김 ${index} 🌸`);
-  await writeFile(followers, ['email,name', ...rows].join('\n'));
+  const rows = Array.from({ length: FOLLOWERS }, (_, index) => {
+    return `follower${index}@example.com,김 ${index} 🌸,${index < KOREAN ? 'ko' : 'en'}`;
+  });
+  await writeFile(followers, ['email,name,locale', ...rows].join('\n'));
   const env = {
     FOLLOWERS_FILE: followers,
     QUEUE_URL: `pglite://${dirname(await pgliteFolder())}`,
@@ -25,7 +28,8 @@ test('the demo delivers its scenario to its own inbox and says so', { timeout: 9
   const { code, output } = await runNode(['sample-app/dist/demo.js', '--once'], { env });
 
   expect(output).toMatch(/^ {2}Posting +[\d.]+ m?s +answered with 40 mails durably queued$/m);
-  expect(output).toMatch(/^ {2}In the inbox +\d+ +40 to 40 followers, \d+ resets$/m);
+  expect(output).toMatch(/^ {2}In the inbox +\d+ +40 to 40 followers, \d+ resets, 10 of comments$/m);
+  expect(output).toMatch(/^ {2}In Korean +15 /m);
   expect(output).toMatch(/^ {2}Campaign +completed +0 failed$/m);
   expect(output).not.toMatch(/warning|deprecat|\[Nest\]/i);
   expect(code).toBe(0);

@@ -12,13 +12,13 @@ import { pgliteFolder } from '../support/pglite.js';
 import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js';
 import { temporaryFolder } from '../support/temp.js';
 
-const FOLLOWERS: [email: string, name: string][] = [
-  ['seoyeon.kim@example.com', '김서연'],
+const FOLLOWERS: [email: string, name: string, locale?: string][] = [
+  ['seoyeon.kim@example.com', '김서연', 'ko'],
   ['hina.sato@example.com', '佐藤 陽菜 📚'],
   ['zoe@bücher.test', 'Zoë "Bee" Brontë, Jr.'],
   ['sean@example.com', "Seán O'Brien <3"],
 ];
-for (let i = FOLLOWERS.length; i < 300; i++) FOLLOWERS.push([`follower${i}@example.com`, `Follower ${i}`]);
+for (let i = FOLLOWERS.length; i < 120; i++) FOLLOWERS.push([`follower${i}@example.com`, `Follower ${i}`]);
 
 let smtp: TestSmtpServer;
 let app: NestExpressApplication;
@@ -27,9 +27,10 @@ let site: string;
 beforeAll(async () => {
   smtp = await startSmtpServer();
   const followersFile = join(temporaryFolder(), 'followers.csv');
-  const rows = FOLLOWERS.map(([email, name]) => `${email},"${name.replaceAll('"', '""')}"`);
-  await writeFile(followersFile, ['email,name', ...rows].join('\n'));
+  const rows = FOLLOWERS.map(([email, name, locale = 'en']) => `${email},"${name.replaceAll('"', '""')}",${locale}`);
+  await writeFile(followersFile, ['email,name,locale', ...rows].join('\n'));
   const settings: Partial<Settings> = {
+    siteUrl: 'https://community.test',
     smtpUrl: smtp.url,
     inboxUrl: 'http://127.0.0.1:1080',
     queueUrl: `pglite://${await queueFolder()}`,
@@ -58,7 +59,7 @@ test('a reset is with the mail server when the request is answered', async () =>
   });
 });
 
-test('a post reaches every follower once, under their own name', async () => {
+test('a post reaches every follower once, under their own name and in their own language', async () => {
   const { status, body } = await post('/posts', {
     author: 'Mina & Co',
     title: '<b>Bees</b> {{name}} 🐝',
@@ -67,12 +68,18 @@ test('a post reaches every follower once, under their own name', async () => {
   expect(status).toBe(202);
   expect(body).toMatchObject({ queued: FOLLOWERS.length, duplicates: 0, rejected: 0 });
 
-  const campaign = await eventually(async () => {
+  const delivered = async (): Promise<Answer['body']> => {
     const { body: report } = await get(`/campaigns/${body.id}`);
     expect(report).toMatchObject({ state: 'completed' });
     return report;
+  };
+  const campaign = await eventually(delivered, { within: 25_000 });
+  expect(campaign).toMatchObject({
+    name: 'Mina & Co: <b>Bees</b> {{name}} 🐝',
+    total: FOLLOWERS.length,
+    sent: FOLLOWERS.length,
+    failed: 0,
   });
-  expect(campaign).toMatchObject({ name: 'Mina & Co: <b>Bees</b> {{name}} 🐝', total: 300, sent: 300, failed: 0 });
   expect((await get('/posts')).body).toMatchObject([{ id: body.id, author: 'Mina & Co' }]);
 
   const mails = await Promise.all(
@@ -82,15 +89,45 @@ test('a post reaches every follower once, under their own name', async () => {
   const mail = mails.find(({ to }) => to[0]?.name === "Seán O'Brien <3");
   expect(mail?.subject).toBe('Mina & Co: <b>Bees</b> {{name}} 🐝');
   expect(mail?.text).toContain("Hello Seán O'Brien <3,");
-  expect(mail?.html).toContain('Hello Seán O&#39;Brien &lt;3,');
+  expect(mail?.html).toContain('Hello Seán O&#x27;Brien &lt;3,');
   expect(mail?.html).toContain('&lt;b&gt;Bees&lt;/b&gt;');
+  expect(mail?.html).toContain(`href="https://community.test/#${body.id}"`);
+  const korean = mails.find(({ to }) => to[0]?.name === '김서연');
+  expect(korean?.subject).toBe('Mina & Co님의 새 글: <b>Bees</b> {{name}} 🐝');
+  expect(korean?.html).toMatch(/<html lang="ko">[^]*안녕하세요, 김서연님\.[^]*정원을 가꾸는 사람들의 모임/);
+  expect(mails.filter(({ html }) => html?.includes('<html lang="en">'))).toHaveLength(FOLLOWERS.length - 1);
+
+  await eventually(async () => {
+    const { body: latest } = await get('/mails/latest');
+    expect(JSON.stringify(latest)).toContain('went out to 120 of 120 readers');
+  });
 });
 
 test('a preview goes to those named in the request', async () => {
   const preview = [{ to: 'Editor <editor@example.com>', context: { name: 'Ed' } }, { to: 'second@example.com' }];
   const { body } = await post('/posts', { author: 'Mina', title: 'Draft', preview });
   expect(body).toMatchObject({ queued: 2 });
-  await eventually(() => smtp.received.some(({ to }) => to.includes('editor@example.com')));
+  const received = await eventually(() => smtp.received.find(({ to }) => to.includes('editor@example.com')) ?? false);
+  expect((await parse(received.raw)).text).toContain('Hello Ed,');
+});
+
+test('a comment is told to those who take part, its mails queued together', async () => {
+  const preview = [{ to: 'third@example.com' }];
+  const { body } = await post('/posts', { author: 'Mina Park', title: 'Bees', preview });
+  const comments = `/posts/${body.id}/comments`;
+  await post(comments, { author: '김지우', text: '반가워요!' });
+  expect(await post(comments, { author: 'Zoë Brontë', text: 'Same here' })).toMatchObject({
+    status: 201,
+    body: { notified: 2 },
+  });
+  const received = await eventually(
+    () => smtp.received.find(({ to }) => to.includes('jiwoo.kim@example.com')) ?? false,
+  );
+  expect(await parse(received.raw)).toMatchObject({ subject: 'Zoë Brontë님의 댓글: Bees' });
+  expect((await get(comments)).body).toMatchObject([{ author: '김지우' }, { author: 'Zoë Brontë' }]);
+  expect((await get('/mails/latest')).body).toContainEqual(
+    expect.objectContaining({ text: 'A request queued its mail in one go: 2.' }),
+  );
 });
 
 test.each([
@@ -101,7 +138,8 @@ test.each([
   ['/posts', { author: ' ', title: 'A' }, 'author must be one line of text'],
   ['/posts', { author: 'Mina', title: 'A\r\nBcc: x@example.com' }, 'title must be one line of text'],
   ['/posts', { author: 'Mina', title: 'A', preview: [{ to: 'nobody' }] }, 'preview.0.to "nobody" is not an address'],
-  ['/posts', { author: 'Mina', title: 'A', text: 'NUL \0' }, 'groups.post contains a NUL character'],
+  ['/posts', { author: 'Mina', title: 'A', text: 'NUL \0' }, 'data.text contains a NUL character'],
+  ['/posts/unknown/comments', { author: 'Mina', text: ' ' }, 'text should not be empty'],
 ])('%s refuses %j', async (path, input, fault) => {
   const before = smtp.received.length;
   const { status, body } = await post(path, input);
@@ -118,14 +156,14 @@ test.each(['/campaigns/unknown', '/mails/unknown', '/mails/p_0000000000000000000
 );
 
 test('a reset outlives its mail server, and health tells that there is none', async () => {
-  expect(await get('/health')).toMatchObject({ status: 200, body: { mail: { status: 'up' } } });
+  expect(await get('/health')).toMatchObject({ status: 200, body: { info: { mail: { status: 'up' } } } });
   await smtp.stop();
   try {
     const { status, body } = await post('/password-resets', { email: 'late@example.com' });
     expect({ status, body }).toMatchObject({ status: 201, body: { status: 'queued' } });
     await eventually(async () => {
       const { status: health, body: told } = await get('/health');
-      expect({ health, told }).toMatchObject({ health: 503, told: { mail: { status: 'down' } } });
+      expect({ health, told }).toMatchObject({ health: 503, told: { error: { mail: { status: 'down' } } } });
     });
     await smtp.resume();
     await eventually(async () => {

@@ -18,6 +18,10 @@ export class Client {
     return this.call('/posts', post);
   }
 
+  comment(postId: string, comment: { author: string; text: string }): Promise<Timed<{ notified: number }>> {
+    return this.call(`/posts/${postId}/comments`, comment);
+  }
+
   async campaign(id: string): Promise<CampaignReport> {
     const { answer } = await this.call<CampaignReport>(`/campaigns/${id}`);
     return {

@@ -6,6 +6,7 @@ import type { InboxAddress, InboxCount } from './inbox.js';
 
 /** What is used here of maildev's mails. */
 interface Arrived {
+  html: string;
   headers: Record<string, string | string[]>;
   envelope: { to: { address: string }[] };
 }
@@ -26,7 +27,7 @@ const maildev = new MailDev({
 });
 
 let mails = 0;
-const byPost = new Map<string, string[]>();
+const byPost = new Map<string, { recipients: string[]; korean: number }>();
 
 // Ctrl-C reaches every process of the terminal; this one is still needed while the site shuts down.
 process.on('SIGINT', () => undefined);
@@ -38,17 +39,19 @@ process.on('disconnect', () => {
 });
 
 const { smtp: server, api } = await maildev.start();
-server.on('new', ({ headers, envelope }: Arrived) => {
+server.on('new', ({ html, headers, envelope }: Arrived) => {
   mails++;
   const post = headers['x-post'];
   if (typeof post !== 'string') return;
-  const recipients = byPost.get(post) ?? [];
-  recipients.push(...envelope.to.map(({ address }) => address));
-  byPost.set(post, recipients);
+  const known = byPost.get(post) ?? { recipients: [], korean: 0 };
+  known.recipients.push(...envelope.to.map(({ address }) => address));
+  if (html.includes('<html lang="ko"')) known.korean++;
+  byPost.set(post, known);
 });
 
 process.on('message', (post: string) => {
-  const recipients = byPost.get(post) ?? [];
-  process.send?.({ mails, ofPost: recipients.length, recipients: new Set(recipients).size } satisfies InboxCount);
+  const { recipients, korean } = byPost.get(post) ?? { recipients: [], korean: 0 };
+  const different = new Set(recipients).size;
+  process.send?.({ mails, ofPost: recipients.length, recipients: different, korean } satisfies InboxCount);
 });
 process.send?.({ smtp: server.getPort(), web: api?.getAddress()?.port ?? 0 } satisfies InboxAddress);

@@ -16,6 +16,8 @@ export interface InboxCount {
   ofPost: number;
   /** The different recipients of those. */
   recipients: number;
+  /** How many of those mails are in Korean. */
+  korean: number;
 }
 
 /**

@@ -5,7 +5,7 @@ import { count, milliseconds, table, type Row } from './terminal.js';
 
 /** Prints what happened. @returns whether all the mail arrived */
 export async function report(outcome: Outcome, inbox: Inbox | undefined): Promise<boolean> {
-  const { resets, posting, receipt, campaign } = outcome;
+  const { resets, posting, comments, receipt, campaign } = outcome;
   const { queued } = receipt;
   const arrived = await inbox?.count(receipt.id);
   const rows: Row[] = [
@@ -17,14 +17,16 @@ export async function report(outcome: Outcome, inbox: Inbox | undefined): Promis
   }
   rows.push(
     ['Posting', milliseconds(posting), `answered with ${count(queued)} mails durably queued`],
+    ['A comment', milliseconds(comments.last), 'with a mail to each of the four who take part, queued together'],
     ['Delivered per second', count(perSecond(campaign)), pace(campaign, inbox !== undefined)],
   );
   if (arrived) {
-    const { mails, ofPost, recipients } = arrived;
-    const others = mails - ofPost - resets.sent;
+    const { mails, ofPost, recipients, korean } = arrived;
+    const others = mails - ofPost - resets.sent - comments.mails;
     const more = others > 0 ? `, ${count(others)} from before` : '';
-    const note = `${count(ofPost)} to ${count(recipients)} followers, ${count(resets.sent)} resets${more}`;
+    const note = `${count(ofPost)} to ${count(recipients)} followers, ${count(resets.sent)} resets, ${comments.mails} of comments${more}`;
     rows.push(['In the inbox', count(mails), note]);
+    rows.push(['In Korean', count(korean), "of the followers' mails; the others in English"]);
   }
   const why = campaign.lastError === undefined ? '' : `: ${campaign.lastError}`;
   rows.push(['Campaign', campaign.state, `${count(campaign.failed)} failed${why}`]);

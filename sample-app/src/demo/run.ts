@@ -73,9 +73,10 @@ async function useTemporaryQueue(undo: Undo): Promise<void> {
 }
 
 async function startSite(undo: Undo): Promise<NestExpressApplication> {
+  env['PORT'] ??= String(await freePort(3000));
   const app = await NestFactory.create<NestExpressApplication>(AppModule, { logger: false, abortOnError: false });
   undo.add(() => app.close());
-  await setUp(app).listen(env['PORT'] ?? (await freePort(3000)), '127.0.0.1');
+  await setUp(app).listen(env['PORT'], '127.0.0.1');
   app.useLogger(['error', 'warn']);
   return app;
 }

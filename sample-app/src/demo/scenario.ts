@@ -8,18 +8,26 @@ const POST = {
   title: 'The garden in spring 🌸',
   text: 'The first peonies are out, and the beans are in the ground.\nCome and see: the gate is open on Sunday.',
 };
+const COMMENTS = [
+  { author: '김지우', text: '작약이 정말 예쁘네요. 일요일에 갈게요!' },
+  { author: 'Seán O’Brien', text: 'Lovely! Shall I bring the compost?' },
+  { author: '이하늘', text: '저도 갈게요. 🌷' },
+  { author: 'Zoë Brontë', text: 'See you all on Sunday.' },
+];
 const WARM = 20;
 const ASK_EVERY = 250;
 
 export interface Outcome {
   resets: { first: number; warm: number; meanwhile?: number; sent: number };
   posting: number;
+  /** How long the last one took, and how many mails all of them made. */
+  comments: { last: number; mails: number };
   receipt: CampaignReceipt;
   campaign: CampaignReport;
 }
 
 /**
- * A password reset, then a post with all its followers, and more resets while their mails leave.
+ * A password reset, then a post with all its followers and a discussion, and more resets while their mails leave.
  *
  * @param patience milliseconds without progress until it stops waiting
  */
@@ -37,6 +45,16 @@ export async function play(client: Client, patience: number): Promise<Outcome> {
     return { first, warm: median(warm) };
   });
   const posting = await step('A post, its mails queued', () => client.post(POST));
+  const comments = await step('Four comments on it', async () => {
+    let last = 0;
+    let mails = 0;
+    for (const comment of COMMENTS) {
+      const { took, answer } = await client.comment(posting.answer.id, comment);
+      last = took;
+      mails += answer.notified;
+    }
+    return { last, mails };
+  });
   const meanwhile: number[] = [];
   const campaign = await follow(client, posting.answer.id, patience, async () => {
     meanwhile.push(await reset());
@@ -44,6 +62,7 @@ export async function play(client: Client, patience: number): Promise<Outcome> {
   return {
     resets: { ...resets, ...(meanwhile.length > 0 ? { meanwhile: median(meanwhile) } : {}), sent },
     posting: posting.took,
+    comments,
     receipt: posting.answer,
     campaign,
   };

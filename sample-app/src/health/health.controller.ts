@@ -1,15 +1,18 @@
-import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
-import { MailHealthIndicator, type MailHealth } from 'nestjs-priority-mail';
+import { Controller, Get } from '@nestjs/common';
+import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
+import { MailHealthIndicator } from 'nestjs-priority-mail';
 
 /** For the load balancer, and for whoever wants to know which mail server is taken and why. */
 @Controller('health')
 export class HealthController {
-  constructor(private readonly mail: MailHealthIndicator) {}
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly mail: MailHealthIndicator,
+  ) {}
 
   @Get()
-  async get(): Promise<MailHealth> {
-    const health = await this.mail.isHealthy('mail');
-    if (health.mail.status !== 'up') throw new ServiceUnavailableException(health);
-    return health;
+  @HealthCheck()
+  check(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.mail.isHealthy('mail')]);
   }
 }

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { resolve } from 'node:path';
 import type { MailModuleOptions, MailOptionsFactory } from 'nestjs-priority-mail';
 import { Settings } from '../settings/settings.js';
 
@@ -16,6 +17,12 @@ export class MailOptions implements MailOptionsFactory {
       transports: [{ name: 'smtp', url: smtpUrl }],
       priority: { overflow: 'queue' },
       queue: { connection: queueUrl, ...(worker ? {} : { worker: false }) },
+      templates: {
+        dir: resolve(import.meta.dirname, '../../templates'),
+        layout: 'community',
+        defaultLocale: 'en',
+        preload: true,
+      },
       shutdownTimeout: '5s',
     };
   }

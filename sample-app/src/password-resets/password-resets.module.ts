@@ -1,6 +1,11 @@
 import { Module } from '@nestjs/common';
+import { MembersModule } from '../members/members.module.js';
 import { PasswordResetsController } from './password-resets.controller.js';
 import { PasswordResetsService } from './password-resets.service.js';
 
-@Module({ controllers: [PasswordResetsController], providers: [PasswordResetsService] })
+@Module({
+  imports: [MembersModule],
+  controllers: [PasswordResetsController],
+  providers: [PasswordResetsService],
+})
 export class PasswordResetsModule {}

@@ -1,10 +1,7 @@
-import { Transform, Type } from 'class-transformer';
-import { ArrayMaxSize, IsArray, IsOptional, IsString, Matches, MaxLength, ValidateNested } from 'class-validator';
+import { Type } from 'class-transformer';
+import { ArrayMaxSize, IsArray, IsOptional, IsString, MaxLength, ValidateNested } from 'class-validator';
 import { RecipientDto } from 'nestjs-priority-mail';
-
-const Trimmed = (): PropertyDecorator =>
-  Transform(({ value }: { value: unknown }) => (typeof value === 'string' ? value.trim() : value));
-const IsOneLine = (): PropertyDecorator => Matches(/^\P{Cc}+$/u, { message: '$property must be one line of text' });
+import { IsOneLine, Trimmed } from '../validation/text.js';
 
 export class CreatePostDto {
   @Trimmed()
@@ -22,7 +19,7 @@ export class CreatePostDto {
   @MaxLength(10_000)
   text?: string;
 
-  /** Sends a preview to these instead of a notification to the followers. */
+  /** Sends a preview to these instead of a notification to the followers; the `name` of a context is greeted. */
   @IsOptional()
   @IsArray()
   @ArrayMaxSize(20)

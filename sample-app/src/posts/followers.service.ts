@@ -7,6 +7,8 @@ import { Settings } from '../settings/settings.js';
 export interface Follower {
   email: string;
   name: string;
+  /** The language of their mails, such as `ko`. May be empty. */
+  locale?: string;
 }
 
 @Injectable()

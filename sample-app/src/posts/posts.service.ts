@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { MailService, type CampaignReceipt, type RecipientInput } from 'nestjs-priority-mail';
 import type { CreatePostDto } from './create-post.dto.js';
 import { FollowersService } from './followers.service.js';
-import { POST_MAIL } from './post-mail.js';
+import { NewPostMail } from './new-post.mail.js';
 import type { Post } from './post.js';
 
 const KEPT = 20;
@@ -22,14 +22,17 @@ export class PostsService {
     return this.posts;
   }
 
+  find(id: string): Post | undefined {
+    return this.posts.find((post) => post.id === id);
+  }
+
   /** Nobody waits for these mails: they are durably queued, and the answer does not wait for a single one. */
   async publish({ author, title, text = '', preview }: CreatePostDto): Promise<CampaignReceipt> {
     const post: Post = { id: `post-${randomUUID()}`, author, title, text, publishedAt: new Date() };
-    const receipt = await this.mail.sendBulk({
-      ...POST_MAIL,
+    const receipt = await this.mail.sendBulk(NewPostMail, {
       id: post.id,
       name: `${author}: ${title}`,
-      groups: { post: { id: post.id, author, title, text } },
+      data: { id: post.id, author, title, text },
       recipients: preview ? previewers(preview) : this.readers(),
     });
     this.posts.unshift(post);
@@ -37,13 +40,18 @@ export class PostsService {
     return receipt;
   }
 
-  private async *readers(): AsyncIterable<RecipientInput> {
-    for await (const { email, name } of this.followers.all()) {
-      yield { to: { name, address: email }, context: { name }, group: 'post' };
+  private async *readers(): AsyncIterable<Reader> {
+    for await (const { email, name, locale } of this.followers.all()) {
+      yield { to: { name, address: email }, locale: locale || undefined, data: { name } };
     }
   }
 }
 
-function previewers(preview: readonly RecipientInput[]): RecipientInput[] {
-  return preview.map(({ to, context }) => ({ to, context: { name: 'you', ...context }, group: 'post' }));
+type Reader = Pick<RecipientInput, 'to' | 'locale'> & { data: { name?: string } };
+
+function previewers(preview: readonly RecipientInput[]): Reader[] {
+  return preview.map(({ to, locale, context }) => {
+    const name = context?.['name'];
+    return { to, locale, data: typeof name === 'string' ? { name } : {} };
+  });
 }

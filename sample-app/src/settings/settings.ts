@@ -7,6 +7,8 @@ const root = resolve(import.meta.dirname, '../..');
 @Injectable()
 export class Settings {
   readonly port = Number(process.env['PORT'] ?? 3000);
+  /** Where links in mails lead. */
+  readonly siteUrl = process.env['SITE_URL'] ?? `http://127.0.0.1:${this.port}`;
   readonly smtpUrl = process.env['SMTP_URL'] ?? 'smtp://127.0.0.1:1025';
   readonly inboxUrl = process.env['INBOX_URL'] ?? (process.env['SMTP_URL'] ? undefined : 'http://127.0.0.1:1080');
   readonly queueUrl = process.env['QUEUE_URL'] ?? 'pglite://./.mail-queue';

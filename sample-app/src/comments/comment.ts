@@ -1,0 +1,6 @@
+export interface Comment {
+  postId: string;
+  author: string;
+  text: string;
+  writtenAt: Date;
+}
