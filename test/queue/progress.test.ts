@@ -24,6 +24,7 @@ it('sums the batches of a campaign', () => {
     expired: 0,
     at: 7,
     acceptedAt: 7,
+    reopenings: 0,
   });
 });
 
