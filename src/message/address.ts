@@ -62,6 +62,10 @@ export function parseAddresses(input: unknown, path: string, mergeable = false):
   return result;
 }
 
+/** What was found in lists that applications give again and again, such as their own sender. */
+const known = new Map<string, readonly Address[]>();
+const KNOWN = 100;
+
 function parseEntry(entry: unknown, path: string, mergeable: boolean, result: ParsedAddresses): void {
   if (typeof entry === 'string') {
     if (CONTROL.test(entry)) {
@@ -69,7 +73,7 @@ function parseEntry(entry: unknown, path: string, mergeable: boolean, result: Pa
     } else if (isMailAddress(entry)) {
       result.addresses.push({ name: '', address: entry });
     } else {
-      parseList(entry, path, mergeable, result);
+      parseKnown(entry, path, mergeable, result);
     }
   } else if (typeof entry === 'object' && entry !== null && 'address' in entry) {
     const { name, address } = entry as { name?: unknown; address?: unknown };
@@ -77,6 +81,19 @@ function parseEntry(entry: unknown, path: string, mergeable: boolean, result: Pa
   } else {
     result.faults.push({ path, message: 'must be a string or { name, address }' });
   }
+}
+
+function parseKnown(entry: string, path: string, mergeable: boolean, result: ParsedAddresses): void {
+  const fixed = !mergeable || !entry.includes('{{');
+  const before = fixed ? known.get(entry) : undefined;
+  if (before) return void result.addresses.push(...before);
+  const parsed: ParsedAddresses = { addresses: [], faults: [] };
+  parseList(entry, path, mergeable, parsed);
+  result.addresses.push(...parsed.addresses);
+  result.faults.push(...parsed.faults);
+  if (!fixed || parsed.faults.length > 0 || entry.length > MAX_NAME_LENGTH) return;
+  if (known.size >= KNOWN) known.clear();
+  known.set(entry, parsed.addresses);
 }
 
 function parseList(entry: string, path: string, mergeable: boolean, result: ParsedAddresses): void {

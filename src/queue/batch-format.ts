@@ -1,4 +1,5 @@
 import type { Sealer } from '../store/sealing.js';
+import { condense, expand, type CondensedContent, type Pieces } from './condensed.js';
 import { BATCH_VERSION, readBatch, RENDERED_VERSION, type Batch, type BatchContent, type BatchHead } from './batch.js';
 
 /** A batch of format version 2 whose content is sealed. From version 4 on, one that is sealed has the same version. */
@@ -14,17 +15,27 @@ export interface SealedBatch extends Omit<BatchHead, 'v'> {
   sealed: string;
 }
 
+/** A batch as the store has it. */
+export type StoredBatch = Batch | (BatchHead & CondensedContent);
+
 /** A job's data, or why it cannot be delivered; `locked` names the key that it takes, and that is not here. */
 export type ReadBatch = { batch: Batch } | { problem: string } | { locked: string; head: BatchHead };
 
 /** Batches as jobs' data. */
 export class BatchFormat {
+  /** A loop's messages fill many batches, which have the same in common. */
+  private pieces: Pieces = {};
+
   constructor(private readonly sealer: Sealer) {}
 
-  write(batch: Batch): Batch | SealedBatch {
-    if (!this.sealer.seals) return batch;
-    const { shared, groups, items, transport, v: plain, ...head } = batch;
-    const content: BatchContent = {
+  write(batch: Batch): StoredBatch | SealedBatch {
+    // A campaign's bodies are one already.
+    const condensed = batch.campaign ? undefined : condense(batch, this.pieces);
+    if (condensed) ({ pieces: this.pieces } = condensed.shared);
+    const stored: StoredBatch = condensed ? { ...condensed, v: RENDERED_VERSION } : batch;
+    if (!this.sealer.seals) return stored;
+    const { shared, groups, items, transport, v: plain, ...head } = stored;
+    const content = {
       shared,
       items,
       ...(groups === undefined ? {} : { groups }),
@@ -41,7 +52,7 @@ export class BatchFormat {
         problem: `The batch has format version ${v}; this worker reads up to ${NEWEST}. Update it, then retry the job.`,
       };
     }
-    if (v !== SEALED_VERSION && !(v === RENDERED_VERSION && sealed !== undefined)) return readBatch(data);
+    if (v !== SEALED_VERSION && !(v === RENDERED_VERSION && sealed !== undefined)) return readBatch(whole(data));
     if (typeof id !== 'string' || typeof sealed !== 'string') {
       return { problem: 'The batch is malformed: id or its sealed content is missing' };
     }
@@ -53,9 +64,14 @@ export class BatchFormat {
       case 'damaged':
         return { problem: 'The batch cannot be decrypted: it was changed in the store, or copied from another batch' };
       case 'open':
-        return readBatch({ ...head, ...(JSON.parse(opened.content.toString()) as BatchContent) });
+        return readBatch(whole({ ...head, ...(JSON.parse(opened.content.toString()) as BatchContent) }));
     }
   }
+}
+
+/** With the bodies that its messages were given. */
+function whole(data: unknown): unknown {
+  return typeof data === 'object' && data !== null ? expand(data) : data;
 }
 
 /** What the queue needs of a job's data, sealed or not; undefined where no batch can be read from it. */

@@ -16,7 +16,10 @@ import type { BatchUrgency } from './urgency.js';
 /** Raised when a worker of an older release could not read what a newer producer wrote. */
 export const BATCH_VERSION = 2;
 
-/** Of batches whose messages are rendered where they are sent: a worker that does not know of that would send them empty. */
+/**
+ * Of batches whose messages are rendered where they are sent, or whose bodies are condensed: a worker that does not know of that
+ * would send them empty, or as they must not be.
+ */
 export const RENDERED_VERSION = 4;
 
 /** An attachment whose bytes lie in the store under their hash. */
