@@ -238,7 +238,9 @@ describe('a collection', () => {
       }
     }
     await start(undefined, [Listener]);
-    const flush = Flusher.prototype.flush;
+    const { flush } = Flusher.prototype as unknown as {
+      flush: (this: unknown, part: readonly Batch[]) => Promise<void>;
+    };
     const spy = vi.spyOn(Flusher.prototype, 'flush').mockImplementation(function (this: Flusher, part) {
       if (part.every(({ items }) => items[0]!.subject !== '0')) return flush.call(this, part);
       return Promise.reject(new MailQueueUnavailableError('away', { outcome: 'not-sent' }));
