@@ -1,6 +1,8 @@
+import { types } from 'node:util';
 import { MailConfigError } from '../errors.js';
 import { collectDuring, type Extent } from './collecting.js';
-import { ON_COLLECT_ERROR, type OnCollectError } from './options/collect.js';
+import { checkOnCollectError, type OnCollectError } from './options/collect.js';
+import { isSse } from './sse.js';
 
 export interface CollectMailOptions {
   /** What becomes of the mail when the method fails. Default: the mailer's own `collect.onError`. */
@@ -10,6 +12,8 @@ export interface CollectMailOptions {
 }
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+type MethodExtent = Extent & Pick<CollectMailOptions, 'mailer'>;
 
 const COLLECTS = Symbol('nestjs-priority-mail:collects');
 
@@ -27,6 +31,7 @@ const COLLECTS = Symbol('nestjs-priority-mail:collects');
  * async publish() {}
  * ```
  *
+ * @throws MailConfigError (at boot) a `mailer` that there is not
  * @throws MailQueueUnavailableError (the method) the mail could not be queued; what the method did is not undone
  */
 export function CollectMail(options: CollectMailOptions = {}): ClassDecorator & MethodDecorator {
@@ -37,21 +42,30 @@ export function CollectMail(options: CollectMailOptions = {}): ClassDecorator & 
     if (typeof method !== 'function') {
       throw new MailConfigError(`@CollectMail() stands on ${String(property)}. It is for classes and methods.`);
     }
+    if (types.isGeneratorFunction(method)) {
+      throw new MailConfigError(
+        `@CollectMail() stands on ${String(property)}, a generator, which does its work while it is read and not while it is called. Collect where it is read.`,
+      );
+    }
     descriptor!.value = collecting(method as Method, extent);
   };
 }
 
-function extentOf({ onError, mailer }: CollectMailOptions): Extent {
-  if (onError !== undefined && !ON_COLLECT_ERROR.includes(onError)) {
-    throw new MailConfigError(`@CollectMail({ onError }) is ${JSON.stringify(onError)}. Give 'discard' or 'flush'.`);
-  }
+/** The mailer that a method names whose mail it collects. Undefined: all of them, or it collects nothing. */
+export function mailerCollected(method: object): string | undefined {
+  return (Reflect.getOwnMetadata(COLLECTS, method) as MethodExtent | undefined)?.mailer;
+}
+
+function extentOf({ onError, mailer }: CollectMailOptions): MethodExtent {
+  checkOnCollectError(onError, '@CollectMail({ onError })');
   return {
     covers: (part) => mailer === undefined || mailer === part.mailer,
     ...(onError === undefined ? {} : { onError }),
+    ...(mailer === undefined ? {} : { mailer }),
   };
 }
 
-function collectAll(prototype: object, extent: Extent): void {
+function collectAll(prototype: object, extent: MethodExtent): void {
   for (const key of Reflect.ownKeys(prototype)) {
     const descriptor = Reflect.getOwnPropertyDescriptor(prototype, key)!;
     const method = descriptor.value as unknown;
@@ -62,14 +76,16 @@ function collectAll(prototype: object, extent: Extent): void {
 }
 
 /** The method as Nest finds it: its name, its length, its own properties, and what decorators have noted of it. */
-function collecting(method: Method, extent: Extent): Method {
+function collecting(method: Method, extent: MethodExtent): Method {
   const wrapped: Method = function (...args) {
-    return collectDuring(extent, () => method.apply(this, args));
+    // `@Sse()` may stand above and be noted only now.
+    const observables = !isSse(wrapped);
+    return collectDuring({ ...extent, observables }, () => method.apply(this, args));
   };
   Object.defineProperties(wrapped, Object.getOwnPropertyDescriptors(method));
   for (const key of Reflect.getOwnMetadataKeys(method)) {
     Reflect.defineMetadata(key, Reflect.getOwnMetadata(key, method), wrapped);
   }
-  Reflect.defineMetadata(COLLECTS, true, wrapped);
+  Reflect.defineMetadata(COLLECTS, extent, wrapped);
   return wrapped;
 }

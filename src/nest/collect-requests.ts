@@ -1,6 +1,7 @@
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import type { Collector } from './collector.js';
+import { isSse } from './sse.js';
 
 /** Where a handler's end is the end of a request. A gateway's messages have none. */
 const REQUESTS = new Set(['http', 'graphql', 'rpc']);
@@ -14,7 +15,7 @@ export class CollectRequests implements NestInterceptor {
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    if (!this.isOn || !REQUESTS.has(context.getType<string>())) return next.handle();
+    if (!this.isOn || !REQUESTS.has(context.getType<string>()) || isSse(context.getHandler())) return next.handle();
     return this.collector.during(() => next.handle()) as Observable<unknown>;
   }
 }

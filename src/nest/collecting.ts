@@ -16,9 +16,11 @@ export interface MailerPart {
   report(error: unknown): void;
 }
 
-/** Whose mail is collected, and what becomes of it. */
+/** Whose mail is collected, how long, and what becomes of it. */
 export interface Extent {
   covers: (part: MailerPart) => boolean;
+  /** An Observable is collected over until it completes. Default true; false: only until it is returned. */
+  observables?: boolean;
   /** Default: the mailer's own `collect.onError`. */
   onError?: OnCollectError;
 }
@@ -28,6 +30,11 @@ const scopes = new AsyncLocalStorage<Scope>();
 /** The collection that a message sent now joins: that of the outermost scope around this call that is open. */
 export function collectionFor(part: MailerPart): Collection | undefined {
   return scopes.getStore()?.collectionFor(part);
+}
+
+/** Runs what is done for everybody in no collection, in whoever's request it happens to begin. */
+export function outsideCollections<T>(work: () => T): T {
+  return scopes.exit(work);
 }
 
 /**
@@ -44,7 +51,7 @@ export function collectDuring<T>(extent: Extent, work: () => T): T | Promise<Awa
     if (!flushed) throw error;
     return flushed.then(() => Promise.reject(error as Error));
   }
-  if (isObservable(result)) return collectOver(scope, extent, result) as T;
+  if (extent.observables !== false && isObservable(result)) return collectOver(scope, extent, result) as T;
   if (isThenable(result)) return scope.run(() => collectUntil(scope, result as PromiseLike<Awaited<T>>));
   return scope.succeed()?.then(() => result as Awaited<T>) ?? result;
 }

@@ -3,7 +3,7 @@ import type { MailEmitter } from '../events/emitter.js';
 import { keyedId, messageIdHeader } from '../message/ids.js';
 import type { Message, Travel } from '../message/message.js';
 import type { Gathering } from '../queue/gathering.js';
-import { bytesOf, type Packed } from '../queue/packing.js';
+import type { Packed } from '../queue/packing.js';
 
 /** The message waits for the request that sent it. It is queued when that succeeds, and unknown to the store until then. */
 export interface CollectedReceipt {
@@ -16,12 +16,15 @@ export interface CollectedReceipt {
 export interface CollectionLimits {
   /** Messages. */
   max: number;
-  /** Of their texts, HTML, data and attachments. */
+  /** About what holding them takes, attachments that are the same counted once. */
   maxBytes: number;
 }
 
 /** Queues a message under the id of its idempotency key, once. */
 export type QueueOnce = (id: string, message: Message & Travel) => Promise<unknown>;
+
+/** Claims that a flush has under way. */
+const KEYED_AT_ONCE = 100;
 
 type Keyed = Packed & { message: Message & Travel };
 
@@ -65,13 +68,7 @@ export class Collection {
     const { messages } = this;
     if (messages === 0) return;
     const started = performance.now();
-    const flushed = await Promise.allSettled([
-      this.gathering.flush(),
-      ...this.keyed.map(({ id, message }) => this.queueOnce(id, message)),
-    ]);
-    const failures = flushed.flatMap((result, index) =>
-      result.status === 'rejected' ? [{ error: result.reason as unknown, keyed: this.keyed[index - 1] }] : [],
-    );
+    const failures = (await Promise.all([this.flushGathered(), this.queueKeyed()])).flat();
     if (failures.length > 0) throw flushError(failures);
     this.events.emit('collection-flushed', { messages, duration: performance.now() - started });
   }
@@ -81,8 +78,39 @@ export class Collection {
     if (this.messages > 0) this.events.emit('collection-discarded', { messages: this.messages, reason });
   }
 
+  private async flushGathered(): Promise<Failure[]> {
+    try {
+      await this.gathering.flush();
+      return [];
+    } catch (error) {
+      return [{ error, keyed: undefined }];
+    }
+  }
+
+  /** Some at a time: a claim in line behind thousands would take the store for one that does not answer. */
+  private async queueKeyed(): Promise<Failure[]> {
+    const failures: Failure[] = [];
+    const line = this.keyed.values();
+    let away: MailQueueUnavailableError | undefined;
+    const serve = async (): Promise<void> => {
+      for (const keyed of line) {
+        try {
+          if (away) throw away;
+          await this.queueOnce(keyed.id, keyed.message);
+        } catch (error) {
+          // Each would wait for the store again.
+          if (error instanceof MailQueueUnavailableError) away = error;
+          failures.push({ error, keyed });
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(KEYED_AT_ONCE, this.keyed.length) }, serve));
+    return failures;
+  }
+
   private put(message: Message & Travel): Packed {
-    const bytes = sizeOf(message);
+    const weighed = this.gathering.weigh(message);
+    const { bytes } = weighed;
     const { max, maxBytes } = this.limits;
     if (this.messages >= max) throw full(`has ${max} messages, which is collect.max`);
     if (this.bytes + bytes > maxBytes) {
@@ -90,16 +118,12 @@ export class Collection {
     }
     this.messages++;
     this.bytes += bytes;
-    if (message.idempotencyKey === undefined) return this.gathering.add(message);
+    if (message.idempotencyKey === undefined) return this.gathering.add(weighed);
     const id = keyedId(message.idempotencyKey);
     const packed = { id, messageId: messageIdHeader(id, message.from.address) };
-    this.keyed.push({ ...packed, message });
+    this.keyed.push({ ...packed, message: this.gathering.hold(weighed) });
     return packed;
   }
-}
-
-function sizeOf(message: Message): number {
-  return message.attachments.reduce((sum, { content }) => sum + content.length, bytesOf(message));
 }
 
 function full(what: string): MailError {

@@ -3,6 +3,7 @@ import { MailConfigError } from '../errors.js';
 import { parseDuration, type Duration } from '../message/duration.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { RunReport } from '../queue/run.js';
+import { outsideCollections } from './collecting.js';
 
 export interface RunUntilOptions {
   /** When it has returned at the latest: a moment, or so long from now. At most 24 days ahead. */
@@ -45,7 +46,10 @@ export class MailWorker {
     if (typeof empty !== 'boolean') {
       throw new MailConfigError(`runUntil({ empty }) is ${String(empty)}. Give true or false.`);
     }
-    return this.mailQueue.runUntil(timeUntil(deadline), { empty });
+    const queue = this.mailQueue;
+    const time = timeUntil(deadline);
+    // Called by a request, it still works for everybody.
+    return outsideCollections(() => queue.runUntil(time, { empty }));
   }
 }
 

@@ -9,6 +9,7 @@ import {
 } from '@nestjs/common';
 import { APP_INTERCEPTOR, DiscoveryModule, DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core';
 import { MailConfigError } from '../errors.js';
+import { CollectCheck } from './collect-check.js';
 import { CollectRequests } from './collect-requests.js';
 import { getMailToken } from './inject-mail.js';
 import { MailEngine } from './mail-engine.js';
@@ -118,6 +119,11 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
       inject: [engine, DiscoveryService, MetadataScanner],
       useFactory: ({ mailer: { events } }: MailEngine, discovery: DiscoveryService, scanner: MetadataScanner) =>
         new MailListeners(events, name, discovery, scanner),
+    },
+    {
+      provide: CollectCheck,
+      inject: [DiscoveryService, MetadataScanner],
+      useFactory: (discovery: DiscoveryService, scanner: MetadataScanner) => new CollectCheck(discovery, scanner),
     },
     queue,
   ];

@@ -15,7 +15,7 @@ import type { Mailable } from './mail-class.js';
 import { transportHealth, type TransportHealth } from './mail-health.js';
 import type { Mailer } from './mailer.js';
 import type { MailableBulk, MailableOptions, NoData } from './mailable-options.js';
-import type { OnCollectError } from './options/collect.js';
+import { checkOnCollectError, type OnCollectError } from './options/collect.js';
 import type { MailSettings } from './options/parse.js';
 import { bulkLane, Sender, type MailReceipt } from './sender.js';
 import { parseStatsRange, type StatsOptions } from './stats-range.js';
@@ -123,10 +123,12 @@ export class MailService {
    *
    * @param options.onError `'flush'` queues the mail also when `work` fails. Default: the option `collect.onError`
    * @throws whatever `work` throws
+   * @throws MailConfigError `onError` is neither; `work` was not run
    * @throws MailQueueUnavailableError the mail could not be queued; `ids` are those that are not surely queued. What `work` did
    *   is not undone
    */
   async collect<T>(work: () => T | Promise<T>, options: { onError?: OnCollectError } = {}): Promise<T> {
+    checkOnCollectError(options.onError, 'collect({ onError })');
     return this.collector.during(async () => work(), options.onError);
   }
 

@@ -2,6 +2,7 @@ import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { MailEmitter } from '../events/emitter.js';
 import type { MailEventName, MailEvents } from '../events/events.js';
+import { outsideCollections } from './collecting.js';
 
 const LISTENS = Symbol('nestjs-priority-mail:listens');
 
@@ -75,7 +76,8 @@ export class MailListeners implements OnModuleInit {
     const listening = (Reflect.getMetadata(LISTENS, prototype[method]!) ?? []) as Listening[];
     for (const { event, mailer, from } of listening) {
       if (mailer !== undefined && mailer !== this.name) continue;
-      const call = (what: unknown): unknown => instance[method]!(what);
+      // What it sends is not the mail of the request in which the event happened to be noticed.
+      const call = (what: unknown): unknown => outsideCollections(() => instance[method]!(what));
       if (from === 'all') this.events.onAll(event, call);
       else this.events.on(event, call);
     }

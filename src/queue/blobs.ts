@@ -99,8 +99,8 @@ export class Blobs {
   private async extend(key: string, data: string, until: number): Promise<void> {
     const [fields] = await this.records.get([key]);
     if (fields?.['data'] !== undefined && Number(fields['until']) >= until) return;
-    // It may have expired a moment ago, so its bytes come along.
-    await this.records.merge([{ key, fields: { data, until: String(until) } }]);
+    // It may expire at any moment, so bytes come along: those that are there as long as they are, since others rely on them.
+    await this.records.merge([{ key, fields: { data: fields?.['data'] ?? data, until: String(until) } }]);
     await this.records.expire([key], until);
   }
 }

@@ -6,11 +6,22 @@ import type { Batch } from './batch.js';
 import type { Told } from './batch-events.js';
 import type { Blobs, NamedBlob } from './blobs.js';
 import type { Flusher } from './flush.js';
-import type { Packed, Packing } from './packing.js';
+import { addressBytesOf, bytesOf, type Packed, type Packing } from './packing.js';
 import { queuedEvent } from './queued-event.js';
+
+/** A message with its attachments under their names, and what holding it takes. */
+export interface Weighed {
+  message: Message & Travel;
+  blobs: readonly NamedBlob[];
+  /** About; an attachment that is held already takes none. */
+  bytes: number;
+}
 
 /** Messages that are packed as they come and queued together at the end. The store hears nothing of them before. */
 export class Gathering {
+  /** Copies, by their names: the sender may use its buffers for something else before the flush. */
+  private readonly held = new Map<string, Buffer>();
+  /** What goes into the store at the flush. */
   private readonly blobs = new Map<string, NamedBlob>();
   /** Those that listeners want to hear of. */
   private readonly told: { message: Message & Travel; packed: Packed }[] = [];
@@ -24,10 +35,31 @@ export class Gathering {
     private readonly events: Told,
   ) {}
 
-  add(message: Message & Travel): Packed {
-    const packed = this.packing.add(message, message.attachments.length === 0 ? [] : this.name(message));
+  weigh(message: Message & Travel): Weighed {
+    const blobs = message.attachments.map((attachment) => this.stored.name(attachment, message.sendAt));
+    const fresh = new Map<string, number>();
+    for (const { attachment, content } of blobs) {
+      if (!this.held.has(attachment.blob)) fresh.set(attachment.blob, content.length);
+    }
+    const bytes = [...fresh.values()].reduce((sum, length) => sum + length, heldBytesOf(message));
+    return { message, blobs, bytes };
+  }
+
+  /** In the same turn of the event loop that it was weighed in, as the names are those of the bytes. */
+  add({ message, blobs }: Weighed): Packed {
+    const packed = this.packing.add(message, blobs.length === 0 ? [] : this.keep(blobs));
     if (this.events.wants('queued')) this.told.push({ message, packed });
     return packed;
+  }
+
+  /** The message as it is now, for one that is queued by itself later. In the same turn as `add`. */
+  hold({ message, blobs }: Weighed): Message & Travel {
+    if (blobs.length === 0) return message;
+    const attachments = message.attachments.map((attachment, index) => ({
+      ...attachment,
+      content: this.copyOf(blobs[index]!),
+    }));
+    return { ...message, attachments };
   }
 
   /**
@@ -47,24 +79,41 @@ export class Gathering {
     }
     // All at once: the store takes one in while the next is being written.
     const flushed = await Promise.allSettled(parts.map((part) => this.flusher.flush(part)));
-    const failed = flushed.findIndex(({ status }) => status === 'rejected');
-    if (failed >= 0) {
-      const lost = parts.filter((_, index) => flushed[index]!.status === 'rejected');
-      throw naming((flushed[failed] as PromiseRejectedResult).reason, lost);
-    }
-    for (const { message, packed } of this.told) this.events.emit('queued', queuedEvent(message, packed));
+    const failed = flushed.find(({ status }) => status === 'rejected');
+    const lost = parts.filter((_, index) => flushed[index]!.status === 'rejected');
+    this.tell(new Set(lost.flat().flatMap(idsOf)));
+    if (failed) throw naming((failed as PromiseRejectedResult).reason, lost);
   }
 
-  /** Its attachments as a batch names them. Their bytes are kept here until the flush, each once. */
-  private name({ attachments, sendAt }: Message & Travel): NamedBlob['attachment'][] {
-    return attachments.map((attachment) => {
-      const named = this.stored.name(attachment, sendAt);
-      const { blob } = named.attachment;
-      const known = this.blobs.get(blob);
-      if (!known || known.due < named.due) this.blobs.set(blob, named);
-      return named.attachment;
+  private tell(lost: ReadonlySet<string>): void {
+    for (const { message, packed } of this.told) {
+      if (!lost.has(packed.id)) this.events.emit('queued', queuedEvent(message, packed));
+    }
+  }
+
+  /** The attachments as a batch names them. Their bytes are kept here until the flush, each once. */
+  private keep(blobs: readonly NamedBlob[]): NamedBlob['attachment'][] {
+    return blobs.map((named) => {
+      const { attachment, due } = named;
+      const known = this.blobs.get(attachment.blob);
+      if (!known || known.due < due) this.blobs.set(attachment.blob, { ...named, content: this.copyOf(named) });
+      return attachment;
     });
   }
+
+  private copyOf({ attachment: { blob }, content }: NamedBlob): Buffer {
+    const held = this.held.get(blob) ?? Buffer.from(content);
+    this.held.set(blob, held);
+    return held;
+  }
+}
+
+/** Without its attachments. */
+function heldBytesOf(message: Message): number {
+  const { headers, cc, bcc, replyTo } = message;
+  let bytes = bytesOf(message) + addressBytesOf(cc) + addressBytesOf(bcc) + addressBytesOf(replyTo);
+  for (const [name, value] of headers) bytes += name.length + Buffer.byteLength(value);
+  return bytes;
 }
 
 /** The same, with the ids of the messages in these batches. */

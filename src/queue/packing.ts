@@ -1,3 +1,4 @@
+import type { Address } from '../message/address.js';
 import { messageId, messageIdHeader, newId } from '../message/ids.js';
 import type { Message, Travel } from '../message/message.js';
 import { sharedRendering, versionFor, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
@@ -31,9 +32,14 @@ interface Filling {
 }
 
 /** About what it takes in a batch. */
-export function bytesOf({ text = '', html = '', rendering }: Message): number {
+export function bytesOf({ to, subject, text = '', html = '', rendering }: Message): number {
   const context = rendering?.context === undefined ? '' : JSON.stringify(rendering.context);
-  return 300 + Buffer.byteLength(text) + Buffer.byteLength(html) + Buffer.byteLength(context);
+  const body = Buffer.byteLength(text) + Buffer.byteLength(html) + Buffer.byteLength(context);
+  return 300 + addressBytesOf(to) + Buffer.byteLength(subject) + body;
+}
+
+export function addressBytesOf(addresses: readonly Address[]): number {
+  return addresses.reduce((sum, { address, name = '' }) => sum + address.length + Buffer.byteLength(name), 0);
 }
 
 /** Puts single messages into batches as they come: those with the same meta share one. Their ids are final at once. */

@@ -7,6 +7,7 @@ import {
   Injectable,
   Post,
   SetMetadata,
+  Sse,
   type DynamicModule,
   type INestApplicationContext,
 } from '@nestjs/common';
@@ -18,7 +19,7 @@ import { Cron, ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import type { Queue } from 'bullmq';
 import type * as GraphQL from 'graphql';
 import { createRequire } from 'node:module';
-import { lastValueFrom, Observable, Subject, toArray, type Subscription } from 'rxjs';
+import { interval, lastValueFrom, map, Observable, Subject, toArray, type Subscription } from 'rxjs';
 import { afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { MailConfigError } from '../../src/errors.js';
 import { CollectMail } from '../../src/nest/collect-mail.js';
@@ -71,6 +72,12 @@ class News {
     });
   }
 
+  /** Goes on for ever. */
+  live(): Observable<object> {
+    this.begin();
+    return interval(10).pipe(map((n) => ({ data: { n } })));
+  }
+
   /** Nobody awaits the mail. */
   begin(): string {
     void this.mail.send({ lane: 'bulk', to: 'r1@readers.test', subject: '1' });
@@ -97,6 +104,10 @@ class PlainController {
 
   @Post('begin') begin(): string {
     return this.news.begin();
+  }
+
+  @Sse('live') live(): Observable<object> {
+    return this.news.live();
   }
 
   @MessagePattern('plain') message(): Promise<string> {
@@ -126,6 +137,14 @@ class DecoratedController {
 
   @CollectMail() @Post('stream') stream(): Observable<string> {
     return this.news.stream();
+  }
+
+  @CollectMail() @Sse('live-below') liveBelow(): Observable<object> {
+    return this.news.live();
+  }
+
+  @Sse('live-above') @CollectMail() liveAbove(): Observable<object> {
+    return this.news.live();
   }
 
   @CollectMail() @MessagePattern('decorated') message(): Promise<string> {
@@ -330,6 +349,34 @@ it('collects what @Cron methods send', async () => {
   }
 });
 
+it('queues what handlers of server-sent events send while their clients are there', async () => {
+  const server = await NestFactory.create(moduleWith({ collect: 'requests' }), {
+    ...quiet,
+    forceCloseConnections: true,
+  });
+  app = server;
+  await server.listen(0, '127.0.0.1');
+  const url = await server.getUrl();
+  for (const path of ['live', 'decorated/live-below', 'decorated/live-above']) {
+    const client = new AbortController();
+    const response = await fetch(`${url}/${path}`, { signal: client.signal });
+    await response.body!.getReader().read();
+    await eventually(async () => expect(await queued(), path).toBe(1));
+    client.abort();
+    await taken();
+  }
+});
+
+it('is refused at boot where it names a mailer that there is not', async () => {
+  @Injectable()
+  class Wrong {
+    @CollectMail({ mailer: 'new' }) send(): void {}
+  }
+  app = await NestFactory.createApplicationContext(moduleWith(), quiet);
+  const boot = NestFactory.createApplicationContext(moduleWith({}, [], [Wrong]), quiet);
+  await expect(boot).rejects.toThrow('@CollectMail({ mailer }) of Wrong.send is "new". The mailers are default.');
+});
+
 describe('@CollectMail()', () => {
   it('keeps what others see of a method', () => {
     class Decorated {
@@ -415,6 +462,13 @@ describe('@CollectMail()', () => {
   it('is for classes and methods, and knows its options', () => {
     const decorate = CollectMail() as PropertyDecorator;
     expect(() => decorate({}, 'field')).toThrow(MailConfigError);
+    class Generates {
+      async *numbers(): AsyncGenerator<number> {
+        yield 1;
+      }
+    }
+    const numbers = Object.getOwnPropertyDescriptor(Generates.prototype, 'numbers')!;
+    expect(() => CollectMail()(Generates.prototype, 'numbers', numbers)).toThrow('numbers, a generator');
     expect(() => CollectMail({ onError: 'ignore' as 'flush' })).toThrow('ignore');
   });
 });

@@ -1,12 +1,18 @@
 import { getQueueToken } from '@nestjs/bullmq';
+import { Inject, Injectable, type Provider } from '@nestjs/common';
 import type { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { MailError, MailQueueUnavailableError } from '../../src/errors.js';
+import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { MailConfigError, MailError, MailQueueUnavailableError } from '../../src/errors.js';
+import type { MailEvents } from '../../src/events/events.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
-import type { MailService } from '../../src/nest/mail.service.js';
+import { MailService } from '../../src/nest/mail.service.js';
+import { MailWorker } from '../../src/nest/mail-worker.js';
+import { OnMail } from '../../src/nest/on-mail.js';
 import type { CollectConfig } from '../../src/nest/options/types.js';
 import type { Batch } from '../../src/queue/batch.js';
+import { Flusher } from '../../src/queue/flush.js';
+import { Once } from '../../src/queue/once.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { atEnd } from '../support/cleanup.js';
 import { eventually } from '../support/eventually.js';
@@ -28,11 +34,12 @@ afterEach(async () => {
   await client.flushall();
 });
 
-async function start(collect?: CollectConfig): Promise<void> {
+async function start(collect?: CollectConfig, providers: Provider[] = []): Promise<void> {
   mailbox = new Mailbox();
   app = await startMail({
     transports: [mailbox],
     queue: { connection: redis.url, worker: false },
+    providers,
     ...(collect ? { collect } : {}),
   });
   mail = app.mail;
@@ -152,6 +159,147 @@ describe('a collection', () => {
       await expect(mail.send(news(5, { html: '가'.repeat(50) }))).rejects.toMatchObject(full);
     });
     expect(await queued()).toEqual(['1', '2', '4']);
+  });
+
+  it('counts an attachment once for all mails that have it, and headers, subjects and recipients', async () => {
+    await start({ maxBytes: 20_000 });
+    const attachments = [{ filename: 'a.pdf', content: Buffer.alloc(10_000) }];
+    await mail.collect(async () => {
+      for (let n = 0; n < 5; n++) await mail.send(news(n, { attachments }));
+      await mail.send(news(5, { attachments, idempotencyKey: 'five' }));
+    });
+    expect(await queued()).toHaveLength(6);
+    const more = [
+      { headers: { 'X-Long': 'x'.repeat(900) } },
+      { subject: 'x'.repeat(900) },
+      { cc: Array.from({ length: 50 }, (_, n) => `a-long-local-part-${n}@readers.test`) },
+    ];
+    for (const large of more) {
+      const sends = async (): Promise<void> => {
+        for (let n = 0; n < 25; n++) await mail.send(news(n, large));
+      };
+      await expect(mail.collect(sends), Object.keys(large)[0]).rejects.toMatchObject({ code: 'COLLECTION_FULL' });
+    }
+  });
+
+  it('has the attachments that there were at send(), whatever becomes of their buffers', async () => {
+    await start();
+    const content = Buffer.from('before');
+    const attachments = [{ filename: 'a.txt', content }];
+    await mail.collect(async () => {
+      await mail.send(news(1, { attachments }));
+      await mail.send(news(2, { attachments, idempotencyKey: 'two' }));
+      content.write('after!');
+      await mail.send(news(3, { attachments }));
+    });
+    const names = new Map(
+      (await batches()).map(({ items, shared }) => [items[0]!.subject, shared.attachments[0]!.blob]),
+    );
+    expect(names.get('2')).toBe(names.get('1'));
+    const stored = async (subject: string): Promise<string> => {
+      const [key] = await client.keys(`*${names.get(subject)}*`);
+      return Buffer.from((await client.hget(key!, 'data'))!, 'base64').toString();
+    };
+    expect([await stored('1'), await stored('3')]).toEqual(['before', 'after!']);
+  });
+
+  it('claims a few idempotency keys at a time, and no more when the store is away', async () => {
+    await start();
+    let most = 0;
+    let begun = 0;
+    let open = 0;
+    let fails = false;
+    const run = vi.spyOn(Once.prototype, 'run').mockImplementation(async () => {
+      most = Math.max(most, ++open);
+      begun++;
+      await new Promise(setImmediate);
+      open--;
+      if (fails) throw new MailQueueUnavailableError('away', { outcome: 'not-sent' });
+    });
+    onTestFinished(() => run.mockRestore());
+    const ids: string[] = [];
+    const collected = (): Promise<void> =>
+      mail.collect(async () => {
+        for (let n = 0; n < 250; n++) ids.push((await mail.send(news(n, { idempotencyKey: `${n}` }))).id);
+      });
+    await collected();
+    expect({ begun, most }).toEqual({ begun: 250, most: 100 });
+    fails = true;
+    ids.length = 0;
+    await expect(collected()).rejects.toMatchObject({ ids: expect.arrayContaining(ids) as string[] });
+    expect(begun).toBe(350);
+  });
+
+  it('tells which of its messages are queued, also when a part of it could not be', async () => {
+    const heard: string[] = [];
+    class Listener {
+      @OnMail('queued') queued({ id }: MailEvents['queued']): void {
+        heard.push(id);
+      }
+    }
+    await start(undefined, [Listener]);
+    const { flush } = Flusher.prototype as unknown as {
+      flush: (this: unknown, part: readonly Batch[]) => Promise<void>;
+    };
+    const spy = vi.spyOn(Flusher.prototype, 'flush').mockImplementation(function (this: Flusher, part) {
+      if (part.every(({ items }) => items[0]!.subject !== '0')) return flush.call(this, part);
+      return Promise.reject(new MailQueueUnavailableError('away', { outcome: 'not-sent' }));
+    });
+    onTestFinished(() => spy.mockRestore());
+    const html = 'x'.repeat(2_000_000);
+    const ids: string[] = [];
+    const collected = mail.collect(async () => {
+      for (let n = 0; n < 3; n++) ids.push((await mail.send(news(n, { html }))).id);
+    });
+    const error = (await collected.catch((reason: unknown) => reason)) as MailQueueUnavailableError;
+    expect(error.ids).toEqual(ids.slice(0, 2));
+    expect(heard).toEqual([ids[2]]);
+  });
+
+  it('has nothing that a listener sends who was called in the middle of it', async () => {
+    @Injectable()
+    class Alerts {
+      status: Promise<{ status: string }> | undefined;
+      constructor(@Inject(MailService) private readonly mail: MailService) {}
+
+      @OnMail('sent') sent(): void {
+        this.status = this.mail.send({ lane: 'bulk', to: 'ops@shop.test', subject: 'alert' });
+      }
+    }
+    await start(undefined, [Alerts]);
+    const fails = mail.collect(async () => {
+      await mail.send({ to: 'a@mail.test', subject: 'now' });
+      await app.context.get(Alerts).status;
+      await boom();
+    });
+    await expect(fails).rejects.toThrow('boom');
+    expect(await app.context.get(Alerts).status).toMatchObject({ status: 'queued' });
+    expect(await queued()).toEqual(['alert']);
+  });
+
+  it('has nothing that is sent in a run of the worker that was started in it', async () => {
+    mailbox = new Mailbox();
+    let inside: Promise<{ status: string }> | undefined;
+    app = await startMail({
+      transports: [mailbox],
+      queue: { connection: redis.url, worker: { autorun: false } },
+      intercept: ({ subject }) => {
+        if (subject === '1') inside = app.mail.send(news(2));
+        return undefined;
+      },
+    });
+    mail = app.mail;
+    await mail.send(news(1));
+    await mail.collect(() => app.context.get(MailWorker).runUntil({ deadline: '10s' }));
+    expect(await inside).toMatchObject({ status: 'queued' });
+  });
+
+  it('refuses an onError that there is not before it does anything', async () => {
+    await start();
+    const work = vi.fn();
+    await expect(mail.collect(work, { onError: 'flsh' as 'flush' })).rejects.toThrow(MailConfigError);
+    await expect(mail.collect(work, { onError: 'flsh' as 'flush' })).rejects.toThrow('"flsh"');
+    expect(work).not.toHaveBeenCalled();
   });
 
   it('goes to the store in several parts when it is large', async () => {

@@ -31,6 +31,22 @@ it('stores an attachment once for each key, and finds it as long as its key is t
   });
 });
 
+it('keeps the bytes that are there when it is to keep them longer', async () => {
+  await lookInto((await startRedis()).url, async ({ records }) => {
+    const blobs = new Blobs(records, UNSEALED);
+    const named = blobs.name(attachments[0]);
+    await blobs.keep(named);
+    await blobs.keep({ ...named, content: Buffer.from('other!'), due: named.due + 1_000 });
+    const key = keys.blob(named.attachment.blob);
+    const [fields] = await records.get([key]);
+    expect(Buffer.from(fields!['data']!, 'base64')).toEqual(content);
+    expect(Number(fields!['until'])).toBeGreaterThan(named.due + 1_000);
+    await records.delete([key]);
+    await blobs.keep(named);
+    expect((await blobs.get([named.attachment])).blobs.get(named.attachment.blob)).toEqual(content);
+  });
+});
+
 it('takes nothing in the place of a sealed attachment, be it in the clear or another one', async () => {
   await lookInto((await startRedis()).url, async ({ records }) => {
     const blobs = new Blobs(records, new Sealer([current]));

@@ -1,9 +1,16 @@
+import { MailConfigError } from '../../errors.js';
 import { DEFAULTS } from './defaults.js';
 import { fail, OptionReader } from './reader.js';
 
 /** What becomes of collected mail when the work that sent it fails. */
 export type OnCollectError = 'discard' | 'flush';
 export const ON_COLLECT_ERROR: readonly OnCollectError[] = ['discard', 'flush'];
+
+/** @param where it was given. @throws MailConfigError */
+export function checkOnCollectError(onError: unknown, where: string): void {
+  if (onError === undefined || (ON_COLLECT_ERROR as readonly unknown[]).includes(onError)) return;
+  throw new MailConfigError(`${where} is ${JSON.stringify(onError)}. Give 'discard' or 'flush'.`);
+}
 
 /** How bulk mail is collected, checked. */
 export interface CollectSettings {

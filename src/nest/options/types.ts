@@ -241,7 +241,9 @@ export interface CollectConfig {
   requests?: boolean;
   /** Messages of one collection. Default 10,000. */
   max?: number;
-  /** Bytes of their texts, HTML, data and attachments. Default 16,777,216. */
+  /**
+   * Bytes that holding them takes, about: contents, headers and recipients, and each attached file once. Default 16,777,216.
+   */
   maxBytes?: number;
   /** What becomes of collected mail when the handler fails. Default `'discard'`. */
   onError?: OnCollectError;
