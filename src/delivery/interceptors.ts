@@ -4,6 +4,7 @@ import type { Message } from '../message/message.js';
 import type { MessageRules } from '../message/parse.js';
 import { changedMessage, mailOf, wrongFields, type InterceptedMail, type MailChanges } from './intercepted-mail.js';
 import { InterceptorError, Veto, type Draft, type Interception } from './interception.js';
+import { answered } from './time-limit.js';
 
 type Answer = MailChanges | boolean | void;
 
@@ -16,9 +17,6 @@ type Answer = MailChanges | boolean | void;
  * @throws anything: a priority mail is not sent, and one of the bulk lane is tried again
  */
 export type Interceptor = (mail: InterceptedMail) => Answer | Promise<Answer>;
-
-/** An interceptor that does not answer must not hold a message, and its place at a transport, for ever. Milliseconds. */
-const ANSWERS_WITHIN = 30_000;
 
 /** The application's interceptors, one after the other. */
 export class Interceptors implements Interception {
@@ -64,18 +62,10 @@ export class Interceptors implements Interception {
 }
 
 async function answerOf(interceptor: Interceptor, mail: InterceptedMail, name: string): Promise<unknown> {
-  let timer: NodeJS.Timeout | undefined;
   try {
     const answer = interceptor(mail);
-    if (!(answer instanceof Promise)) return answer;
-    const late = new Promise<never>((_, reject) => {
-      const failure = new Error(`it has not answered within ${ANSWERS_WITHIN} ms`);
-      timer = setTimeout(() => reject(failure), ANSWERS_WITHIN);
-    });
-    return await Promise.race([answer, late]);
+    return answer instanceof Promise ? await answered(answer) : answer;
   } catch (cause) {
     throw new InterceptorError(mail.id, name, `failed: ${reasonOf(cause)}`, { permanent: false, cause });
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,11 +1,13 @@
 import { MailError, MailValidationError, reasonOf } from '../errors.js';
 import type { Message, Rendering, Source } from '../message/message.js';
 import type { MessageRules } from '../message/parse.js';
+import { frozen } from '../message/data.js';
 import { parseRendered, type RenderedContent } from '../message/rendered.js';
 import { oneLine } from '../message/text.js';
 import { plainTextOf } from '../templates/plain-text.js';
 import type { Draft, Interception } from './interception.js';
 import type { Renderer } from './renderer.js';
+import { answered, LateAnswer } from './time-limit.js';
 
 /** What happens to a message right before it is encoded, in both lanes. */
 export class Preparation {
@@ -40,9 +42,11 @@ export class Preparation {
 
   private async render(message: Message, { source, context, locale, ownSender }: Rendering): Promise<Message> {
     try {
-      const request = { source, context, to: message.to, ...(locale === undefined ? {} : { locale }) };
+      // Messages of a batch share it, and further tries of one.
+      const request = { source, context: frozen(context), to: message.to, ...(locale === undefined ? {} : { locale }) };
       const rules = { ...this.rules, from: message.from };
-      const rendered = await parseRendered(await this.renderer.render(request), rules);
+      const rendering = this.renderer.render(request).then((said) => parseRendered(said, rules));
+      const rendered = await answered(rendering);
       return await withText(completed(message, rendered, ownSender === true));
     } catch (error) {
       throw renderError(source, error);
@@ -82,7 +86,7 @@ function renderError({ kind, name }: Source, error: unknown): MailError {
   const what = kind === 'mail' ? 'mail class' : 'template';
   const isTold = kind === 'template' && error instanceof MailError && error.code === 'TEMPLATE';
   const message = isTold ? error.message : `The ${what} ${name} could not be rendered: ${oneLine(problemOf(error))}`;
-  const permanent = error instanceof MailError ? error.permanent : true;
+  const permanent = error instanceof MailError ? error.permanent : !(error instanceof LateAnswer);
   return new MailError(message, { permanent, code: 'RENDER', cause: error });
 }
 

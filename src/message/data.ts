@@ -23,6 +23,14 @@ export function plainData(value: unknown, path: string | (() => string)): PlainD
   }
 }
 
+/** The same data, which nobody can change from now on. */
+export function frozen<T>(data: T): T {
+  // What is frozen was frozen here, with all that is in it.
+  if (typeof data !== 'object' || data === null || Object.isFrozen(data)) return data;
+  Object.values(data).forEach(frozen);
+  return Object.freeze(data);
+}
+
 class Impure extends Error {}
 
 const MAX_DEPTH = 100;

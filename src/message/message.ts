@@ -44,7 +44,7 @@ export interface MailContentInput {
    */
   template?: string;
   /** The template's values. Plain JSON. In a campaign those that all recipients share; a recipient's own go before them. */
-  context?: Record<string, unknown>;
+  context?: object;
   /** The language to render in, such as `ko` or `en-GB`; in a campaign of recipients that name none. */
   locale?: string;
   /** Beside those that are written from the other fields, which are refused here. */
@@ -84,7 +84,7 @@ export interface RecipientInput {
    * Values of the `{{merge}}` fields, looked up here before the group. With a `template`, its values: each field of them is
    * looked for here, then in the group, then in the campaign's `context`. JSON of at most `limits.contextBytes`.
    */
-  context?: Record<string, unknown>;
+  context?: object;
   /** The language to render in. Default: the campaign's. */
   locale?: string;
   /** The key of this recipient's entry in `groups`. */
@@ -108,8 +108,8 @@ export interface BulkMailInput extends MailContentInput {
    */
   recipients: Iterable<RecipientInput> | AsyncIterable<RecipientInput>;
   /** Data shared by many recipients, stored once a batch. A recipient names its entry with `group`. */
-  groups?: Record<string, Record<string, unknown>>;
-  /** What a `{{field}}` without a value becomes: that recipient ends as `failed`, or the place stays empty. Default `'error'`. */
+  groups?: Record<string, object>;
+  /** What a `{{field}}` without a value becomes: that recipient ends as `failed`, or the place stays empty. Not with a `template`. Default `'error'`. */
   missingFields?: 'error' | 'empty';
   /** Stops the queueing with the error `ABORTED`; what is queued stays, and the same `id` continues. */
   signal?: AbortSignal;

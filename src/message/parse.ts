@@ -116,7 +116,7 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?
   }
   const groups = parseGroups(dto.groups ?? {}, rules.limits, faults);
   const rendering = parseRendering(dto, rules.limits, mail, faults);
-  if (rendering) faults.push(...unfilledFaults(dto, faults));
+  if (rendering) faults.push(...unfilledFaults(dto, faults), ...unmergedFaults(dto, rendering));
   else if (!mail && dto.template === undefined && dto.context !== undefined) {
     faults.push({
       path: 'context',
@@ -146,6 +146,18 @@ export function unfilledFaults(dto: MailContentDto, known: readonly Fault[]): Fa
   return (['from', 'replyTo'] as const).flatMap((path) =>
     parseAddresses(dto[path], path).faults.filter((fault) => !known.some((other) => other.path === fault.path)),
   );
+}
+
+/** Nothing is merged into what is rendered. */
+function unmergedFaults({ groups, missingFields }: BulkMailDto, { source: { kind } }: Rendering): Fault[] {
+  const faults: Fault[] = [];
+  if (missingFields !== undefined) {
+    faults.push({ path: 'missingFields', message: 'is for merge fields; a template has the option templates.strict' });
+  }
+  if (kind === 'mail' && groups !== undefined) {
+    faults.push({ path: 'groups', message: 'is for merge fields and templates; a mail class takes data' });
+  }
+  return faults;
 }
 
 function parseRendering(

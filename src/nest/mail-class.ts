@@ -8,7 +8,7 @@ import { contentFaults } from '../message/parse.js';
 
 /** What `render()` gets beside the data. */
 export interface MailRenderContext {
-  /** The `locale` that the mail is sent with, such as `ko` or `en-GB`. */
+  /** The `locale` that the mail is sent with, such as `ko` or `en-GB`; of `en_GB` the tag `en-GB`, which `Intl` takes. */
   readonly locale?: string;
   /** Whom it goes to. */
   readonly to: readonly { readonly name?: string; readonly address: string }[];
@@ -60,7 +60,7 @@ export interface Mailable<T = void> {
    * Called where the mail is sent: in `send()` on the priority lane, in the worker on the bulk lane, for each message and again
    * for each further try. What it throws fails this message for good, unless it is a `MailError` that is not `permanent`.
    *
-   * @param data as it was sent, after JSON; not to be changed
+   * @param data as it was sent, after JSON; frozen, since other mails may share it
    */
   render(data: T, context: MailRenderContext): MailableContent | Promise<MailableContent>;
 }

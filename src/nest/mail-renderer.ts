@@ -3,6 +3,7 @@ import { MailConfigError, MailValidationError, reasonOf } from '../errors.js';
 import type { Source } from '../message/message.js';
 import { isTemplateName, TEMPLATE_RULE } from '../message/text.js';
 import type { TemplateEngine } from '../templates/engine.js';
+import { languageTag } from '../templates/locale.js';
 import { renderTemplate } from '../templates/render.js';
 import type { HtmlObject, MailableContent } from './mail-class.js';
 import type { KnownMail, Mailables } from './mailables.js';
@@ -42,8 +43,10 @@ export class MailRenderer implements Renderer {
     }
   }
 
-  async render({ source, context, locale, to }: RenderRequest): Promise<object> {
-    if (source.kind === 'template') return this.template(source.name, context as Record<string, unknown>, locale);
+  async render({ source, context, locale: given, to }: RenderRequest): Promise<object> {
+    const locale = given === undefined ? undefined : languageTag(given);
+    // Engines add fields of their own to their values.
+    if (source.kind === 'template') return this.template(source.name, { ...(context as object) }, locale);
     const mail = this.mailables.named(source.name);
     if (!mail) throw new MailConfigError(`no module provides a mail class with that name`);
     const recipients = to.map(({ name, address }) => (name === '' ? { address } : { name, address }));

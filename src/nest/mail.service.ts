@@ -105,7 +105,7 @@ export class MailService {
    */
   sendBulk<T, Shared extends Partial<T> = NoData>(
     mail: Type<Mailable<T>>,
-    bulk: MailableBulk<NoInfer<T>, Shared>,
+    bulk: MailableBulk<T, Shared>,
   ): Promise<CampaignReceipt>;
   sendBulk<T>(what: BulkMailInput | Type<Mailable<T>>, bulk?: object): Promise<CampaignReceipt> {
     return typeof what === 'function'

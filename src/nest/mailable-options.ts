@@ -19,7 +19,10 @@ export type MailableRecipient<T> = Pick<RecipientInput, 'to' | 'locale' | 'idemp
 /** What is left of the data when the campaign has some of it; a recipient may give it all the same. */
 export type OwnData<T, Shared> = [keyof Shared] extends [never]
   ? T
-  : Omit<T, keyof Shared> & Partial<Pick<T, keyof T & keyof Shared>>;
+  : // Of each of a union's members.
+    T extends unknown
+    ? Omit<T, keyof Shared> & Partial<Pick<T, keyof T & keyof Shared>>
+    : never;
 
 /** What `sendBulk(MailClass, …)` takes: the fields of a campaign, and data in place of merge values. */
 export type MailableBulk<T, Shared = NoData> = Omit<
@@ -28,5 +31,7 @@ export type MailableBulk<T, Shared = NoData> = Omit<
 > & {
   /** What the mails of all recipients are made from, stored once a batch. */
   data?: Shared;
-  recipients: Iterable<MailableRecipient<OwnData<T, Shared>>> | AsyncIterable<MailableRecipient<OwnData<T, Shared>>>;
+  recipients:
+    | Iterable<MailableRecipient<NoInfer<OwnData<T, Shared>>>>
+    | AsyncIterable<MailableRecipient<NoInfer<OwnData<T, Shared>>>>;
 };

@@ -1,5 +1,6 @@
 import type { Type } from '@nestjs/common';
 import type { DiscoveryService } from '@nestjs/core';
+import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
 import { MailConfigError } from '../errors.js';
 import type { Address } from '../message/address.js';
 import type { Lane, MailUse } from '../message/message.js';
@@ -19,28 +20,35 @@ export interface MailClassUse extends MailUse {
 
 /** The providers with `@Mail` of the whole application, by class and by name. */
 export class Mailables {
-  private found: ReadonlyMap<Type, KnownMail> | undefined;
+  private found: ReadonlyMap<Type, KnownMail> = new Map();
+  private isInitialised = false;
 
   constructor(private readonly discovery: Pick<DiscoveryService, 'getProviders'>) {}
 
   /**
-   * Once all providers are made; by then anybody may send.
+   * Once all providers are made. Who sends earlier finds what is made by then, and later also what a module that is loaded lazily
+   * provides.
    *
    * @throws MailConfigError two classes share a name, or one cannot be rendered in a worker
    */
-  discover(): ReadonlyMap<Type, KnownMail> {
-    return (this.found ??= this.collect());
+  discover(): void {
+    this.isInitialised = true;
+    this.found = this.collect();
   }
 
   /** @throws MailConfigError what to do, where it is none or nobody provides it */
   of(type: Type): KnownMail {
-    const known = this.discover().get(type);
-    if (known) return known;
     const { name } = type;
+    if (!mailClassOf(type)) {
+      throw new MailConfigError(`${name} is no mail class. Decorate it with @Mail({ name: '…' }).`);
+    }
+    const known = this.found.get(type) ?? this.again().get(type);
+    if (known) return known;
+    const isProvided = this.discovery.getProviders().some(({ token }) => token === type);
     throw new MailConfigError(
-      mailClassOf(type)
-        ? `The mail class ${name} is not provided in any module. Add it to the providers of one.`
-        : `${name} is no mail class. Decorate it with @Mail({ name: '…' }).`,
+      isProvided
+        ? `The mail class ${name} is not made yet: the application is still starting. Inject it where it is sent, or send from onModuleInit() on.`
+        : `The mail class ${name} is not provided in any module. Add it to the providers of one.`,
     );
   }
 
@@ -66,7 +74,12 @@ export class Mailables {
   }
 
   named(name: string): KnownMail | undefined {
-    return [...this.discover().values()].find((known) => known.name === name);
+    const isNamed = (known: KnownMail): boolean => known.name === name;
+    return [...this.found.values()].find(isNamed) ?? [...this.again().values()].find(isNamed);
+  }
+
+  private again(): ReadonlyMap<Type, KnownMail> {
+    return (this.found = this.collect());
   }
 
   private collect(): Map<Type, KnownMail> {
@@ -76,11 +89,15 @@ export class Mailables {
       const candidates: unknown[] = [wrapper.token, wrapper.metatype, classOf(wrapper.instance)];
       const type = candidates.find((candidate) => mailClassOf(candidate) !== undefined) as Type | undefined;
       if (!type || found.has(type)) continue;
+      // Until a class is made, Nest has an object without its dependencies in its place.
+      const isMade = wrapper.getInstanceByContextId(STATIC_CONTEXT).isResolved === true;
+      if (!isMade && !this.isInitialised) continue;
       if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
         throw new MailConfigError(
           `The mail class ${type.name} is request-scoped or transient, or needs what is. A worker has no request: give it the default scope.`,
         );
       }
+      if (!isMade) continue;
       const mail = mailClassOf(type)!;
       const other = [...found].find(([, { name }]) => name === mail.name);
       if (other) {

@@ -8,22 +8,23 @@ export interface RenderedTemplate {
 }
 
 /**
- * Makes mails of named templates. Any library is one in a few lines:
+ * Makes mails of named templates. Any library is one in a few lines. Options of the library go apart from the data, which else may
+ * bring some:
  *
  * ```ts
  * const engine: TemplateEngine = {
- *   render: async (name, context) => ({ html: await ejs.renderFile(`templates/${name}.ejs`, context) }),
+ *   render: async (name, context) => ({ html: await ejs.renderFile(`templates/${name}.ejs`, context, {}) }),
  * };
  * ```
  */
 export interface TemplateEngine {
   /**
    * Called where the mail is sent: in `send()` on the priority lane, in the worker on the bulk lane, for each message. What it
-   * throws fails the message for good, unless it is a `MailError` that is not `permanent`.
+   * throws fails the message for good, unless it is a `MailError` that is not `permanent`. It has 30 s.
    *
    * @param name as the message gives it: not yet known to be a template's
-   * @param context the message's data: untrusted, and never template source
-   * @param options.locale of the recipient, such as `ko-KR`, as the message gives it
+   * @param context the message's data: untrusted, and never template source. What is in its fields is frozen
+   * @param options.locale of the recipient, such as `ko-KR`, also where the message says `ko_KR`
    */
   render(
     name: string,

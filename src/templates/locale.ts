@@ -12,7 +12,12 @@ function broader(locale: string | undefined): string[] {
   return parts.map((_, index) => parts.slice(0, parts.length - index).join('-'));
 }
 
-/** A language tag (BCP 47) as files are looked up by it: tags mean the same in any case, and some write `ko_KR`. */
+/** A language tag (BCP 47), which `Intl` and HTML's `lang` take: some write `ko_KR`. */
+export function languageTag(locale: string): string {
+  return locale.replaceAll('_', '-');
+}
+
+/** As files are looked up by it: tags mean the same in any case. */
 export function tagOf(locale: string): string {
-  return locale.replaceAll('_', '-').toLowerCase();
+  return languageTag(locale).toLowerCase();
 }

@@ -1,8 +1,12 @@
 import type { compile, FormatCallback } from 'html-to-text';
+import { isDeeper, withoutTags } from './markup.js';
 
 type Convert = ReturnType<typeof compile>;
 
-/** Converts by recursion, and the stack ends somewhere above a thousand. MJML's tables in tables come to some fifty. */
+/**
+ * Converts by recursion, and the stack ends somewhere above a thousand; parsing takes the square of the depth. MJML's tables in
+ * tables come to some fifty.
+ */
 const MAX_DEPTH = 500;
 const HEADINGS = ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'];
 /** `data-skip-in-text` is React Email's mark. What is hidden is a preheader for the inbox's list, padded with odd spaces. */
@@ -17,11 +21,14 @@ const UNSEEN = [
 
 let converter: Promise<Convert> | undefined;
 
-/** The plain text of an HTML mail: a link as `text [url]`, an image as its alternative text, no line broken. */
+/**
+ * The plain text of an HTML mail: a link as `text [url]`, an image as its alternative text, no line broken. Of HTML that is nested
+ * without end its bare text.
+ */
 export async function plainTextOf(html: string): Promise<string> {
   converter ??= load();
   const convert = await converter;
-  return convert(html);
+  return convert(isDeeper(html, MAX_DEPTH) ? withoutTags(html) : html);
 }
 
 async function load(): Promise<Convert> {

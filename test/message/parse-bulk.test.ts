@@ -85,6 +85,16 @@ describe('parseBulk', () => {
   });
 });
 
+it('refuses what is for merge fields where nothing is merged', async () => {
+  const campaign = { recipients: [], missingFields: 'empty', groups: { a: {} } } as const;
+  const missingFields = 'missingFields: is for merge fields; a template has the option templates.strict';
+  expect(await faultsOf(parseBulk({ ...campaign, template: 'news' }, rules()))).toEqual([missingFields]);
+  expect(await faultsOf(parseBulk(campaign, rules(), { name: 'news' }))).toEqual([
+    missingFields,
+    'groups: is for merge fields and templates; a mail class takes data',
+  ]);
+});
+
 describe('groups', () => {
   it('are cleaned as contexts are', async () => {
     const groups = { acme: { footer: 'Acme \ud83d', since: new Date(0) }, 'b\ud83d': {} };

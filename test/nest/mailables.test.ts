@@ -1,12 +1,16 @@
-import { Injectable, Scope, type Provider } from '@nestjs/common';
+import { Injectable, Module, Scope, type Provider } from '@nestjs/common';
 import { html, type Mailable as NestMailable, type MailRenderContext as NestContext } from '@nestjs/mail';
-import { describe, expect, expectTypeOf, it } from 'vitest';
+import { LazyModuleLoader } from '@nestjs/core';
+import { afterEach, describe, expect, expectTypeOf, it, vi } from 'vitest';
+import { Preparation } from '../../src/delivery/preparation.js';
 import { MailConfigError, MailError, MailValidationError } from '../../src/errors.js';
 import { Mail, type Mailable, type MailClassOptions, type MailRenderContext } from '../../src/nest/mail-class.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import type { TemplateEngine } from '../../src/templates/engine.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
+import { rules } from '../message/rules.js';
+import { plainMessage } from '../support/message.js';
 import { parse, type ParsedMessage } from '../support/parse.js';
 import { startRedis } from '../support/redis.js';
 import { everythingIn } from '../support/stored.js';
@@ -58,6 +62,15 @@ class OddMail implements Mailable<{ said: unknown }> {
   }
 }
 
+type Either = { kind: 'a'; x: number } | { kind: 'b'; y: number };
+
+@Mail({ name: 'either' })
+class EitherMail implements Mailable<Either> {
+  render({ kind }: Either) {
+    return { text: kind };
+  }
+}
+
 class NoMail implements Mailable {
   render() {
     return { subject: 'x', text: 'x' };
@@ -76,7 +89,7 @@ async function start(
   const mailbox = new Mailbox();
   const app = await boot({ imports: [MailModule.forRoot({ ...into(mailbox), ...options })], providers });
   const last = (): Promise<ParsedMessage> => parse(mailbox.received.at(-1)!.raw);
-  return { mail: app.get(MailService), mailbox, last };
+  return { app, mail: app.get(MailService), mailbox, last };
 }
 
 const refusalOf = (promise: Promise<unknown>): Promise<Error> =>
@@ -151,6 +164,28 @@ describe('send() of a mail class on the priority lane', () => {
   });
 });
 
+describe('a render() that does not answer', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('fails its mail for this time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const renderer = { missing: () => undefined, render: () => new Promise(() => undefined) };
+    const rendering = { source: { kind: 'mail', name: 'slow' } } as const;
+    const message = { ...plainMessage({}), rendering };
+    const preparing = new Preparation(renderer, rules()).prepare({ id: 'a', messageId: '<a>', lane: 'bulk', message });
+    const refusal = refusalOf(preparing);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(await refusal).toMatchObject({
+      message: 'The mail class slow could not be rendered: it has not answered within 30000 ms',
+      code: 'RENDER',
+      permanent: false,
+    });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
 describe('data', () => {
   const cycle: Record<string, unknown> = { name: 'x' };
   cycle['list'] = [cycle];
@@ -189,6 +224,32 @@ describe('data', () => {
     await mail.send(OddMail, { to: 'ann@mail.test', data: { said } });
     expect(seen).toStrictEqual([{ said: { zero: 0, list: [null, { a: '' }], shared: ['x', 'x'] } }]);
     expect(JSON.stringify(seen[0])).toBe(JSON.stringify({ said }));
+  });
+
+  it('cannot be changed by who renders, in no depth', async () => {
+    const stub = { render: (data: { said: object; own?: number }) => (change(data), { text: 'x' }) };
+    let change: (data: { said: object; own?: number }) => void;
+    const { mail } = await start({}, [{ provide: OddMail, useValue: stub }]);
+    const send = () => mail.send(OddMail, { to: 'ann@mail.test', data: { said: { list: [] } } });
+    change = (data) => (data.own = 1);
+    await expect(send()).rejects.toThrow('object is not extensible');
+    change = ({ said }) => (said as { list: unknown[] }).list.push(1);
+    await expect(send()).rejects.toThrow('object is not extensible');
+  });
+
+  it('of a template can be changed no deeper than its own fields', async () => {
+    const change = vi.fn((values: Record<string, unknown>) => {
+      values['of the engine'] = 1;
+      (values['list'] as unknown[]).push(1);
+    });
+    const { mail } = await start({
+      templates: {
+        engine: { ...engine, render: (_: string, values: Record<string, unknown>) => (change(values), { html: '' }) },
+      },
+    });
+    const sending = mail.send({ to: 'ann@mail.test', template: 'hello', context: { list: [] } });
+    await expect(sending).rejects.toThrow('object is not extensible');
+    expect(change.mock.calls[0]![0]).toEqual({ list: [], 'of the engine': 1 });
   });
 
   it('of more than limits.contextBytes is refused, and what belongs to a template', async () => {
@@ -232,6 +293,35 @@ describe('the registry', () => {
       }
     }
     await expect(start({}, [Session, DependentMail])).rejects.toThrow(/DependentMail is request-scoped/);
+  });
+
+  it('has no class before it is made, and the whole of it afterwards', async () => {
+    let early: unknown;
+    const slow: Provider = {
+      provide: Prices,
+      inject: [MailService],
+      useFactory: async (mail: MailService) => {
+        early = await refusalOf(mail.send(ReceiptMail, { to: 'ann@mail.test', data: { id: 1 } }));
+        return new Prices();
+      },
+    };
+    const { mail, last } = await start({}, [slow, ReceiptMail]);
+    expect(early).toEqual(
+      new MailConfigError(
+        'The mail class ReceiptMail is not made yet: the application is still starting. Inject it where it is sent, or send from onModuleInit() on.',
+      ),
+    );
+    await mail.send(ReceiptMail, { to: 'ann@mail.test', data: { id: 2 } });
+    expect(await last()).toMatchObject({ subject: 'Receipt 2 in EUR (en)' });
+  });
+
+  it('has those of modules that are loaded later', async () => {
+    const { app, mail, last } = await start({}, []);
+    @Module({ providers: [Prices, ReceiptMail] })
+    class LaterModule {}
+    await app.get(LazyModuleLoader).load(() => LaterModule);
+    await mail.send(ReceiptMail, { to: 'ann@mail.test', data: { id: 3 }, locale: 'ko_KR' });
+    expect(await last()).toMatchObject({ subject: 'Receipt 3 in EUR (ko-KR)' });
   });
 
   it('tells what to do with a class that nobody provides, and with one that is none', async () => {
@@ -347,6 +437,10 @@ it('the types take the data of the class, all of it, and nothing else', () => {
     void mail.sendBulk(ReceiptMail, { recipients: [{ to, data: { id: 1 } }] });
     void mail.sendBulk(PingMail, { recipients: [{ to }] });
     void mail.sendBulk(ReceiptMail, { data: { at: 1 }, recipients: [{ to, data: { id: 1 } }] });
+    void mail.sendBulk(EitherMail, { data: { kind: 'b' as const }, recipients: [{ to, data: { y: 1 } }] });
+    const context: Order = { id: 1 };
+    void mail.send({ to, template: 'x', context });
+    void mail.sendBulk({ template: 'x', context, groups: { g: context }, recipients: [{ to, context }] });
     // @ts-expect-error data is missing
     void mail.sendBulk(ReceiptMail, { recipients: [{ to }] });
     // @ts-expect-error the campaign has something else

@@ -143,7 +143,7 @@ describe('a language', () => {
     ['a', undefined, { html: 'default', text: 'default text' }],
     ['a', 'fr', { html: 'default', text: 'default text' }],
     ['a', 'ko-KR', { subject: '안녕', html: 'ko ko-KR' }],
-    ['a', 'ko_KR', { subject: '안녕', html: 'ko ko_KR' }],
+    ['a', 'ko_KR', { subject: '안녕', html: 'ko ko-KR' }],
     ['a', 'PT-br', { html: 'pt-BR' }],
     ['a', 'pt', { html: 'default', text: 'default text' }],
     ['a', '../../etc', { html: 'default', text: 'default text' }],
@@ -158,7 +158,20 @@ describe('a language', () => {
   it('has a template that lies in another one alone', async () => {
     const engine = engineOf(files);
     expect([await engine.has('b'), await engine.has('c')]).toEqual([true, false]);
-    await expect(engine.render('b', {}, { locale: 'ko' })).rejects.toThrow('There is no template "b"');
+    const fault = await faultOf(engine.render('b', {}, { locale: 'ko' }));
+    expect(fault.message).toMatch(/^There is no template "b" in .* It is there in (en|zh-hant), \S+ alone/);
+    expect(fault.message).not.toContain('Did you mean');
+  });
+
+  it('that no file has takes no room', async () => {
+    const engine = engineOf(files);
+    const library = await (engine as unknown as { current(): Promise<{ partials: Map<string, unknown> }> }).current();
+    const sizes: number[] = [];
+    for (const locale of ['ko', 'xx', 'xx-a1', 'xx-a2', 'ko-a1', 'ko-a2']) {
+      await engine.render('a', {}, { locale });
+      sizes.push(library.partials.size);
+    }
+    expect(sizes.at(-1)).toBe(sizes[1]);
   });
 });
 
@@ -272,7 +285,7 @@ describe('preload', () => {
       'helper.hbs': '{{#if a}}{{date b}}{{/if}} {{name}}',
       'inline.hbs': '{{#*inline "mine"}}x{{/inline}}{{> own}}{{#> absent}}fallback{{/absent}}{{> (lookup . "a")}}',
       'lay.hbs': '---\nsubject: {{upper a}}\nlayout: absent\n---\n',
-      'part.txt': '{{> own}}',
+      'part.txt': '{{> own}}{{> "quoted"}}',
       'layouts/bad.hbs': '{{/if}}',
       'partials/own.hbs': '{{> mine}}{{> @partial-block}}',
     });
@@ -288,7 +301,17 @@ describe('preload', () => {
       'The template lay.hbs uses the helper upper, which templates.helpers does not have',
       expect.stringMatching(/^The template layouts\/bad\.hbs, line 1, is broken/),
       expect.stringMatching(/^The template part\.txt uses the partial own, and there is no own\.txt\.hbs in partials$/),
+      'The template part.txt uses the partial quoted, and there is no quoted.txt.hbs in partials',
+      expect.stringMatching(/^The template front in .* is there in ko alone: it has no file without a language$/),
     ]);
+  });
+
+  it('misses a template in the default language', async () => {
+    const files = { 'a.ko.hbs': 'ko', 'a.ko-KR.hbs': 'ko', 'b.fr.hbs': 'fr' };
+    const missing =
+      /The template b in .* in fr alone: it has no file without a language and none in templates\.defaultLocale$/;
+    const fault = await faultOf(engineOf(files, { defaultLocale: 'ko-KR' }).preload());
+    expect(fault.message.split('\n').slice(1)).toEqual([expect.stringMatching(missing)]);
   });
 
   it('is content with what is in order', async () => {

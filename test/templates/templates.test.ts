@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MailError } from '../../src/errors.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
+import { isDeeper, withoutTags } from '../../src/templates/markup.js';
 import { plainTextOf } from '../../src/templates/plain-text.js';
 import { renderTemplate } from '../../src/templates/render.js';
 import type { TemplateEngine } from '../../src/templates/engine.js';
@@ -68,8 +69,31 @@ describe('the text of HTML', () => {
     expect(await plainTextOf(html)).toBe(text);
   });
 
-  it('ends where elements are nested without end', async () => {
-    expect(await plainTextOf(`a${'<div>'.repeat(5_000)}b`)).toMatch(/^a\n*(\.\.\.)?$/);
+  it.each([
+    ['elements', '<div>'.repeat(5_000)],
+    ['tables', '<table><tr><td>'.repeat(5_000)],
+    ['closing tags that are none', '<div title="</div>"><!-- </div> --><style></div></style></b>'.repeat(5_000)],
+    ['quotes that are none', '<div ="><div \'>'.repeat(5_000)],
+  ])('is bare where there is no end of %s', async (_, nested) => {
+    expect(await plainTextOf(`a${nested}b &amp; <i>c</i>`)).toMatch(/^a[^<]*b & c$/s);
+  });
+
+  it.each([
+    '<p>a'.repeat(2_000),
+    '<ul>' + '<li>a'.repeat(2_000) + '</ul>',
+    '<table>' + '<tr><td>a<td>b'.repeat(2_000) + '</table>',
+    'a<br><IMG src=x alt="<b>">'.repeat(2_000),
+    '<div><b>a</div>'.repeat(2_000),
+    '<!-- <div> -->a<script>"<div>"</script>'.repeat(2_000),
+    '<a href="x>y" title=\'>\' b=c>a</a>'.repeat(2_000),
+  ])('is not bare where there is much that is not nested: %.30s', (html) => {
+    expect(isDeeper(html, 500)).toBe(false);
+  });
+
+  it('takes no longer than there is to read', () => {
+    for (const part of ['<div', '<div a="', '<!--', '<title>', '<a =', '<a b=   ', '</', '< ']) {
+      withoutTags(part.repeat(100_000));
+    }
   });
 });
 

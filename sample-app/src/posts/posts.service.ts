@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
-import { MailService, type CampaignReceipt, type RecipientInput } from 'nestjs-priority-mail';
+import { MailService, type CampaignReceipt, type RecipientDto, type RecipientInput } from 'nestjs-priority-mail';
 import type { CreatePostDto } from './create-post.dto.js';
 import { FollowersService } from './followers.service.js';
 import { NewPostMail } from './new-post.mail.js';
@@ -49,7 +49,7 @@ export class PostsService {
 
 type Reader = Pick<RecipientInput, 'to' | 'locale'> & { data: { name?: string } };
 
-function previewers(preview: readonly RecipientInput[]): Reader[] {
+function previewers(preview: readonly RecipientDto[]): Reader[] {
   return preview.map(({ to, locale, context }) => {
     const name = context?.['name'];
     return { to, locale, data: typeof name === 'string' ? { name } : {} };

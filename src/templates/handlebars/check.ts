@@ -23,7 +23,23 @@ interface Checked extends References {
 export async function faultsOf(library: Library): Promise<string[]> {
   const faults: string[] = [];
   const files = await compileAll(library, (error) => faults.push(reasonOf(error)));
-  return [...faults, ...files.flatMap((file) => missingIn(file, files, library))].sort();
+  const missing = files.flatMap((file) => missingIn(file, files, library));
+  return [...faults, ...missing, ...withoutDefault(library)].sort();
+}
+
+/** Mails in a language that a template does not have, and mails that name none, are to be made all the same. */
+function withoutDefault({ shelves: { templates }, options }: Library): string[] {
+  const locales = localeChain(undefined, options.defaultLocale);
+  const isThere = (name: string): boolean =>
+    (['html', 'text'] as const).some((format) => templates.find(name, format, locales) !== undefined);
+  const wanted = options.defaultLocale === undefined ? '' : ` and none in templates.defaultLocale`;
+  return templates
+    .names()
+    .filter((name) => !isThere(name))
+    .map((name) => {
+      const there = templates.languagesOf(name).join(', ');
+      return `The template ${name} in ${templates.dir} is there in ${there} alone: it has no file without a language${wanted}`;
+    });
 }
 
 async function compileAll(library: Library, onFault: (error: unknown) => void): Promise<Checked[]> {
@@ -71,9 +87,13 @@ function referencesOf(program: hbs.AST.Program): References {
   for (const node of nodesIn(program)) {
     switch (node.type) {
       case 'PartialStatement': {
-        const { name } = node as hbs.AST.PartialStatement;
+        // The types do not know of a quoted name.
+        const name: hbs.AST.Expression = (node as hbs.AST.PartialStatement).name;
         // The name of a dynamic partial is known when it is rendered.
-        if (name.type === 'PathExpression' && !name.data) found.partials.push(name.original);
+        if (name.type === 'StringLiteral') found.partials.push((name as hbs.AST.StringLiteral).value);
+        if (name.type === 'PathExpression' && !(name as hbs.AST.PathExpression).data) {
+          found.partials.push((name as hbs.AST.PathExpression).original);
+        }
         break;
       }
       case 'DecoratorBlock': {

@@ -6,19 +6,25 @@ import { tagOf } from '../locale.js';
 export type Format = 'html' | 'text';
 
 const ENDINGS: Record<Format, readonly string[]> = { html: ['.hbs'], text: ['.txt.hbs', '.txt'] };
+const FORMATS = Object.keys(ENDINGS) as Format[];
 const ENDING = /(\.txt)?\.hbs$|\.txt$/;
 /** A language tag before the ending: two or three letters and what else there is, such as `.ko` or `.zh-Hant-TW`. */
 const TAG = /\.[a-z]{2,3}([-_][a-z\d]{2,8})*$/i;
 
 /** The templates below a folder, as they were when it was read. What is not among them cannot be rendered. */
 export class TemplateFiles {
+  /** The language tags that any file has, in lower case. */
+  readonly languages: ReadonlySet<string>;
+
   private constructor(
     readonly dir: string,
     /** Absolute paths, by the path below the folder with its language tag in lower case. */
     private readonly paths: ReadonlyMap<string, string>,
     /** Differs when a file was added, removed or changed. */
     readonly stamp: string,
-  ) {}
+  ) {
+    this.languages = new Set(this.all().flatMap(({ locale }) => locale ?? []));
+  }
 
   /**
    * @param dir absolute
@@ -67,6 +73,13 @@ export class TemplateFiles {
       const bare = key.replace(ENDING, '');
       return bare === keyOf(name) || bare.replace(TAG, '') === name;
     });
+  }
+
+  /** The languages that a template is there in, beside the files without one. */
+  languagesOf(name: string): string[] {
+    return [...this.languages].filter((locale) =>
+      FORMATS.some((format) => this.find(name, format, [locale]) !== undefined),
+    );
   }
 
   /** Each file with the part of a mail it makes, and its language. */

@@ -2,7 +2,7 @@ import type Handlebars from 'handlebars';
 import { readFile } from 'node:fs/promises';
 import { MailError, reasonOf } from '../../errors.js';
 import type { RenderedTemplate } from '../engine.js';
-import { localeChain } from '../locale.js';
+import { languageTag, localeChain } from '../locale.js';
 import { templateError } from '../render.js';
 import { Compiled } from './compiled.js';
 import type { Format, TemplateFiles } from './files.js';
@@ -52,7 +52,8 @@ export class Library {
   async render(name: string, context: Data, locale: string | undefined): Promise<RenderedTemplate> {
     const locales = localeChain(locale, this.options.defaultLocale);
     const [html, text] = await this.pagesOf(name, locales);
-    const data: Data = { locale: locale ?? this.options.defaultLocale };
+    const asked = locale ?? this.options.defaultLocale;
+    const data: Data = { locale: asked === undefined ? undefined : languageTag(asked) };
     const header = html?.subject ?? text?.subject;
     const subject =
       header && oneLine(header.render(context, { data, partials: await this.partialsOf('text', locales) }));
@@ -85,7 +86,9 @@ export class Library {
       return Promise.all([html && this.page(html, 'html'), text && this.page(text, 'text')]) as Promise<[Page?, Page?]>;
     }
     const looked = (['html', 'text'] as const).flatMap((format) => templates.candidates(name, format, locales));
-    throw templateError(`There is no template ${JSON.stringify(name)} in ${search(templates, looked, name)}`);
+    const others = templates.languagesOf(name).join(', ');
+    const instead = others === '' ? '' : ` It is there in ${others} alone: add one without a language.`;
+    throw templateError(`There is no template ${JSON.stringify(name)} in ${search(templates, looked, name)}${instead}`);
   }
 
   private async laidOut(page: Page, format: Format, context: Data, data: Data, locales: Locales): Promise<string> {
@@ -114,8 +117,10 @@ export class Library {
 
   /** All partials that a file of this format and language can use. Those that are broken fail where they are used. */
   partialsOf(format: Format, locales: Locales): Promise<Record<string, Handlebars.TemplateDelegate>> {
-    return once(this.partials, `${format} ${locales.join(' ')}`, async () => {
-      const { partials } = this.shelves;
+    const { partials } = this.shelves;
+    // Of all the languages that mails name, those that make a difference.
+    const known = locales.filter((locale) => locale !== undefined && partials.languages.has(locale));
+    return once(this.partials, `${format} ${known.join(' ')}`, async () => {
       const entries = partials.names(format).map(async (name) => {
         const path = partials.find(name, format, locales);
         if (path === undefined) return [];

@@ -12,11 +12,12 @@ export function parseTemplateName(name: unknown): string {
   throw templateError(`The template name ${shown} ${TEMPLATE_RULE}`);
 }
 
-/** Those that may have been meant, the likeliest first. */
+/** Those that may have been meant instead, the likeliest first. */
 export function closeNames(name: string, known: readonly string[]): string[] {
   const wanted = name.toLowerCase();
   const base = baseOf(wanted);
   return known
+    .filter((one) => one !== name)
     .map((one) => {
       const other = one.toLowerCase();
       const misspelt = Math.min(distance(wanted, other), distance(base, baseOf(other)) + 1);
