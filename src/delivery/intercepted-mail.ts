@@ -1,4 +1,5 @@
 import type { Address, AddressesInput, AddressInput } from '../message/address.js';
+import type { Limits } from '../message/limits.js';
 import type { AttachmentInput, Lane, Message, Source } from '../message/message.js';
 import { parseMessage, type MessageRules } from '../message/parse.js';
 import type { Draft } from './interception.js';
@@ -110,7 +111,7 @@ export function wrongFields(mail: InterceptedMail, changes: object): string[] {
 }
 
 /**
- * The message with what an interceptor changes about it, checked like what `send()` is given.
+ * The message with what an interceptor changes about it, checked like what `send()` is given. What is large already may stay so.
  *
  * @throws MailValidationError with every fault
  */
@@ -122,11 +123,38 @@ export async function changedMessage(
   const input = Object.fromEntries(Object.entries({ ...mail, ...changes }).filter(([field]) => CHANGEABLE.has(field)));
   const { from, to, cc, bcc, replyTo, subject, text, html, headers, attachments } = await parseMessage(input, {
     ...rules,
+    limits: limitsFor(mail, rules.limits),
     from: mail.from,
   });
   return {
     ...{ from, to, cc, bcc, replyTo, subject, headers, attachments },
     ...(text === undefined ? {} : { text }),
     ...(html === undefined ? {} : { html }),
+  };
+}
+
+/** Those of `redirectTo()`. */
+const MORE_HEADERS = 3;
+
+/**
+ * Mails are made larger than any that is sent: a mail class and its caller both give headers and attachments, a campaign fills
+ * in fields, and another process may have other limits.
+ */
+function limitsFor(mail: InterceptedMail, limits: Limits): Limits {
+  const { to, cc, bcc, subject, text = '', html = '', attachments } = mail;
+  const headers = Object.values(mail.headers).flat();
+  const bytes = (value: string): number => Buffer.byteLength(value);
+  return {
+    ...limits,
+    recipients: Math.max(limits.recipients, to.length + cc.length + bcc.length),
+    subjectBytes: Math.max(limits.subjectBytes, bytes(subject)),
+    bodyBytes: Math.max(limits.bodyBytes, bytes(text), bytes(html)),
+    headers: Math.max(limits.headers, headers.length + MORE_HEADERS),
+    headerBytes: Math.max(limits.headerBytes, ...headers.map((value) => bytes(value))),
+    attachments: Math.max(limits.attachments, attachments.length),
+    attachmentBytes: Math.max(
+      limits.attachmentBytes,
+      attachments.reduce((sum, { content }) => sum + content.length, 0),
+    ),
   };
 }

@@ -10,11 +10,22 @@ export interface Classified {
 /**
  * Decides on the lane of messages that name none, before they are validated: `to` and the others are what the caller gave,
  * in any shape. It is called while the caller waits, so it returns at once, and no promise. The message is a frozen copy.
- *
- * @returns undefined where it has nothing to say; the next classifier is asked then
- * @throws MailValidationError to refuse the message; whatever else it throws fails the `send()` with the code `CLASSIFIER`
  */
-export type Classifier = (message: Readonly<MailMessageInput>) => Lane | Classified | undefined;
+export interface Classifier {
+  /**
+   * @returns undefined where it has nothing to say; the next classifier is asked then
+   * @throws MailValidationError to refuse the message; whatever else it throws fails the `send()` with the code `CLASSIFIER`
+   */
+  (message: Readonly<MailMessageInput>): Lane | Classified | undefined;
+  /**
+   * Takes out of a message what this classifier looks for and no reader is to see. It is called for every message of `send()`,
+   * whatever has decided on its lane.
+   *
+   * @returns undefined where there is nothing to take out
+   * @throws like the classifier itself
+   */
+  strip?(message: Readonly<MailMessageInput>): MailMessageInput | undefined;
+}
 
 /** Which lane a message takes, and why. */
 export interface Decision {
@@ -38,19 +49,44 @@ export interface LaneRules {
  * @throws MailValidationError a classifier refuses the message
  */
 export function decideLane(message: MailMessageInput, rules: LaneRules, ofMailClass?: Lane): Decision {
+  // What is no message at all is for validation to refuse.
+  const classifiers = typeof message === 'object' && message !== null ? (rules.classify ?? []) : [];
+  const decision = named(message, ofMailClass) ??
+    classified(message, classifiers) ?? { lane: rules.defaultLane, by: 'defaultLane', message };
+  return { ...decision, message: stripped(decision.message, classifiers) };
+}
+
+function named(message: MailMessageInput, ofMailClass: Lane | undefined): Decision | undefined {
   const { lane } = message ?? {};
   if (lane !== undefined && lane !== null) return { lane, by: 'message', message };
-  if (ofMailClass !== undefined) return { lane: ofMailClass, by: 'mail class', message };
-  return classified(message, rules.classify ?? []) ?? { lane: rules.defaultLane, by: 'defaultLane', message };
+  return ofMailClass && { lane: ofMailClass, by: 'mail class', message };
+}
+
+/**
+ * The message without what its classifiers only look for.
+ *
+ * @throws MailError (`CLASSIFIER`) | MailValidationError as `decideLane()` does
+ */
+export function stripped(message: MailMessageInput, classifiers: readonly Classifier[]): MailMessageInput {
+  let rest = message;
+  for (const [index, classify] of classifiers.entries()) {
+    if (!classify.strip) continue;
+    const by = functionName('classify', classify, index);
+    const answer = answerOf(() => classify.strip?.(Object.freeze({ ...rest })), by);
+    if (answer === undefined) continue;
+    if (typeof answer !== 'object' || answer === null || answer instanceof Promise)
+      throw failure(by, `stripped it to ${show(answer)}. It may return a message or undefined`);
+    rest = answer;
+  }
+  return rest;
 }
 
 function classified(message: MailMessageInput, classifiers: readonly Classifier[]): Decision | undefined {
-  // What is no message at all is for validation to refuse.
-  if (classifiers.length === 0 || typeof message !== 'object' || message === null) return undefined;
+  if (classifiers.length === 0) return undefined;
   const seen = Object.freeze({ ...message });
   for (const [index, classify] of classifiers.entries()) {
     const by = functionName('classify', classify, index);
-    const answer = answerOf(classify, seen, by);
+    const answer = answerOf(() => classify(seen), by);
     if (answer === undefined) continue;
     if (isLane(answer)) return { lane: answer, by, message };
     if (isClassified(answer)) return { lane: answer.lane, by, message: answer.message };
@@ -59,9 +95,9 @@ function classified(message: MailMessageInput, classifiers: readonly Classifier[
   return undefined;
 }
 
-function answerOf(classify: Classifier, message: Readonly<MailMessageInput>, by: string): unknown {
+function answerOf(ask: () => unknown, by: string): unknown {
   try {
-    return classify(message);
+    return ask();
   } catch (error) {
     if (error instanceof MailValidationError) throw error;
     throw failure(by, `failed: ${reasonOf(error)}`, error);
@@ -69,7 +105,7 @@ function answerOf(classify: Classifier, message: Readonly<MailMessageInput>, by:
 }
 
 function failure(by: string, what: string, cause?: unknown): MailError {
-  const message = `No lane was decided on, and the message was not sent: ${by} ${what}`;
+  const message = `The message could not be classified, and was not sent: ${by} ${what}`;
   return new MailError(message, { permanent: true, code: 'CLASSIFIER', ...(cause === undefined ? {} : { cause }) });
 }
 

@@ -1,6 +1,6 @@
 import { MailConfigError, MailValidationError } from '../errors.js';
 import { asciiDomain, domainOf, isMailAddress, parseAddresses, type AddressInput } from './address.js';
-import type { Classifier } from './classify.js';
+import type { Classified, Classifier } from './classify.js';
 import type { MailMessageInput } from './message.js';
 
 /** What marks a message as bulk mail. One of them at least. */
@@ -15,7 +15,8 @@ type Recipients = Pick<MailMessageInput, 'to' | 'cc' | 'bcc'>;
 
 /**
  * A classifier for applications that mark their bulk mail inside the message: what bears a marker goes by the bulk lane, and
- * the markers are taken out. White space after the prefix goes with it.
+ * the markers are taken out. White space after the prefix goes with it. They are taken out as well where the message names its
+ * lane, or something else has decided on it.
  *
  * ```ts
  * MailModule.forRoot({ classify: markedBulk({ subjectPrefix: '[Non-priority!]', address: 'bulk@shop.example' }), … })
@@ -26,14 +27,18 @@ type Recipients = Pick<MailMessageInput, 'to' | 'cc' | 'bcc'>;
 export function markedBulk({ subjectPrefix, address }: BulkMarkers): Classifier {
   check(subjectPrefix, address);
   const marker = address === undefined ? undefined : mailbox(address);
-  return function markedBulk(message) {
+  const strip = (message: Readonly<MailMessageInput>): MailMessageInput | undefined => {
     const subject = withoutPrefix(message.subject, subjectPrefix);
     const recipients = marker === undefined ? undefined : withoutMarker(message, marker);
     if (subject === undefined && !recipients) return undefined;
     if (recipients?.left === 0) throw nobodyLeft(address!);
-    const stripped = { ...message, ...recipients?.fields, ...(subject === undefined ? {} : { subject }) };
-    return { lane: 'bulk', message: stripped };
+    return { ...message, ...recipients?.fields, ...(subject === undefined ? {} : { subject }) };
   };
+  const markedBulk = (message: Readonly<MailMessageInput>): Classified | undefined => {
+    const rest = strip(message);
+    return rest && { lane: 'bulk', message: rest };
+  };
+  return Object.assign(markedBulk, { strip });
 }
 
 function check(subjectPrefix: unknown, address: unknown): void {

@@ -131,7 +131,8 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     providers.push({
       provide: MailerService,
       inject: [service, engine],
-      useFactory: (mail: MailService, { mailer }: MailEngine) => new MailerService(mail, mailer.settings.rules.from),
+      useFactory: (mail: MailService, { mailer: { settings } }: MailEngine) =>
+        new MailerService(mail, settings.rules.from, settings.classify),
     });
   }
   return {

@@ -3,6 +3,7 @@ import { MailValidationError, type Fault } from '../errors.js';
 import type { AddressesInput, AddressInput } from '../message/address.js';
 import type { AttachmentInput, MailMessageInput } from '../message/message.js';
 import { escape, type Place } from '../mime/merge.js';
+import { withoutNothing } from './without-nothing.js';
 
 /** An attachment in nodemailer's shape. A path is read only inside `attachments.allowedDir`; a URL never. */
 export interface MailerAttachment {
@@ -90,8 +91,10 @@ const IMPORTANCE = {
  * @throws MailValidationError naming every field that cannot be kept, and what to do instead
  */
 export function toMessage(options: ISendMailOptions): MailMessageInput {
-  const { text, html, template, headers, attachments = [], transporterName, ...others } = options;
-  const { inReplyTo, references, priority = 'normal', subject, context, ...rest } = others;
+  if (!isObject(options)) throw new MailValidationError([{ path: 'message', message: 'must be an object' }]);
+  const given = withoutNothing(options) as ISendMailOptions;
+  const { text, html, template, headers, attachments, transporterName, ...others } = given;
+  const { inReplyTo, references, priority, subject, context, ...rest } = others;
   const faults: Fault[] = [];
   const values = (context ?? {}) as Record<string, string>;
   const body = bodyText(html, 'html', faults);
@@ -100,16 +103,16 @@ export function toMessage(options: ISendMailOptions): MailMessageInput {
     ...kept(rest, faults),
     headers: {
       ...headersOf(headers, faults),
-      ...(inReplyTo ? { 'In-Reply-To': messageIds(inReplyTo) } : {}),
-      ...(references ? { References: messageIds(references) } : {}),
-      ...IMPORTANCE[priority],
+      ...(inReplyTo ? { 'In-Reply-To': messageIds(inReplyTo, 'inReplyTo', faults) } : {}),
+      ...(references ? { References: messageIds(references, 'references', faults) } : {}),
+      ...importanceOf(priority, faults),
     },
-    attachments: attachments.map((attachment, index) => attachmentOf(attachment, `attachments[${index}]`, faults)),
-    ...(subject === undefined ? {} : { subject: fill(subject, values, 'header') }),
+    attachments: attachmentsOf(attachments, faults),
+    ...(subject === undefined ? {} : { subject: isString(subject) ? fill(subject, values, 'header') : subject }),
     ...(plain === undefined ? {} : { text: plain }),
     ...(body === undefined ? {} : { html: template ? body : fill(body, values, 'html') }),
     ...(transporterName === undefined ? {} : { transport: transporterName }),
-    ...(template ? { template: template.replace(/^\.\//, '').replace(/\.hbs$/, ''), context: values } : {}),
+    ...(template ? { template: templateName(template), context: values } : {}),
   };
   if (faults.length > 0) throw new MailValidationError(faults);
   return message;
@@ -122,7 +125,6 @@ const TRAVEL = ['lane', 'idempotencyKey', 'sendAt', 'delay', 'expiresAt', 'urgen
 function kept(rest: object, faults: Fault[]): Partial<MailMessageInput> {
   const message: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(rest)) {
-    if (value === undefined || value === null) continue;
     if ([...KEPT, ...TRAVEL].some((known) => known === field)) message[field] = value;
     else if (!isInForce(field, value)) faults.push({ path: field, message: REFUSED[field] ?? 'is not a known field' });
   }
@@ -136,7 +138,7 @@ function isInForce(field: string, value: unknown): boolean {
 }
 
 function bodyText(value: unknown, path: string, faults: Fault[]): string | undefined {
-  if (value === undefined || value === null || typeof value === 'string') return value ?? undefined;
+  if (value === undefined || isString(value)) return value;
   if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
   faults.push({ path, message: 'must be a string or bytes; streams, files and URLs are not read' });
   return undefined;
@@ -144,7 +146,11 @@ function bodyText(value: unknown, path: string, faults: Fault[]): string | undef
 
 function headersOf(headers: ISendMailOptions['headers'], faults: Fault[]): Record<string, string | readonly string[]> {
   const entries: [string, unknown][] = Array.isArray(headers)
-    ? (headers as readonly { key: string; value: string }[]).map(({ key, value }) => [key, value])
+    ? headers.flatMap((header: { key: string; value: string }, index) => {
+        if (isObject(header)) return [[header.key, header.value]];
+        faults.push({ path: `headers[${index}]`, message: 'must be { key, value }' });
+        return [];
+      })
     : Object.entries(headers ?? {});
   const result: Record<string, string | readonly string[]> = {};
   for (const [name, value] of entries) {
@@ -161,13 +167,28 @@ function headersOf(headers: ISendMailOptions['headers'], faults: Fault[]): Recor
   return result;
 }
 
-function messageIds(ids: string | readonly string[]): string {
-  return [ids]
-    .flat()
+function messageIds(given: unknown, path: string, faults: Fault[]): string {
+  const ids = [given].flat();
+  if (!ids.every(isString)) {
+    faults.push({ path, message: 'must be a Message-ID, or a list of them' });
+    return '';
+  }
+  return ids
     .flatMap((id) => id.split(/\s+/))
     .filter((id) => id !== '')
     .map((id) => (id.startsWith('<') ? id : `<${id}>`))
     .join(' ');
+}
+
+function importanceOf(priority: unknown, faults: Fault[]): Record<string, string> {
+  if (priority === undefined) return {};
+  if (isString(priority) && Object.hasOwn(IMPORTANCE, priority)) return IMPORTANCE[priority as keyof typeof IMPORTANCE];
+  faults.push({ path: 'priority', message: "must be 'high', 'normal' or 'low'; what is urgent goes by its lane" });
+  return {};
+}
+
+function templateName(template: unknown): string {
+  return isString(template) ? template.replace(/^\.\//, '').replace(/\.hbs$/, '') : (template as string);
 }
 
 const REFUSED_OF_ATTACHMENTS: Readonly<Record<string, string>> = {
@@ -178,8 +199,21 @@ const REFUSED_OF_ATTACHMENTS: Readonly<Record<string, string>> = {
   raw: 'is not supported; give content, filename and contentType',
 };
 
+function attachmentsOf(attachments: unknown = [], faults: Fault[]): AttachmentInput[] {
+  if (!Array.isArray(attachments)) {
+    faults.push({ path: 'attachments', message: 'must be a list' });
+    return [];
+  }
+  return attachments.flatMap((attachment: unknown, index) => {
+    const path = `attachments[${index}]`;
+    if (isObject(attachment)) return [attachmentOf(attachment, path, faults)];
+    faults.push({ path, message: 'must be an object' });
+    return [];
+  });
+}
+
 function attachmentOf(attachment: MailerAttachment, path: string, faults: Fault[]): AttachmentInput {
-  const { filename, encoding, ...rest } = attachment;
+  const { filename, encoding, ...rest } = withoutNothing(attachment) as MailerAttachment;
   for (const [field, message] of Object.entries(REFUSED_OF_ATTACHMENTS)) {
     if ((rest as Record<string, unknown>)[field]) faults.push({ path: `${path}.${field}`, message });
   }
@@ -194,11 +228,19 @@ function attachmentOf(attachment: MailerAttachment, path: string, faults: Fault[
     ...(filename ? { filename } : {}),
     ...(content === undefined ? {} : { content }),
     ...(file === undefined ? {} : { path: file }),
-    ...(encoding === undefined ? {} : { encoding: encoding.toLowerCase().replace('utf-8', 'utf8') as 'utf8' }),
+    ...(encoding === undefined ? {} : { encoding: String(encoding).toLowerCase().replace('utf-8', 'utf8') as 'utf8' }),
     ...(contentType === undefined ? {} : { contentType }),
     ...(cid === undefined ? {} : { cid }),
     ...(contentDisposition === undefined ? {} : { contentDisposition }),
   };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string';
 }
 
 /** A field that the context does not have stays as it is written. */

@@ -1,4 +1,5 @@
 import { parseAddresses, type Address, type AddressInput } from '../message/address.js';
+import { stripped, type Classifier } from '../message/classify.js';
 import type { MailMessageInput } from '../message/message.js';
 import type { MailService } from './mail.service.js';
 import { toMessage, type ISendMailOptions } from './mailer-options.js';
@@ -33,6 +34,7 @@ export class MailerService {
   constructor(
     private readonly mail: Pick<MailService, 'send' | 'verify'>,
     private readonly from: Address | undefined,
+    private readonly classify: readonly Classifier[],
   ) {}
 
   /**
@@ -45,12 +47,14 @@ export class MailerService {
     const message = toMessage(options);
     const receipt = await this.mail.send(message);
     const { messageId } = receipt;
-    const to = recipientsOf(message);
-    const envelope = { from: this.senderOf(message.from), to };
+    const from = this.senderOf(message.from);
     if (receipt.status === 'sent') {
       const { accepted, rejected, response } = receipt;
+      const envelope = { from, to: [...accepted, ...rejected] };
       return { messageId, envelope, accepted, rejected, pending: [], response, receipt };
     }
+    const to = recipientsOf(stripped(message, this.classify));
+    const envelope = { from, to };
     const response = `${receipt.status} as ${receipt.id}, not sent yet`;
     return { messageId, envelope, accepted: [], rejected: [], pending: to, response, receipt };
   }

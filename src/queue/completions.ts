@@ -21,6 +21,8 @@ export class Completions {
   private readonly open = new Set<string>();
   private readonly timer: NodeJS.Timeout;
   private readonly over = new AbortController();
+  /** Ends the pauses between looks. */
+  private haste = new AbortController();
 
   constructor(
     private readonly records: Pick<Records, 'putIfAbsent'>,
@@ -40,10 +42,22 @@ export class Completions {
     else this.watched.set(campaignId, { again: true, watching: this.watch(campaignId) });
   }
 
+  /** Looks at once at all campaigns that may be complete, and resolves when those that are have been told. */
+  async lookNow(): Promise<void> {
+    for (const id of this.open) this.settled(id);
+    this.haste.abort();
+    await this.looks();
+    this.haste = new AbortController();
+  }
+
   /** Waits for no further look; those that are due are taken now. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     this.over.abort();
+    await this.looks();
+  }
+
+  private async looks(): Promise<void> {
     await Promise.all([...this.watched.values()].map(({ watching }) => watching));
   }
 
@@ -56,7 +70,8 @@ export class Completions {
       const startedAt = performance.now();
       await this.look(campaignId).catch(this.onError);
       const took = performance.now() - startedAt;
-      const pause = sleep(Math.max(LOOK_EVERY, LOOK_SHARE * took), undefined, { ref: false, signal: this.over.signal });
+      const signal = AbortSignal.any([this.over.signal, this.haste.signal]);
+      const pause = sleep(Math.max(LOOK_EVERY, LOOK_SHARE * took), undefined, { ref: false, signal });
       await pause.catch(() => undefined);
     }
     this.watched.delete(campaignId);

@@ -278,6 +278,11 @@ export class MailQueue {
     }
   }
 
+  /** Tells of the campaigns that are complete, which is otherwise told within a second or so. */
+  tellCompletions(): Promise<void> {
+    return this.completions.lookNow();
+  }
+
   /** Takes no more work, and finishes or records what is in flight. */
   async stopWorker(within: number): Promise<void> {
     this.stopping = true;

@@ -1,4 +1,5 @@
 import { MailConfigError } from '../errors.js';
+import type { MailEmitter } from '../events/emitter.js';
 import { parseDuration, type Duration } from '../message/duration.js';
 import type { TransportSettings } from '../nest/options/parse.js';
 import { getMailPartsToken, type MailParts, type OpenedQueue, type Report } from '../nest/parts.js';
@@ -64,6 +65,8 @@ export class MailFake implements MailParts {
   private readonly sources = new Sources();
   private readonly outbox = new Outbox(this.sources);
   private running: Running | undefined;
+  /** Whose transports there are: each application has its own events. */
+  private application: MailEmitter | undefined;
   private asOf = 0;
   private delivering: Promise<unknown> = Promise.resolve();
 
@@ -159,11 +162,7 @@ export class MailFake implements MailParts {
 
   /** Called by the mail module. */
   openQueue(settings: MailQueueSettings, { onError }: Report): Promise<OpenedQueue> {
-    if (this.running && !this.running.store.closed) {
-      throw new MailConfigError(
-        'A MailFake serves one application at a time. Make a new one for each test application.',
-      );
-    }
+    if (this.running && !this.running.store.closed) throw servesAnother();
     const now = (): number => Math.max(this.asOf, Date.now());
     const store = new Memory();
     const backend = new MemoryBackend(settings.name, now);
@@ -180,7 +179,10 @@ export class MailFake implements MailParts {
 
   /** Called by the mail module. */
   createTransport(settings: TransportSettings, context: TransportContext): GuardedTransport {
-    this.sources.listen(context.events);
+    const { events } = context;
+    if (this.outbox.users.size > 0 && this.application !== events) throw servesAnother();
+    this.application = events;
+    this.sources.listen(events);
     return memoryTransport(settings, context, this.outbox);
   }
 
@@ -204,6 +206,7 @@ export class MailFake implements MailParts {
         counts.failed += failed;
         if (reason !== 'empty') throw interrupted(reason, within, this.waiting.length);
       }
+      await running.queue.tellCompletions();
     } finally {
       this.asOf = 0;
     }
@@ -227,6 +230,10 @@ export class MailFake implements MailParts {
   private fail(message: string): never {
     throw new MailAssertionError(message, this.outbox.sent, this.waiting);
   }
+}
+
+function servesAnother(): MailConfigError {
+  return new MailConfigError('A MailFake serves one application at a time. Make a new one for each test application.');
 }
 
 function interrupted(reason: 'deadline' | 'closed', within: number, left: number): Error {

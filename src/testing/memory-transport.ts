@@ -40,6 +40,7 @@ class MemoryTransport implements Transport {
     if (region !== undefined) this.region = region;
     this.lanes = lanes;
     this.maxConnections = maxConnections;
+    outbox.users.add(this);
     this.weight = ('custom' in settings ? settings.custom.weight : settings.weight) ?? 1;
   }
 
@@ -53,6 +54,7 @@ class MemoryTransport implements Transport {
   }
 
   close(): Promise<void> {
+    this.outbox.users.delete(this);
     return Promise.resolve();
   }
 }

@@ -4,12 +4,13 @@ import type { Acceptance, Outgoing, Rejection } from '../transport/transport.js'
 import { failureAt, type Failure } from './failures.js';
 import { SentMail } from './sent-mail.js';
 import type { Sources } from './sources.js';
+import { isAddress } from './wanted.js';
 
 /** Which message fails, and how often that happens. */
 export interface FailOptions {
   /** So many messages, or attempts at one. Default 1. */
   times?: number;
-  /** Only this recipient of a message is refused, and a message without it is taken. */
+  /** Only this recipient of a message is refused, and a message without it is taken. The case does not count. */
   to?: string;
   /** At this transport alone; the message may go to the next one. Default: at each that is tried for it. */
   transport?: string;
@@ -25,6 +26,8 @@ interface Planned {
 /** What the transports of an application under test have taken, and what they are to refuse. */
 export class Outbox {
   readonly sent: SentMail[] = [];
+  /** The transports that hand over to it, until they are closed. */
+  readonly users = new Set<object>();
   private readonly planned: Planned[] = [];
   /** What a message has met at one transport it meets at the next. */
   private readonly failing = new WeakMap<Outgoing, Planned>();
@@ -57,7 +60,7 @@ export class Outbox {
     const { failure, options } = plan;
     if (options.transport === undefined) this.failing.set(outgoing, plan);
     const { to } = outgoing.envelope;
-    const concerned = options.to === undefined ? to : [options.to];
+    const concerned = to.filter((address) => isConcerned(address, options));
     const error = failureAt(transport, failure, concerned);
     if (concerned.length >= to.length || error.rejections.length === 0) throw error;
     return [...error.rejections];
@@ -69,9 +72,13 @@ export class Outbox {
         left > 0 &&
         (options.transport ?? transport) === transport &&
         (options.lane ?? lane) === lane &&
-        (options.to === undefined || envelope.to.includes(options.to)),
+        envelope.to.some((address) => isConcerned(address, options)),
     );
     if (plan) plan.left--;
     return plan;
   }
+}
+
+function isConcerned(address: string, { to }: FailOptions): boolean {
+  return to === undefined || isAddress(address, to);
 }

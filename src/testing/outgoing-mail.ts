@@ -30,13 +30,22 @@ export interface OutgoingMail {
   links(): string[];
 }
 
-const HREF = /\bhref\s*=\s*(?:"([^"]*)"|'([^']*)')/gi;
-const URL_IN_TEXT = /\bhttps?:\/\/[^\s<>"')\]]*[^\s<>"')\].,;:!?]/g;
+const HREF = /\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+))/gi;
+const RUN_IN_TEXT = /\bhttps?:\/\/[^\s<>"']+/g;
+const URL_IN_TEXT = /^[^)\]]*[^)\].,;:!?]/;
 const NAMED: Record<string, string> = { amp: '&', quot: '"', apos: "'", lt: '<', gt: '>' };
 
 export function linksIn({ html = '', text = '' }: Pick<OutgoingMail, 'html' | 'text'>): string[] {
-  const linked = [...html.matchAll(HREF)].map(([, double, single]) => unescape(double ?? single ?? ''));
-  return [...new Set([...linked, ...(text.match(URL_IN_TEXT) ?? [])])];
+  const linked = [...html.matchAll(HREF)].map(([, double, single, bare]) => unescape(double ?? single ?? bare ?? ''));
+  const told = (text.match(RUN_IN_TEXT) ?? []).flatMap(
+    (run) => linked.find((link) => isAllOf(run, link)) ?? URL_IN_TEXT.exec(run)?.[0] ?? [],
+  );
+  return [...new Set([...linked, ...told])];
+}
+
+/** Whether nothing comes after it but the brackets and the full stop of what stands around it. */
+function isAllOf(run: string, link: string): boolean {
+  return link !== '' && run.startsWith(link) && /^[)\].,;:!?]*$/.test(run.slice(link.length));
 }
 
 /** Handlebars, for one, escapes `=` as well. */

@@ -10,6 +10,7 @@ export type MailClass = abstract new (...args: never[]) => object;
 export interface MailMatcher {
   /** One of its envelope recipients: to, cc or bcc. */
   to?: string | RegExp;
+  /** Its address, or all of it, such as `Shop <no-reply@shop.example>`. */
   from?: string | RegExp;
   subject?: string | RegExp;
   lane?: Lane;
@@ -54,7 +55,7 @@ function isMailClass<M extends OutgoingMail>(asked: MailClass | Wanted<M>): aske
 
 const CHECKS: { readonly [Field in keyof MailMatcher]-?: (mail: OutgoingMail, wanted: MailMatcher) => boolean } = {
   to: ({ to }, wanted) => to.some((address) => isAddress(address, wanted.to!)),
-  from: ({ from }, wanted) => isAddress(/<([^>]*)>$/.exec(from)?.[1] ?? from, wanted.from!),
+  from: ({ from }, wanted) => is(from, wanted.from!) || isAddress(/<([^>]*)>$/.exec(from)?.[1] ?? from, wanted.from!),
   subject: ({ subject }, wanted) => is(subject, wanted.subject!),
   lane: ({ lane }, wanted) => lane === wanted.lane,
   transport: (mail, wanted) => 'transport' in mail && mail.transport === wanted.transport,
@@ -101,7 +102,8 @@ function has(value: string | undefined, wanted: string | RegExp): boolean {
   return typeof wanted === 'string' ? value.includes(wanted) : value.search(wanted) >= 0;
 }
 
-function isAddress(address: string, wanted: string | RegExp): boolean {
+/** The case does not count. */
+export function isAddress(address: string, wanted: string | RegExp): boolean {
   return typeof wanted === 'string' ? normal(address) === normal(wanted) : address.search(wanted) >= 0;
 }
 

@@ -212,6 +212,21 @@ describe('redirectTo()', () => {
     });
   });
 
+  it('redirects what is larger than anything that is sent', async () => {
+    const { limits } = rules();
+    const large = {
+      ...whole,
+      subject: 'x '.repeat(limits.subjectBytes),
+      html: 'x'.repeat(limits.bodyBytes + 1),
+      headers: Array.from({ length: limits.headers + 1 }, (_, n): [string, string] => [`X-${n}`, 'x']),
+      attachments: Array.from({ length: limits.attachments + 1 }, () => whole.attachments[0]!),
+    };
+    const { headers, attachments } = await redirected(large);
+    expect([headers.length, attachments.length]).toEqual([limits.headers + 4, limits.attachments + 1]);
+    const grown = (mail: InterceptedMail) => ({ attachments: [...mail.attachments, ...mail.attachments] });
+    await expect(run(large, grown)).rejects.toThrow('more than limits.attachments');
+  });
+
   it('tells as many recipients as fit into a header, and counts the others', async () => {
     const long = (index: number) => `${'l'.repeat(50)}${index}@${'d'.repeat(60)}.${'e'.repeat(60)}.test`;
     const many = plainMessage({ to: Array.from({ length: 100 }, (_, index) => at(long(index))) });

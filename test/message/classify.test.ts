@@ -76,7 +76,7 @@ describe('a classifier that fails', () => {
     };
     expect(failure(() => undefined, byPlan)).toMatchObject({
       constructor: MailError,
-      message: 'No lane was decided on, and the message was not sent: classify: byPlan failed: no such plan',
+      message: 'The message could not be classified, and was not sent: classify: byPlan failed: no such plan',
       ...{ code: 'CLASSIFIER', permanent: true, outcome: 'not-sent', cause },
     });
   });
@@ -148,6 +148,32 @@ describe('markedBulk()', () => {
       markedBulk({ address: 'bulk@xn--bcher-kva.test' }),
     );
     expect(marked).toMatchObject({ lane: 'bulk', message: { to: 'ann@mail.test', bcc: [] } });
+  });
+
+  it('takes its markers out whatever decides on the lane', () => {
+    const lists: Classifier = ({ headers }) => headers && 'bulk';
+    const marked: MailMessageInput = { to: ['ann@mail.test', address], subject: `${prefix} Hello` };
+    const plain = { to: ['ann@mail.test'], subject: 'Hello' };
+    const headers = { 'List-Unsubscribe': '<mailto:x@shop.test>' };
+    expect(decide({ ...marked, headers }, lists, both)).toEqual({
+      lane: 'bulk',
+      by: 'classify: lists',
+      message: { ...plain, headers },
+    });
+    const named = { ...marked, lane: 'priority' } as const;
+    expect(decide(named, both)).toEqual({
+      lane: 'priority',
+      by: 'message',
+      message: { ...plain, lane: 'priority' },
+    });
+    const rules = { defaultLane: 'priority', classify: [both] } as const;
+    expect(decideLane(marked, rules, 'priority')).toEqual({ lane: 'priority', by: 'mail class', message: plain });
+    expect(marked.subject).toContain(prefix);
+  });
+
+  it('says what it was stripped to if that is no message', () => {
+    const odd = Object.assign(() => undefined, { strip: () => 'nothing' as never });
+    expect(failure(odd).message).toContain('classify[0] stripped it to "nothing"');
   });
 
   it('refuses a message without any other recipient', () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { MailValidationError } from '../../src/errors.js';
+import { markedBulk } from '../../src/message/marked-bulk.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import type { ISendMailOptions } from '../../src/nest/mailer-options.js';
 import { MailerService } from '../../src/nest/mailer.service.js';
@@ -109,6 +110,29 @@ describe('sendMail()', () => {
     expect(html).toContain('<p>Ann &lt;3\nBcc: x@x.test</p>');
   });
 
+  it('takes null for nothing', async () => {
+    const fields = ['attachments', 'subject', 'headers', 'context', 'references', 'cc', 'html', 'priority', 'template'];
+    const nothing = Object.fromEntries(fields.map((field) => [field, null]));
+    expect((await mailer.sendMail({ ...nothing, to: 'a@a.test', text: 'x' })).accepted).toEqual(['a@a.test']);
+  });
+
+  it.each<[string, unknown]>([
+    ['message', undefined],
+    ['references', { references: [null] }],
+    ['inReplyTo', { inReplyTo: 5 }],
+    ['subject', { subject: 5 }],
+    ['template', { template: 5 }],
+    ['priority', { priority: 'urgent' }],
+    ['priority', { priority: 'toString' }],
+    ['headers[0]', { headers: [null] }],
+    ['attachments', { attachments: 'x' }],
+    ['attachments[0]', { attachments: [null] }],
+    ['attachments[0].encoding', { attachments: [{ content: 'x', encoding: 5 }] }],
+  ])('says that %s is wrong in %j', async (path, wrong) => {
+    const given = wrong === undefined ? wrong : { to: 'a@a.test', text: 'x', ...(wrong as object) };
+    expect((await failure(given as object)).errors.map((fault) => fault.path)).toEqual([path]);
+  });
+
   it('names every option that cannot be kept, and sends nothing', async () => {
     smtp.clear();
     const refused = {
@@ -195,13 +219,14 @@ describe('sendMail()', () => {
 
 it('of a queued mail tells that it is not sent', async () => {
   const fake = new MailFake();
-  const options = { from: FROM, transports: [{ name: 'main', url: 'smtp://smtp.invalid' }] };
+  const classify = markedBulk({ address: 'bulk@shop.test' });
+  const options = { from: FROM, transports: [{ name: 'main', url: 'smtp://smtp.invalid' }], classify };
   const module = await fake.install(Test.createTestingModule({ imports: [MailModule.forRoot(options)] })).compile();
   onTestFinished(() => module.close());
   await module.init();
   const info = await module
     .get(MailerService)
-    .sendMail({ to: 'A <a@a.test>', bcc: 'b@b.test', text: 'x', lane: 'bulk' });
+    .sendMail({ to: 'A <a@a.test>, bulk@shop.test', bcc: 'b@b.test', text: 'x' });
   expect(info).toMatchObject({
     accepted: [],
     rejected: [],

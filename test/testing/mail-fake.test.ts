@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { getQueueToken } from '@nestjs/bullmq';
-import { Module, type Type } from '@nestjs/common';
+import { Injectable, Module, type Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import type { Queue } from 'bullmq';
 import { onTestFinished, describe, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import { getMailToken } from '../../src/nest/inject-mail.js';
 import { Mail, type Mailable } from '../../src/nest/mail-class.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
+import { OnMail } from '../../src/nest/on-mail.js';
 import { MailWorker } from '../../src/nest/mail-worker.js';
 import type { MailModuleOptions, TransportConfig } from '../../src/nest/options/types.js';
 import type { TemplateEngine } from '../../src/templates/engine.js';
@@ -81,6 +82,20 @@ describe('MailFake', () => {
       { filename: '영수증 2026.pdf', contentType: 'application/pdf', content: Buffer.from([0, 1, 2, 255]) },
     ]);
     expect(await mail.status(receipt.id)).toMatchObject({ state: 'sent' });
+  });
+
+  it('finds links however they are written, each once', async () => {
+    const { fake, mail } = await start();
+    const html =
+      '<a href=https://a.test/bare?a=1>1</a> <a href="https://a.test/?t&#x3D;1&#38;u&#61;2">2</a> <a href="https://a.test/b_(c)?">3</a>';
+    const text = 'See https://a.test/?t=1&u=2, (https://a.test/b_(c)?), https://a.test/b. and https://a.test/bare?a=1.';
+    await mail.send({ to: 'ann@a.test', subject: 'x', html, text });
+    expect(fake.assertSent().links()).toEqual([
+      'https://a.test/bare?a=1',
+      'https://a.test/?t=1&u=2',
+      'https://a.test/b_(c)?',
+      'https://a.test/b',
+    ]);
   });
 
   it('holds queued mail until the test delivers it', async () => {
@@ -172,6 +187,8 @@ describe('failNext', () => {
     const { fake, mail } = await start();
     fake.failNext({ replyCode: 550, reply: '5.1.1 No such user' }, { to: 'gone@a.test' });
     const receipt = await mail.send({ ...letter, to: ['ann@a.test', 'gone@a.test'] });
+    fake.failNext({ replyCode: 550, reply: '5.1.1 No such user' }, { to: 'Bob@B.test' });
+    await expect(mail.send({ ...letter, to: 'bob@b.test' })).rejects.toThrow('No such user');
     expect(receipt).toMatchObject({ accepted: ['ann@a.test'], rejected: ['gone@a.test'] });
     expect(fake.assertSent().to).toEqual(['ann@a.test']);
   });
@@ -254,6 +271,24 @@ describe('deliverQueued', () => {
     expect(await fake.deliverQueued({ delayed: true })).toMatchObject({ sent: 2, queued: 0 });
   });
 
+  it('has told of the campaigns that it completes', async () => {
+    const completed: string[] = [];
+    @Injectable()
+    class Ends {
+      @OnMail('campaign-completed')
+      ended({ campaignId, sent }: { campaignId: string; sent: number }): void {
+        completed.push(`${campaignId}: ${sent}`);
+      }
+    }
+    const { fake, mail } = await start({}, undefined, [Ends]);
+    const campaign = { subject: 'x', text: 'x', recipients: [{ to: 'ann@a.test' }, { to: 'bob@b.test' }] };
+    for (const id of ['one', 'two']) {
+      await mail.sendBulk({ ...campaign, id });
+      await fake.deliverQueued();
+    }
+    expect(completed).toEqual(['one: 2', 'two: 2']);
+  });
+
   it('may be left to the application’s own runUntil()', async () => {
     const { fake, app, mail } = await start({ queue: { worker: false } });
     await mail.send({ lane: 'bulk', to: 'ann@a.test', subject: 'x', text: 'x' });
@@ -309,6 +344,15 @@ describe('what MailFake finds', () => {
     expect(() => fake.assertNothingOutgoing({ too: 'ann@a.test' } as object)).toThrow('knows no matcher too');
   });
 
+  it('has a sender with a name or without', async () => {
+    const { fake, mail } = await start();
+    await mail.send({ to: 'ann@a.test', subject: 'x', text: '1' });
+    const { from } = fake.assertSent();
+    expect(from).toBe('Shop <no-reply@shop.test>');
+    for (const known of [from, 'no-reply@SHOP.test', /^Shop </, /^no-reply@/]) fake.assertSent({ from: known });
+    expect(fake.sent({ from: 'Shop' })).toEqual([]);
+  });
+
   it('is forgotten by clear(), but not what is queued', async () => {
     const { fake, mail } = await start();
     await mail.send({ to: 'ann@a.test', subject: 'x', text: '1' });
@@ -329,6 +373,17 @@ describe('an application on a MailFake', () => {
     expect(one.fake.outgoing().map(({ to }) => to)).toEqual([['a@a.test']]);
     expect(two.fake.outgoing().map(({ to }) => to)).toEqual([['b@b.test']]);
     await expect(start({}, one.fake)).rejects.toThrow('Make a new one for each test application');
+  });
+
+  it('without a bulk lane shares its fake with none until it is closed', async () => {
+    const { fake, app } = await start({ queue: false });
+    for (const options of [{}, { queue: false } as const]) {
+      await expect(start(options, fake)).rejects.toThrow('Make a new one for each test application');
+    }
+    await app.close();
+    const { mail } = await start({ queue: false }, fake);
+    await mail.send({ to: 'ann@a.test', subject: 'x', text: '1' });
+    fake.assertSent();
   });
 
   it('injects a queue that looks like BullMQ’s, and says so where it is not', async () => {
