@@ -128,7 +128,13 @@ export class MailQueueUnavailableError extends MailError {
 /** An error's message, whatever was thrown. An AggregateError without one (several refused connects) tells its parts. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && !error.message) return error.errors.map(reasonOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof Error) return error.message;
+  try {
+    return String(error);
+  } catch {
+    // Not everything has a text: an object without a prototype has none.
+    return 'what was thrown has no text';
+  }
 }
 
 /** A URL for a message. What comes before an `@` may hold a password, even where the URL is not one. */
