@@ -155,12 +155,13 @@ describe('the metrics option', () => {
     expect(register.getMetricsAsArray()).toEqual([]);
   });
 
-  it('ends the boot when a name is taken', async () => {
+  it('ends the boot when a name is taken, and leaves nothing on the register', async () => {
     const registry = new Registry();
-    new Counter({ name: 'mail_messages_total', help: 'x', registers: [registry] });
+    new Counter({ name: 'mail_queue_up', help: 'x', registers: [registry] });
     await expect(
       boot({ imports: [MailModule.forRoot({ ...into(), metrics: { register: registry } })] }),
-    ).rejects.toThrow(/has a metric mail_messages_total .* Give metrics\.prefix/);
+    ).rejects.toThrow(/has a metric mail_queue_up .* Give metrics\.prefix/);
+    expect(registry.getMetricsAsArray()).toHaveLength(1);
   });
 
   it.each([
