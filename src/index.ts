@@ -34,7 +34,7 @@ export type {
 export { CollectMail, type CollectMailOptions } from './nest/collect-mail.js';
 export type { OnCollectError } from './nest/options/collect.js';
 export type { CollectedReceipt } from './nest/collection.js';
-export { OnMail, type OnMailOptions } from './nest/on-mail.js';
+export { OnMail, type MailEventOrigin, type OnMailOptions } from './nest/on-mail.js';
 export type { MailEventName, MailEvents } from './events/events.js';
 export type { StatsOptions } from './nest/stats-range.js';
 export type {

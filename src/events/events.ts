@@ -209,3 +209,21 @@ export interface MailEvents {
 }
 
 export type MailEventName = keyof MailEvents;
+
+const NAMES: Record<MailEventName, true> = {
+  queued: true,
+  'campaign-queued': true,
+  sent: true,
+  deferred: true,
+  failed: true,
+  cancelled: true,
+  expired: true,
+  'batch-completed': true,
+  'campaign-completed': true,
+  'campaign-suspended': true,
+  'collection-flushed': true,
+  'collection-discarded': true,
+  'transport-down': true,
+  'transport-up': true,
+};
+export const MAIL_EVENT_NAMES: readonly string[] = Object.keys(NAMES);
