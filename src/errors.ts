@@ -9,6 +9,8 @@ export interface MailErrorOptions {
   /** A stable, machine-readable reason, such as `SOURCE_FAILED`. */
   code?: string;
   cause?: unknown;
+  /** The message that could not be sent. */
+  id?: string;
   /** The campaign that was being queued when it happened. */
   campaignId?: string;
   /** How many recipients of that campaign are durably queued. */
@@ -20,6 +22,8 @@ export class MailError extends Error {
   readonly permanent: boolean;
   readonly outcome: Outcome;
   declare readonly code?: string;
+  /** Of the message, where one has it; what `status()` takes. */
+  declare readonly id?: string;
   declare readonly campaignId?: string;
   declare readonly queued?: number;
 
@@ -29,6 +33,7 @@ export class MailError extends Error {
     this.permanent = options.permanent;
     this.outcome = options.outcome ?? 'not-sent';
     if (options.code !== undefined) this.code = options.code;
+    if (options.id !== undefined) this.id = options.id;
     if (options.campaignId !== undefined) this.campaignId = options.campaignId;
     if (options.queued !== undefined) this.queued = options.queued;
   }
@@ -81,7 +86,7 @@ export interface DeliveryAttempt {
 
 /** Every transport that could be tried was tried. */
 export class MailDeliveryError extends MailError {
-  readonly id: string;
+  override readonly id: string;
   readonly attempts: readonly DeliveryAttempt[];
 
   /**
