@@ -9,6 +9,8 @@ export interface MailErrorOptions {
   /** A stable, machine-readable reason, such as `SOURCE_FAILED`. */
   code?: string;
   cause?: unknown;
+  /** The message that could not be sent. */
+  id?: string;
   /** The campaign that was being queued when it happened. */
   campaignId?: string;
   /** How many recipients of that campaign are durably queued. */
@@ -20,6 +22,8 @@ export class MailError extends Error {
   readonly permanent: boolean;
   readonly outcome: Outcome;
   declare readonly code?: string;
+  /** Of the message, where one has it; what `status()` takes. */
+  declare readonly id?: string;
   declare readonly campaignId?: string;
   declare readonly queued?: number;
 
@@ -29,6 +33,7 @@ export class MailError extends Error {
     this.permanent = options.permanent;
     this.outcome = options.outcome ?? 'not-sent';
     if (options.code !== undefined) this.code = options.code;
+    if (options.id !== undefined) this.id = options.id;
     if (options.campaignId !== undefined) this.campaignId = options.campaignId;
     if (options.queued !== undefined) this.queued = options.queued;
   }
@@ -81,7 +86,7 @@ export interface DeliveryAttempt {
 
 /** Every transport that could be tried was tried. */
 export class MailDeliveryError extends MailError {
-  readonly id: string;
+  override readonly id: string;
   readonly attempts: readonly DeliveryAttempt[];
 
   /**
@@ -128,7 +133,13 @@ export class MailQueueUnavailableError extends MailError {
 /** An error's message, whatever was thrown. An AggregateError without one (several refused connects) tells its parts. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && !error.message) return error.errors.map(reasonOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof Error) return error.message;
+  try {
+    return String(error);
+  } catch {
+    // Not everything has a text: an object without a prototype has none.
+    return 'what was thrown has no text';
+  }
 }
 
 /** A URL for a message. What comes before an `@` may hold a password, even where the URL is not one. */

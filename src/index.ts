@@ -34,8 +34,27 @@ export type {
 export { CollectMail, type CollectMailOptions } from './nest/collect-mail.js';
 export type { OnCollectError } from './nest/options/collect.js';
 export type { CollectedReceipt } from './nest/collection.js';
-export { OnMail, type OnMailOptions } from './nest/on-mail.js';
-export type { MailEventName, MailEvents } from './events/events.js';
+export { OnMail, type MailEventOrigin, type OnMailOptions } from './nest/on-mail.js';
+export type {
+  AboutMessage,
+  BatchCompletedEvent,
+  CampaignCompletedEvent,
+  CampaignQueuedEvent,
+  CampaignSuspendedEvent,
+  CancelledEvent,
+  CollectionDiscardedEvent,
+  CollectionFlushedEvent,
+  DeferredEvent,
+  ExpiredEvent,
+  FailedEvent,
+  MailEventName,
+  MailEvents,
+  QueuedEvent,
+  RenderedFrom,
+  SentEvent,
+  TransportDownEvent,
+  TransportUpEvent,
+} from './events/events.js';
 export type { StatsOptions } from './nest/stats-range.js';
 export type {
   CollectConfig,
@@ -87,6 +106,7 @@ export type {
   MailContentInput,
   MailMessageInput,
   RecipientInput,
+  Source,
   Urgency,
 } from './message/message.js';
 

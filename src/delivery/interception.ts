@@ -25,21 +25,19 @@ export interface Interception {
 
 /** An interceptor wants this message not to be sent. */
 export class Veto extends MailError {
-  readonly id: string;
+  declare readonly id: string;
 
   constructor(id: string, interceptor: string) {
-    super(`Message ${id} is not sent: ${interceptor} vetoed it`, { permanent: true, code: 'VETOED' });
-    this.id = id;
+    super(`Message ${id} is not sent: ${interceptor} vetoed it`, { permanent: true, code: 'VETOED', id });
   }
 }
 
 /** An interceptor threw, or made a message that cannot be sent. */
 export class InterceptorError extends MailError {
-  readonly id: string;
+  declare readonly id: string;
 
   /** @param options.permanent another try would come to the same */
   constructor(id: string, interceptor: string, what: string, options: { permanent: boolean; cause?: unknown }) {
-    super(`Message ${id} is not sent: ${interceptor} ${what}`, { code: 'INTERCEPTOR', ...options });
-    this.id = id;
+    super(`Message ${id} is not sent: ${interceptor} ${what}`, { code: 'INTERCEPTOR', id, ...options });
   }
 }

@@ -35,12 +35,16 @@ export class Preparation {
    */
   async prepare(draft: Draft): Promise<Message> {
     const { rendering, ...rest } = draft.message;
-    const message = rendering ? await this.render(rest, rendering) : draft.message;
+    const message = rendering ? await this.render(draft.id, rest, rendering) : draft.message;
     if (!this.interception) return message;
     return this.interception.intercept({ ...draft, message, ...(rendering ? { source: rendering.source } : {}) });
   }
 
-  private async render(message: Message, { source, context, locale, ownSender }: Rendering): Promise<Message> {
+  private async render(
+    id: string,
+    message: Message,
+    { source, context, locale, ownSender }: Rendering,
+  ): Promise<Message> {
     try {
       // Messages of a batch share it, and further tries of one.
       const request = { source, context: frozen(context), to: message.to, ...(locale === undefined ? {} : { locale }) };
@@ -49,7 +53,7 @@ export class Preparation {
       const rendered = await answered(rendering);
       return await withText(completed(message, rendered, ownSender === true));
     } catch (error) {
-      throw renderError(source, error);
+      throw renderError(id, source, error);
     }
   }
 }
@@ -82,12 +86,12 @@ async function withText(message: Message): Promise<Message> {
 }
 
 /** Another try makes the same of the same data, unless what was thrown says otherwise. */
-function renderError({ kind, name }: Source, error: unknown): MailError {
+function renderError(id: string, { kind, name }: Source, error: unknown): MailError {
   const what = kind === 'mail' ? 'mail class' : 'template';
   const isTold = kind === 'template' && error instanceof MailError && error.code === 'TEMPLATE';
   const message = isTold ? error.message : `The ${what} ${name} could not be rendered: ${oneLine(problemOf(error))}`;
   const permanent = error instanceof MailError ? error.permanent : !(error instanceof LateAnswer);
-  return new MailError(message, { permanent, code: 'RENDER', cause: error });
+  return new MailError(message, { permanent, code: 'RENDER', id, cause: error });
 }
 
 function problemOf(error: unknown): string {

@@ -30,8 +30,13 @@ export interface SentReceipt {
 /** A message that was sent: what its sender gets, and what is beside that known of its delivery. */
 export interface SentNow {
   receipt: SentReceipt;
+  /** What the answer means for the message's own recipients, also where an interceptor has put others in their place. */
+  settled: Settled;
   delivery: Pick<Delivery, 'attempts' | 'providerId'>;
 }
+
+/** Recipients that are served, and those that are not. */
+export type Settled = Pick<SentReceipt, 'accepted' | 'rejections'>;
 
 export interface SendNowOptions {
   /** The message's. */
@@ -86,7 +91,8 @@ export async function sendNow(
     const rejections = delivery.rejections.map((rejection) => ({ ...rejection, address: asGiven(rejection.address) }));
     const rejected = rejections.map((rejection) => rejection.address);
     const about = { id, messageId, lane: 'priority' } as const;
-    return { receipt: { status: 'sent', ...about, transport, accepted, rejected, rejections, response }, delivery };
+    const receipt: SentReceipt = { status: 'sent', ...about, transport, accepted, rejected, rejections, response };
+    return { receipt, settled: settle(envelopeRecipients(message), delivery.rejections), delivery };
   } catch (error) {
     const isLate = message.expiresAt !== undefined && message.expiresAt <= Date.now();
     if (isLate && error instanceof MailDeliveryError && error.outcome === 'not-sent') throw expired(id, error);
@@ -94,6 +100,18 @@ export async function sendNow(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** One that others stand in for is settled by what becomes of the message. */
+function settle(recipients: readonly string[], rejections: readonly Rejection[]): Settled {
+  const refusals = new Map(rejections.map((rejection) => [rejection.address, rejection]));
+  const settled: Settled = { accepted: [], rejections: [] };
+  for (const address of recipients) {
+    const refusal = refusals.get(envelopeAddress(address));
+    if (refusal) settled.rejections.push({ ...refusal, address });
+    else settled.accepted.push(address);
+  }
+  return settled;
 }
 
 async function routeOf(
@@ -122,12 +140,12 @@ function abortion(transport: string, signal: AbortSignal): Promise<never> {
 }
 
 /** @throws MailError when the time is up before it is rendered, or an interceptor has answered */
-async function within<T>(signal: AbortSignal, work: Promise<T>, { message: { rendering } }: Draft): Promise<T> {
+async function within<T>(signal: AbortSignal, work: Promise<T>, { id, message: { rendering } }: Draft): Promise<T> {
   const late = new Promise<never>((_, reject) => {
     const abort = (): void => {
       const { message } = signal.reason as Error;
       const [what, code] = rendering ? ['rendered', 'RENDER'] : ['intercepted', 'INTERCEPTOR'];
-      reject(new MailError(`The mail was not ${what} in time: ${message}`, { permanent: false, code }));
+      reject(new MailError(`The mail was not ${what} in time: ${message}`, { permanent: false, code, id }));
     };
     signal.addEventListener('abort', abort, { once: true });
   });

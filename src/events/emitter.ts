@@ -1,4 +1,5 @@
 import { channel, type Channel } from 'node:diagnostics_channel';
+import { reasonOf } from '../errors.js';
 import type { MailEventName, MailEvents } from './events.js';
 
 type Listener<Name extends MailEventName> = (event: MailEvents[Name]) => unknown;
@@ -80,7 +81,15 @@ export class MailEmitter {
     try {
       await listener(event);
     } catch (error) {
-      this.onError(new Error(`A listener of the mail event ${name} failed: ${String(error)}`, { cause: error }));
+      this.report(new Error(`A listener of the mail event ${name} failed: ${reasonOf(error)}`, { cause: error }));
+    }
+  }
+
+  private report(error: Error): void {
+    try {
+      this.onError(error);
+    } catch {
+      // A log that fails is nobody's to tell, and is to end no process.
     }
   }
 

@@ -94,7 +94,7 @@ export interface FailedEvent extends AboutMessage {
   outcome: 'not-sent' | 'unknown';
   /** As in `sent`; 0 where no transport was asked. */
   attempts: number;
-  /** A machine-readable reason that is none of a server's, such as `VETOED`. */
+  /** A machine-readable reason that is none of a server's, such as `RENDER`. */
   code?: string;
   /** Priority lane: what decided on the lane, as in `queued`. */
   laneBy?: string;
@@ -102,9 +102,10 @@ export interface FailedEvent extends AboutMessage {
   duration: number;
 }
 
-/** A queued message was cancelled, alone or with its campaign, and a worker has put it away. */
+/** A queued message was cancelled, alone or with its campaign, and a worker has put it away; or an interceptor vetoed one. */
 export interface CancelledEvent extends AboutMessage {
-  lane: 'bulk';
+  /** Priority lane: what decided on the lane, as in `queued`. */
+  laneBy?: string;
 }
 
 /** A message was not sent before its `expiresAt`. */
@@ -209,3 +210,21 @@ export interface MailEvents {
 }
 
 export type MailEventName = keyof MailEvents;
+
+const NAMES: Record<MailEventName, true> = {
+  queued: true,
+  'campaign-queued': true,
+  sent: true,
+  deferred: true,
+  failed: true,
+  cancelled: true,
+  expired: true,
+  'batch-completed': true,
+  'campaign-completed': true,
+  'campaign-suspended': true,
+  'collection-flushed': true,
+  'collection-discarded': true,
+  'transport-down': true,
+  'transport-up': true,
+};
+export const MAIL_EVENT_NAMES: readonly string[] = Object.keys(NAMES);

@@ -132,3 +132,8 @@ export function oneLine(reply: string): string {
     .trim();
   return line.length > MAX_REPLY ? `${line.slice(0, MAX_REPLY)}…` : line;
 }
+
+/** A mail server's words for a page that anybody may read: without what stands in `<…>` or looks like an address. */
+export function withoutAddresses(words: string): string {
+  return words.replace(/<[^<>]*>/g, '<…>').replace(/("[^"]*"|[^\s<>()[\],;:"']+)@[^\s<>(),;:"']+/g, '…');
+}

@@ -21,12 +21,13 @@ export class MailEngine
 
   /** All providers are made, and nothing is sent yet. */
   onModuleInit(): void {
-    this.mailer.renderer.mailables.discover();
+    const { renderer, metrics } = this.mailer;
+    renderer.mailables.discover();
+    metrics?.start();
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { routes, queue, settings, metrics } = this.mailer;
-    metrics?.start();
+    const { routes, queue, settings } = this.mailer;
     await Promise.all([routes.start(), queue?.start(), rehearse(settings.rules)]);
   }
 

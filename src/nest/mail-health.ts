@@ -1,5 +1,6 @@
 import { Inject, type InjectionToken } from '@nestjs/common';
 import type { Lane } from '../message/message.js';
+import { withoutAddresses } from '../message/text.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Circuit } from '../transport/breaker.js';
 import type { ServerLoad } from '../transport/probe.js';
@@ -19,6 +20,7 @@ export interface TransportHealth {
   circuit: Circuit['state'];
   /** Moving average of its round trips in milliseconds. */
   latency?: number;
+  /** Mail addresses are taken out of it. */
   lastError?: { at: Date; error: string };
   /** How much bulk mail this process gives it, and why no more; of transports of the bulk lane. */
   window?: WindowState;
@@ -58,11 +60,15 @@ export function transportHealth(routes: Routes): TransportHealth[] {
       reason,
       circuit: circuit.state,
       ...(latency === undefined ? {} : { latency }),
-      ...(lastError ? { lastError } : {}),
-      ...(transport.lanes.includes('bulk') ? { window } : {}),
+      ...(lastError ? { lastError: { ...lastError, error: withoutAddresses(lastError.error) } } : {}),
+      ...(transport.lanes.includes('bulk') ? { window: shown(window) } : {}),
       ...(load ? { load } : {}),
     };
   });
+}
+
+function shown(window: WindowState): WindowState {
+  return window.reason === undefined ? window : { ...window, reason: withoutAddresses(window.reason) };
 }
 
 /**

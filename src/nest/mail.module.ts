@@ -118,7 +118,7 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
       provide: `MailListeners(${name ?? 'default'})`,
       inject: [engine, DiscoveryService, MetadataScanner],
       useFactory: ({ mailer: { events } }: MailEngine, discovery: DiscoveryService, scanner: MetadataScanner) =>
-        new MailListeners(events, name, discovery, scanner),
+        new MailListeners(events, name ?? 'default', discovery, scanner),
     },
     {
       provide: CollectCheck,

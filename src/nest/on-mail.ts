@@ -1,7 +1,8 @@
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { MailConfigError } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
-import type { MailEventName, MailEvents } from '../events/events.js';
+import { MAIL_EVENT_NAMES, type MailEventName, type MailEvents } from '../events/events.js';
 import { outsideCollections } from './collecting.js';
 
 const LISTENS = Symbol('nestjs-priority-mail:listens');
@@ -10,16 +11,22 @@ interface Listening extends OnMailOptions {
   event: MailEventName;
 }
 
-type Methods = Record<string, (event: unknown) => unknown>;
+type Methods = Record<string, (event: unknown, origin: MailEventOrigin) => unknown>;
 
 export interface OnMailOptions {
-  /** The name of one of several mailers. Default: all of them. */
+  /** The name of one of several mailers; `default` for the one without. Default: all of them. */
   mailer?: string;
   /**
    * `all`: also what happens in other processes on the same queue, on Redis or PostgreSQL. They hear of the listener within
    * five seconds. Default `process`: what happens in this one.
    */
   from?: 'process' | 'all';
+}
+
+/** Where an event comes from: what a listener gets beside it. */
+export interface MailEventOrigin {
+  /** The name of the mailer, or `default` for the one without. */
+  mailer: string;
 }
 
 /**
@@ -31,15 +38,20 @@ export interface OnMailOptions {
  * @OnMail('transport-down')
  * alert({ transport, reason }: MailEvents['transport-down']) {}
  * ```
+ *
+ * @throws MailConfigError there is no such event
  */
 export function OnMail<Name extends MailEventName>(
   event: Name,
   options: OnMailOptions = {},
-): <T extends (event: MailEvents[Name]) => unknown>(
+): <T extends (event: MailEvents[Name], origin: MailEventOrigin) => unknown>(
   target: object,
   property: string | symbol,
   descriptor: TypedPropertyDescriptor<T>,
 ) => void {
+  if (!MAIL_EVENT_NAMES.includes(event)) {
+    throw new MailConfigError(`@OnMail('${String(event)}') is no event. There are: ${MAIL_EVENT_NAMES.join(', ')}.`);
+  }
   return (_target, _property, descriptor) => {
     const method = descriptor.value as object;
     const known = (Reflect.getMetadata(LISTENS, method) ?? []) as Listening[];
@@ -50,10 +62,12 @@ export function OnMail<Name extends MailEventName>(
 /** Finds the methods with `@OnMail` and lets them listen to one mailer, before anything is sent. */
 @Injectable()
 export class MailListeners implements OnModuleInit {
-  /** @param name of the mailer; undefined for the default one */
+  private readonly logger = new Logger('MailModule');
+
+  /** @param mailer its name, or `default` */
   constructor(
     private readonly events: MailEmitter,
-    private readonly name: string | undefined,
+    private readonly mailer: string,
     private readonly discovery: DiscoveryService,
     private readonly scanner: MetadataScanner,
   ) {}
@@ -64,22 +78,38 @@ export class MailListeners implements OnModuleInit {
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) instances.add(wrapper.instance);
     }
+    const mailers = [...instances].filter((instance) => instance instanceof MailListeners);
     for (const instance of instances) {
       if (typeof instance !== 'object' || instance === null) continue;
       const prototype = Object.getPrototypeOf(instance) as Methods | null;
       if (!prototype) continue;
-      for (const name of this.scanner.getAllMethodNames(prototype)) this.listen(instance as Methods, prototype, name);
+      for (const method of this.scanner.getAllMethodNames(prototype)) {
+        for (const listening of listeningOf(prototype, method)) {
+          this.listen(instance as Methods, method, listening);
+          // One of them says it for all.
+          if (mailers[0] === this) this.warnOf(listening, `${prototype.constructor.name}.${method}()`, mailers);
+        }
+      }
     }
   }
 
-  private listen(instance: Methods, prototype: Methods, method: string): void {
-    const listening = (Reflect.getMetadata(LISTENS, prototype[method]!) ?? []) as Listening[];
-    for (const { event, mailer, from } of listening) {
-      if (mailer !== undefined && mailer !== this.name) continue;
-      // What it sends is not the mail of the request in which the event happened to be noticed.
-      const call = (what: unknown): unknown => outsideCollections(() => instance[method]!(what));
-      if (from === 'all') this.events.onAll(event, call);
-      else this.events.on(event, call);
-    }
+  private listen(instance: Methods, method: string, { event, mailer = this.mailer, from }: Listening): void {
+    if (mailer !== this.mailer) return;
+    // What it sends is not the mail of the request in which the event happened to be noticed.
+    const call = (what: unknown): unknown => outsideCollections(() => instance[method]!(what, { mailer }));
+    if (from === 'all') this.events.onAll(event, call);
+    else this.events.on(event, call);
   }
+
+  private warnOf({ event, mailer }: Listening, method: string, mailers: readonly MailListeners[]): void {
+    const names = mailers.map((one) => one.mailer);
+    if (mailer === undefined || names.includes(mailer)) return;
+    this.logger.warn(
+      `${method} hears nothing: @OnMail('${event}') names the mailer ${mailer}. There is: ${names.join(', ')}.`,
+    );
+  }
+}
+
+function listeningOf(prototype: Methods, method: string): readonly Listening[] {
+  return (Reflect.getMetadata(LISTENS, prototype[method]!) ?? []) as Listening[];
 }

@@ -4,6 +4,7 @@ import type { MailEmitter } from '../events/emitter.js';
 import type { AboutMessage } from '../events/events.js';
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
+import { unsentState } from '../queue/priority-record.js';
 import type { Statistics } from '../queue/statistics.js';
 
 /** A priority message and how long its sender has been waiting, in milliseconds. */
@@ -20,8 +21,9 @@ export class PriorityEvents {
     private readonly statistics: Statistics,
   ) {}
 
-  sent({ receipt, delivery }: SentNow, { id, message, duration }: Handled): void {
-    const { accepted, rejections, transport, response } = receipt;
+  sent({ receipt, settled, delivery }: SentNow, { id, message, duration }: Handled): void {
+    const { transport, response } = receipt;
+    const { accepted, rejections } = settled;
     const { attempts, providerId } = delivery;
     const lasted = Math.round(duration);
     this.statistics.count('priority', 'sent', accepted.length, transport);
@@ -50,8 +52,8 @@ export class PriorityEvents {
     });
   }
 
-  failed(error: unknown, { id, message, duration }: Handled): void {
-    const name = isExpired(error) ? 'expired' : 'failed';
+  unsent(error: unknown, { id, message, duration }: Handled): void {
+    const name = unsentState(error);
     const recipients = envelopeRecipients(message);
     const attempts = error instanceof MailDeliveryError ? error.attempts : [];
     this.statistics.count(
@@ -62,7 +64,7 @@ export class PriorityEvents {
     );
     if (!this.events.wants(name)) return;
     const whom = about(id, message, recipients);
-    if (name === 'expired') return this.events.emit('expired', whom);
+    if (name !== 'failed') return this.events.emit(name, whom);
     const { transport, replyCode, enhancedCode, reply = reasonOf(error) } = attempts.at(-1) ?? {};
     const { outcome = 'not-sent', code } = error instanceof MailError ? error : {};
     this.events.emit('failed', {
@@ -77,10 +79,6 @@ export class PriorityEvents {
       duration: Math.round(duration),
     });
   }
-}
-
-function isExpired(error: unknown): boolean {
-  return error instanceof MailDeliveryError && error.code === 'EXPIRED';
 }
 
 function about(

@@ -1,4 +1,3 @@
-import { InterceptorError, Veto } from '../delivery/interception.js';
 import type { Preparation } from '../delivery/preparation.js';
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
 import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../errors.js';
@@ -11,7 +10,7 @@ import type { QueuedReceipt } from '../queue/producer.js';
 import type { Routes } from '../transport/route.js';
 import type { Mailer } from './mailer.js';
 import type { PrioritySettings } from './options/parse.js';
-import { PriorityEvents, type Handled } from './priority-events.js';
+import { PriorityEvents } from './priority-events.js';
 
 /** The caller has waited for the providers already. */
 const QUEUED_WITHIN = 10_000;
@@ -46,27 +45,25 @@ export class PriorityLane {
       const fault = "needs the queue: the priority lane sends at once. Add lane: 'bulk'";
       throw new MailValidationError([{ path: 'sendAt', message: fault }]);
     }
-    const mail = { messageId: messageIdHeader(id, message.from.address), recipients: envelopeRecipients(message) };
+    const mail = { id, messageId: messageIdHeader(id, message.from.address), recipients: envelopeRecipients(message) };
     const startedAt = performance.now();
     try {
       const { retryUnknown } = this.settings;
       const { preparation, tracer } = this;
       const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown, preparation, tracer });
-      this.queue?.recordPriority(sent.receipt, mail);
+      this.queue?.recordPriority({ ...sent.receipt, ...sent.settled }, mail);
       this.events.sent(sent, { id, message, duration: performance.now() - startedAt });
       return sent.receipt;
     } catch (error) {
-      const handled = (): Handled => ({ id, message, duration: performance.now() - startedAt });
-      if (!(error instanceof MailDeliveryError)) {
-        if (error instanceof Veto || error instanceof InterceptorError) this.queue?.recordPriority(error, mail);
-        this.events.failed(error, handled());
-        throw error;
+      let failure = error;
+      if (error instanceof MailDeliveryError && mayFlowOver(error)) {
+        const outcome = await this.flowOver(message, own, error);
+        if (!(outcome instanceof MailDeliveryError)) return outcome;
+        failure = outcome;
       }
-      const outcome = mayFlowOver(error) ? await this.flowOver(message, own, error) : error;
-      if (!(outcome instanceof MailDeliveryError)) return outcome;
-      this.queue?.recordPriority(outcome, mail);
-      this.events.failed(outcome, handled());
-      throw outcome;
+      this.queue?.recordPriority({ status: 'unsent', error: failure }, mail);
+      this.events.unsent(failure, { id, message, duration: performance.now() - startedAt });
+      throw failure;
     }
   }
 

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailConfigError, MailError } from '../errors.js';
 import type { Preparation } from '../delivery/preparation.js';
-import type { SentReceipt } from '../delivery/priority.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { MailEmitter } from '../events/emitter.js';
 import type { Tracer } from '../events/tracer.js';
@@ -27,7 +26,7 @@ import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
 import { Presence } from './presence.js';
-import { priorityFields, type PriorityMail, type Unsent } from './priority-record.js';
+import { priorityFields, type PriorityMail, type PriorityResult } from './priority-record.js';
 import type { Gathering } from './gathering.js';
 import type { OwnBatch } from './packing.js';
 import { Producer, type QueuedReceipt } from './producer.js';
@@ -226,12 +225,12 @@ export class MailQueue {
   }
 
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */
-  recordPriority(result: SentReceipt | Unsent, mail: PriorityMail): void {
+  recordPriority(result: PriorityResult, mail: PriorityMail): void {
     const at = Date.now();
-    const kept = result instanceof MailError ? this.settings.keep.failed : this.settings.keep.sent;
+    const kept = result.status === 'sent' ? this.settings.keep.sent : this.settings.keep.failed;
     const fields = priorityFields(result, mail, at, this.settings.sealer);
     const { records } = this.store;
-    const key = keys.mail(result.id);
+    const key = keys.mail(mail.id);
     const record = async (): Promise<void> => {
       if (await records.putIfAbsent(key, fields, at + kept)) return;
       // A second try of the same mail.

@@ -1,6 +1,7 @@
-import { MailDeliveryError, MailError, type DeliveryAttempt } from '../errors.js';
-import { InterceptorError, Veto } from '../delivery/interception.js';
+import { MailDeliveryError, reasonOf, type DeliveryAttempt } from '../errors.js';
+import { Veto } from '../delivery/interception.js';
 import type { SentReceipt } from '../delivery/priority.js';
+import { oneLine } from '../message/text.js';
 import type { Fields } from '../store/records.js';
 import type { Sealer } from '../store/sealing.js';
 import { keys } from './keys.js';
@@ -8,19 +9,20 @@ import type { MailStatus, RecipientStatus } from './status.js';
 
 /** A priority mail, whatever became of it. */
 export interface PriorityMail {
+  id: string;
   messageId: string;
   /** Its envelope recipients. */
   recipients: readonly string[];
 }
 
-/** Why a priority mail was not sent. */
-export type Unsent = MailDeliveryError | Veto | InterceptorError;
+/** What a priority send came to, or what it ended with. */
+export type PriorityResult = SentReceipt | { status: 'unsent'; error: unknown };
 
-/** What a priority send came to, as a record's fields. */
-export function priorityFields(result: SentReceipt | Unsent, mail: PriorityMail, at: number, sealer: Sealer): Fields {
-  const stored = result instanceof MailError ? unsent(result, mail.recipients) : sent(result);
+/** The same as a record's fields. */
+export function priorityFields(result: PriorityResult, mail: PriorityMail, at: number, sealer: Sealer): Fields {
+  const stored = result.status === 'sent' ? sent(result) : unsent(result.error, mail.recipients);
   return {
-    status: sealer.write(stored, keys.mail(result.id)),
+    status: sealer.write(stored, keys.mail(mail.id)),
     messageId: mail.messageId,
     at: String(at),
   };
@@ -54,13 +56,14 @@ function sent({ transport, accepted, rejections, response }: SentReceipt): Store
   };
 }
 
-function unsent(error: Unsent, recipients: readonly string[]): Stored {
+function unsent(error: unknown, recipients: readonly string[]): Stored {
+  const state = unsentState(error);
   const attempts = error instanceof MailDeliveryError ? error.attempts : [];
   const last: Partial<DeliveryAttempt> =
-    attempts.at(-1) ?? (error instanceof InterceptorError ? { reply: error.message } : {});
+    attempts.at(-1) ?? (state === 'failed' ? { reply: oneLine(reasonOf(error)) } : {});
   const { transport, reply, replyCode, enhancedCode } = last;
   const how = {
-    state: stateOf(error),
+    state,
     attempts: attempts.length,
     ...(transport === undefined ? {} : { transport }),
     ...(reply === undefined ? {} : { reply }),
@@ -70,9 +73,10 @@ function unsent(error: Unsent, recipients: readonly string[]): Stored {
   return { ...how, recipients: recipients.map((address) => ({ address, ...how })) };
 }
 
-function stateOf(error: Unsent): 'failed' | 'expired' | 'cancelled' {
+/** What a priority mail is that ended with this error. */
+export function unsentState(error: unknown): 'failed' | 'expired' | 'cancelled' {
   if (error instanceof Veto) return 'cancelled';
-  return error.code === 'EXPIRED' ? 'expired' : 'failed';
+  return error instanceof MailDeliveryError && error.code === 'EXPIRED' ? 'expired' : 'failed';
 }
 
 /** Undefined for a record that was sealed with a key that is not here. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cleanJson, cleanObject, isKey } from '../../src/message/text.js';
+import { cleanJson, cleanObject, isKey, withoutAddresses } from '../../src/message/text.js';
 
 const problemOf = (value: unknown) => {
   const cleaned = cleanJson(value);
@@ -102,3 +102,10 @@ describe('the length that cleaning tells', () => {
     },
   );
 });
+
+it.each([
+  ['450 4.7.1 <ann@patient.test> too many recipients', '450 4.7.1 <…> too many recipients'],
+  ['main at rcpt: 450 4.2.1 ann+x@patient.test: slow down', 'main at rcpt: 450 4.2.1 …: slow down'],
+  ['421 "ann bee"@[192.0.2.1] wait', '421 … wait'],
+  ['main at connect: connect ECONNREFUSED 192.0.2.1:587', 'main at connect: connect ECONNREFUSED 192.0.2.1:587'],
+])('%s is shown without addresses', (words, shown) => expect(withoutAddresses(words)).toBe(shown));

@@ -1,10 +1,16 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
-import { getMailHealthToken, InjectMailHealth, MailHealthIndicator } from '../../src/nest/mail-health.js';
+import {
+  getMailHealthToken,
+  InjectMailHealth,
+  MailHealthIndicator,
+  transportHealth,
+} from '../../src/nest/mail-health.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import type { MailModuleOptions } from '../../src/nest/options/types.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
+import type { Routes } from '../../src/transport/route.js';
 import { eventually } from '../support/eventually.js';
 import { startScriptedSmtp } from '../support/scripted-smtp.js';
 import { startSmtpServer } from '../support/smtp-server.js';
@@ -108,6 +114,17 @@ describe('verify and isHealthy', () => {
     });
     expect(JSON.stringify([checks, transport('login')])).not.toContain('s3cret');
   });
+});
+
+it('shows no address of a recipient', () => {
+  const words = '450 4.7.1 <ann@patient.test> slow down';
+  const window = { size: 1, max: 2, inFlight: 0, reason: words };
+  const standing = { circuit: { state: 'closed', failures: 0 }, lastError: { at: new Date(0), error: words }, window };
+  const transport = { name: 'main', lanes: ['bulk'], standing };
+  const routes = { transports: [transport], ranking: () => [{ transport, reason: '' }] };
+  expect(transportHealth(routes as unknown as Routes)).toMatchObject([
+    { lastError: { error: '450 4.7.1 <…> slow down' }, window: { reason: '450 4.7.1 <…> slow down' } },
+  ]);
 });
 
 describe('isHealthy', () => {

@@ -149,7 +149,7 @@ describe('send() of a mail class on the priority lane', () => {
   ])('refuses a render() that returns %j', async (said, problem) => {
     const { mail, mailbox } = await start();
     const error = await refusalOf(mail.send(OddMail, { to: 'ann@mail.test', data: { said: said ?? null } }));
-    expect(error).toMatchObject({ code: 'RENDER', permanent: true });
+    expect(error).toMatchObject({ code: 'RENDER', permanent: true, id: expect.any(String) as string });
     expect(error.message).toContain(problem.replace('undefined', 'null'));
     expect(mailbox.received).toHaveLength(0);
   });

@@ -1,3 +1,4 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { Counter, register, Registry } from 'prom-client';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { MailConfigError } from '../../src/errors.js';
@@ -135,17 +136,32 @@ describe('metrics', () => {
 });
 
 describe('the metrics option', () => {
+  it('count what is sent before the application has booted', async () => {
+    const registry = new Registry();
+    @Injectable()
+    class Early implements OnModuleInit {
+      constructor(private readonly mail: MailService) {}
+      async onModuleInit(): Promise<void> {
+        await this.mail.send({ to: 'ann@x.test', subject: 'x', text: 'x' });
+      }
+    }
+    const mailer = MailModule.forRoot({ ...into(), metrics: { register: registry } });
+    await boot({ imports: [mailer], providers: [Early] });
+    expect(Object.values(samples(await scrape(registry), 'mail_messages_total'))).toEqual([1]);
+  });
+
   it('puts nothing on a register by default', async () => {
     await boot({ imports: [MailModule.forRoot(into())] });
     expect(register.getMetricsAsArray()).toEqual([]);
   });
 
-  it('ends the boot when a name is taken', async () => {
+  it('ends the boot when a name is taken, and leaves nothing on the register', async () => {
     const registry = new Registry();
-    new Counter({ name: 'mail_messages_total', help: 'x', registers: [registry] });
+    new Counter({ name: 'mail_queue_up', help: 'x', registers: [registry] });
     await expect(
       boot({ imports: [MailModule.forRoot({ ...into(), metrics: { register: registry } })] }),
-    ).rejects.toThrow(/has a metric mail_messages_total .* Give metrics\.prefix/);
+    ).rejects.toThrow(/has a metric mail_queue_up .* Give metrics\.prefix/);
+    expect(registry.getMetricsAsArray()).toHaveLength(1);
   });
 
   it.each([

@@ -1,9 +1,10 @@
 import { Controller, Inject, Injectable, Scope } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
+import { MailEmitter } from '../../src/events/emitter.js';
 import type { MailEvents } from '../../src/events/events.js';
 import { getMailToken } from '../../src/nest/inject-mail.js';
 import { MailService } from '../../src/nest/mail.service.js';
-import { OnMail } from '../../src/nest/on-mail.js';
+import { OnMail, type MailEventOrigin } from '../../src/nest/on-mail.js';
 import { eventually } from '../support/eventually.js';
 import { boot, moduleOf } from './boot.js';
 import { fallsDown, logged, mailer, provider } from './falls-down.js';
@@ -80,11 +81,12 @@ describe('@OnMail', () => {
       doesNotFit({ reason }: Down): string {
         return reason;
       }
-      // @ts-expect-error there is no such event
-      @OnMail('transport-sideways')
-      unknown(): void {}
     }
     expect(Typed.name).toBe('Typed');
+    // @ts-expect-error there is no such event
+    expect(() => OnMail('transport-sideways')).toThrow(
+      /@OnMail\('transport-sideways'\) is no event\. There are: queued, /,
+    );
   });
 
   it('listens to one of several mailers, or to all', async () => {
@@ -93,13 +95,17 @@ describe('@OnMail', () => {
     @Injectable()
     class Listener {
       @OnMail('transport-down')
-      any({ transport }: Down): void {
-        heard.push(`any: ${transport}`);
+      any({ transport }: Down, { mailer }: MailEventOrigin): void {
+        heard.push(`any: ${transport} of ${mailer}`);
       }
       @OnMail('transport-down', { mailer: 'news' })
       @OnMail('transport-down', { mailer: 'alerts' })
       two({ transport }: Down): void {
         heard.push(`two: ${transport}`);
+      }
+      @OnMail('transport-down', { mailer: 'default' })
+      unnamed({ transport }: Down): void {
+        heard.push(`unnamed: ${transport}`);
       }
       @OnMail('transport-down', { mailer: 'nobody' })
       none({ transport }: Down): void {
@@ -107,6 +113,7 @@ describe('@OnMail', () => {
       }
     }
     const [plain, news, alerts] = providers;
+    const warnings = logged('warn');
     const imports = [mailer(plain), mailer(news, 'news'), mailer(alerts, 'alerts')];
     const app = await boot({ imports, providers: [Listener] });
     await Promise.all([
@@ -114,7 +121,13 @@ describe('@OnMail', () => {
       fallsDown(news, app.get(getMailToken('news'))),
       fallsDown(alerts, app.get(getMailToken('alerts'))),
     ]);
-    expect(heard.sort()).toEqual(['any: alerts', 'any: news', 'any: plain', 'two: alerts', 'two: news']);
+    expect(heard.sort()).toEqual([
+      ...['any: alerts of alerts', 'any: news of news', 'any: plain of default'],
+      ...['two: alerts', 'two: news', 'unnamed: plain'],
+    ]);
+    expect(warnings().filter((text) => text.includes('@OnMail'))).toEqual([
+      expect.stringMatching(/^Listener\.none\(\) hears nothing: .* the mailer nobody\. There is: .*default/),
+    ]);
   });
 
   it('logs what a listener throws, calls the others, and lets the sender be', async () => {
@@ -149,6 +162,21 @@ describe('@OnMail', () => {
       expect.stringMatching(/listener of the mail event transport-down failed: .*the chat is away/),
     ]);
     await app.close();
+  });
+
+  it('survives what has no text, and a log that fails', async () => {
+    const told: string[] = [];
+    const events = new MailEmitter('default', ({ message }) => {
+      told.push(message);
+      throw new Error('the log is full');
+    });
+    events.on('transport-up', () => {
+      throw Object.create(null);
+    });
+    events.emit('transport-up', { transport: 'main', downFor: 1 });
+    await eventually(() =>
+      expect(told).toEqual(['A listener of the mail event transport-up failed: what was thrown has no text']),
+    );
   });
 
   it('calls a provider once that has several tokens, and none that is made for each request or user', async () => {

@@ -1,4 +1,5 @@
-import { beforeAll, beforeEach, expect, it } from 'vitest';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import type { InterceptedMail } from '../../src/delivery/intercepted-mail.js';
 import { InterceptorError, Veto } from '../../src/delivery/interception.js';
 import type { Interceptor } from '../../src/delivery/interceptors.js';
@@ -66,6 +67,31 @@ onEveryStore((store) => {
       { address: 'ann@readers.test', state: 'cancelled' },
     ]);
     expect(smtp.received).toEqual([]);
+  });
+
+  it('counts and tells the same of a priority mail as its status says, by its own recipients', async () => {
+    const told: unknown[] = [];
+    for (const name of ['sent', 'cancelled', 'failed']) {
+      const listen = (event: unknown): void => void told.push({ name, ...(event as object) });
+      subscribe(`nestjs-priority-mail:${name}`, listen);
+      onTestFinished(() => void unsubscribe(`nestjs-priority-mail:${name}`, listen));
+    }
+    const counts = async () => (await app.mail.stats({ since: '1h' })).lanes.priority;
+    const before = await counts();
+    intercept = () => false;
+    await expect(send('priority')).rejects.toBeInstanceOf(Veto);
+    intercept = () => ({ to: 'qa@shop.test', cc: [] });
+    const { id } = await send('priority', { cc: 'bob@readers.test' });
+    const recipients = ['ann@readers.test', 'bob@readers.test'];
+    expect(told).toMatchObject([
+      { name: 'cancelled', lane: 'priority', recipients: ['ann@readers.test'] },
+      { name: 'sent', id, recipients },
+    ]);
+    const { sent, failed, cancelled } = await counts();
+    expect({ sent, failed, cancelled }).toEqual({
+      ...{ sent: before.sent + 2, failed: before.failed, cancelled: before.cancelled + 1 },
+    });
+    expect((await settled(id, 'sent')).recipients.map(({ address }) => address)).toEqual(recipients);
   });
 
   it('that fails ends a priority mail, and spends an attempt of a bulk mail', async () => {

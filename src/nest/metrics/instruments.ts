@@ -78,8 +78,12 @@ export class Instruments {
   leave(source: Source): boolean {
     this.sources.delete(source);
     if (this.sources.size > 0) return false;
-    for (const name of this.names) this.register.removeSingleMetric(name);
+    this.withdraw();
     return true;
+  }
+
+  private withdraw(): void {
+    for (const name of this.names) this.register.removeSingleMetric(name);
   }
 
   private gaugeQueue(): void {
@@ -149,6 +153,7 @@ export class Instruments {
   private named<Label extends string>(name: string, help: string, labels: readonly Label[]) {
     const full = `${this.prefix}mail_${name}`;
     if (this.register.getSingleMetric(full)) {
+      this.withdraw();
       throw new MailConfigError(
         `The register has a metric ${full} that is not this module's. Give metrics.prefix or metrics.register.`,
       );
