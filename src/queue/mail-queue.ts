@@ -171,6 +171,11 @@ export class MailQueue {
     return this.producer.send(message, own);
   }
 
+  /** Of what is queued in this process. @param observer told how many messages are durable now. Returns what ends it. */
+  observeQueued(observer: (messages: number) => void): () => void {
+    return this.flusher.observe(observer);
+  }
+
   /** For messages that are queued together, later. */
   gather(): Gathering {
     return this.producer.gather();

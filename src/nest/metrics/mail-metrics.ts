@@ -69,12 +69,12 @@ export class MailMetrics implements Source {
   }
 
   private count({ messages, sendDuration, queueTime, batchSize, batchDuration, campaigns }: Instruments): void {
-    const { mailer, events } = this.measured;
+    const { mailer, events, queue } = this.measured;
     const message = (outcome: string, lane: string, transport?: string, count = 1): void =>
       messages.inc({ mailer, lane, transport: this.label(transport), outcome }, count);
     this.stops.push(
-      events.observe('queued', ({ lane }) => message('queued', lane)),
-      events.observe('campaign-queued', ({ queued }) => message('queued', 'bulk', undefined, queued)),
+      // No event tells of each message of a campaign, nor of one whose queueing was interrupted.
+      ...(queue ? [queue.observeQueued((count) => message('queued', 'bulk', undefined, count))] : []),
       events.observe('sent', ({ lane, transport, duration, queuedFor }) => {
         message('sent', lane, transport);
         sendDuration.observe({ mailer, lane, transport: this.label(transport) }, duration / 1_000);
