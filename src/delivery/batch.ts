@@ -82,6 +82,8 @@ export function slotOf(work: Pick<BatchWork, 'recipients'>, index: number, recip
 /**
  * Delivers what the ledger does not show as settled. Each recipient is settled at most once, by the answer about it; a
  * failure of the transports says nothing about the messages and ends the run.
+ *
+ * @throws what broke, when nothing of the batch is in flight any more
  */
 export async function deliverBatch(
   work: BatchWork,
@@ -91,8 +93,10 @@ export async function deliverBatch(
   observer?: DeliveryObserver,
 ): Promise<BatchResult> {
   const run = new BatchRun(work, ledger, policy, control, observer);
-  await Promise.all(Array.from({ length: Math.min(run.lanes, work.size) }, () => run.lane()));
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(run.lanes, work.size) }, () => run.lane()));
   await ledger.committed();
+  const broken = lanes.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+  if (broken) throw broken.reason;
   return run.result();
 }
 
@@ -127,11 +131,16 @@ class BatchRun {
     return this.singly ? 1 : this.control.concurrency;
   }
 
-  /** Takes one message after the other until there is none left or the run ends. */
+  /** Takes one message after the other until there is none left or the run ends. One that breaks ends it for all. */
   async lane(): Promise<void> {
-    while (this.next < this.work.size) {
-      await this.ledger.room();
-      if (!(await this.step())) return;
+    try {
+      while (this.next < this.work.size) {
+        await this.ledger.room();
+        if (!(await this.step())) return;
+      }
+    } catch (error) {
+      this.stopped = true;
+      throw error;
     }
   }
 

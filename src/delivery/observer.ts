@@ -1,4 +1,4 @@
-import type { Outcome } from '../errors.js';
+import { reasonOf, type Outcome } from '../errors.js';
 import type { RecipientFact } from './ledger.js';
 
 /** How a message came to what was recorded about it. */
@@ -11,8 +11,21 @@ export interface Attempt {
   code?: string;
 }
 
-/** Is told what becomes of a batch's messages. It must neither throw nor take long. */
+/** Is told what becomes of a batch's messages. It must neither throw nor take long: see `harmless`. */
 export interface DeliveryObserver {
   /** About recipients of one message. What is told is recorded, and not durable yet. */
   settled(index: number, facts: readonly RecipientFact[], attempt: Attempt): void;
+}
+
+/** The same, for whom a fault of the observer's is none of the delivery's. */
+export function harmless(observer: DeliveryObserver, onError: (error: Error) => void): DeliveryObserver {
+  return {
+    settled(index, facts, attempt) {
+      try {
+        observer.settled(index, facts, attempt);
+      } catch (error) {
+        onError(new Error(`What becomes of message ${index} could not be told: ${reasonOf(error)}`, { cause: error }));
+      }
+    },
+  };
 }

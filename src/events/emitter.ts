@@ -10,6 +10,9 @@ export interface EventRelay {
   publish<Name extends MailEventName>(name: Name, event: MailEvents[Name]): void;
 }
 
+/** `listeners` do something about it, here or in other processes; `observers` only watch this one: metrics, and channels. */
+export type Audience = 'listeners' | 'observers';
+
 /**
  * Tells listeners what has happened. One that throws harms nobody. Each event is also published on the
  * `node:diagnostics_channel` named `nestjs-priority-mail:<event>`, with the mailer's name in `mailer`.
@@ -18,6 +21,7 @@ export class MailEmitter {
   private readonly listeners = new Map<MailEventName, Set<Listener<never>>>();
   /** Those among the listeners that hear other processes too. */
   private readonly everywhere = new Map<MailEventName, Set<Listener<never>>>();
+  private readonly observers = new Map<MailEventName, Set<Listener<never>>>();
   private readonly channels = new Map<MailEventName, Channel>();
   /** Set where there are other processes. */
   relay: EventRelay | undefined;
@@ -42,10 +46,16 @@ export class MailEmitter {
     return () => leave.forEach((one) => one());
   }
 
+  /** For what counts: nobody is passed over because of it. Returns what ends it. */
+  observe<Name extends MailEventName>(name: Name, observer: Listener<Name>): () => void {
+    return enter(this.observers, name, observer);
+  }
+
   /** Whether anybody listens: what nobody hears need not be made. */
-  wants(name: MailEventName): boolean {
-    if ((this.listeners.get(name)?.size ?? 0) > 0 || this.relay?.wants(name) === true) return true;
-    return this.channel(name).hasSubscribers;
+  wants(name: MailEventName, audience?: Audience): boolean {
+    if (audience === 'listeners') return (this.listeners.get(name)?.size ?? 0) > 0 || this.relay?.wants(name) === true;
+    if (audience === 'observers') return (this.observers.get(name)?.size ?? 0) > 0 || this.channel(name).hasSubscribers;
+    return this.wants(name, 'listeners') || this.wants(name, 'observers');
   }
 
   /** The events of other processes that somebody here wants to hear. */
@@ -53,9 +63,14 @@ export class MailEmitter {
     return [...this.everywhere].flatMap(([name, { size }]) => (size > 0 ? [name] : []));
   }
 
-  emit<Name extends MailEventName>(name: Name, event: MailEvents[Name]): void {
-    const published = this.channel(name);
-    if (published.hasSubscribers) published.publish({ mailer: this.mailer, ...event });
+  /** @param audience default both */
+  emit<Name extends MailEventName>(name: Name, event: MailEvents[Name], audience?: Audience): void {
+    if (audience !== 'listeners') {
+      const published = this.channel(name);
+      if (published.hasSubscribers) published.publish({ mailer: this.mailer, ...event });
+      this.tellAll(this.observers, name, event);
+    }
+    if (audience === 'observers') return;
     this.tellAll(this.listeners, name, event);
     if (this.relay?.wants(name) === true) this.relay.publish(name, event);
   }

@@ -13,7 +13,7 @@ import {
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DurableStore, Migrate, SqlClient, SqlPool } from '../store/store.js';
 import type { EventLine } from './event-bus.js';
-import { BullEventLine } from './event-line.js';
+import { BullEventLine, EVENTS_KEPT } from './event-line.js';
 
 /** BullMQ's own queue. */
 export type BullQueue = Queue<unknown, unknown, string>;
@@ -171,7 +171,9 @@ function onSql(
     passive(strict(createPostgresBackend(...args)), store.opened),
   );
   const connection = patient(store) as unknown as Parameters<typeof createPostgresBackend>[1]['connection'];
-  const queue = new classes.Queue(name, { connection }) as unknown as BullQueue;
+  // Only the queue's own bound is heeded here, and not what a publication says.
+  const options = { connection, streams: { events: { maxLen: EVENTS_KEPT } } };
+  const queue = new classes.Queue(name, options) as unknown as BullQueue;
   const eventLine = new BullEventLine(
     () => new classes.QueueEventsProducer(name, { connection }),
     () => Promise.resolve(new classes.QueueEvents(name, { connection, autorun: false })),

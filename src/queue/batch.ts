@@ -1,5 +1,5 @@
 import type { TraceContext } from '../events/tracer.js';
-import type { Address } from '../message/address.js';
+import { domainOf, type Address } from '../message/address.js';
 import {
   envelopeRecipients,
   ownParts,
@@ -168,11 +168,18 @@ export function itemTo({ to }: BatchItem): Address[] {
   return typeof to === 'string' ? [{ name: '', address: to }] : to;
 }
 
-/** The sender's address of one message, which may hold merge fields. */
+/**
+ * The sender's address of one message, whose merge fields are filled in. Where they cannot be, the message is never sent, and
+ * the address is as it was written, or empty where not even its domain is certain.
+ */
 export function senderOf(batch: Batch, index: number): string {
   const { address } = batch.shared.from;
   if (batch.merge === undefined || !address.includes('{{')) return address;
-  return compileText(address, 'header', 'empty')(mergeData(batch, index));
+  try {
+    return compileText(address, 'header', 'empty')(mergeData(batch, index));
+  } catch {
+    return /[{}]/.test(domainOf(address)) ? '' : address;
+  }
 }
 
 /** The envelope recipients of one message of the batch. */

@@ -1,4 +1,6 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Audience } from '../events/emitter.js';
 import type { Records } from '../store/records.js';
 import type { Told } from './batch-events.js';
 import { keys } from './keys.js';
@@ -12,6 +14,10 @@ const LOOK_AGAIN_EVERY = 60_000;
 const LOOKED_AT_AGAIN = 100;
 /** Longer than anybody looks at a campaign. */
 const KEPT_FOR = 90 * 24 * 3_600_000;
+
+/** Each audience is told once, so that one that only counts takes the event from nobody who waits for it elsewhere. */
+const MARKS = { listeners: keys.completion, observers: keys.completionSeen } as const;
+const AUDIENCES = ['listeners', 'observers'] as const;
 
 /** Finds out that a campaign is complete, and tells it once, whichever process delivers the last of it. */
 export class Completions {
@@ -30,6 +36,8 @@ export class Completions {
     private readonly events: Told,
     private readonly onError: (error: Error) => void,
   ) {
+    // Each campaign under way waits for it.
+    setMaxListeners(0, this.over.signal);
     this.timer = setInterval(() => [...this.open].forEach((id) => this.settled(id)), LOOK_AGAIN_EVERY);
     this.timer.unref();
   }
@@ -83,9 +91,11 @@ export class Completions {
     this.note(campaignId, known?.report.state);
     if (known?.report.state !== 'completed') return;
     const now = Date.now();
-    const mark = keys.completion(campaignId, known.reopenings);
-    if (!(await this.records.putIfAbsent(mark, { at: String(now) }, now + KEPT_FOR))) return;
-    this.tell(known.report);
+    for (const audience of AUDIENCES) {
+      if (!this.events.wants('campaign-completed', audience)) continue;
+      const mark = MARKS[audience](campaignId, known.reopenings);
+      if (await this.records.putIfAbsent(mark, { at: String(now) }, now + KEPT_FOR)) this.tell(known.report, audience);
+    }
   }
 
   private note(campaignId: string, state: CampaignReport['state'] | undefined): void {
@@ -93,19 +103,9 @@ export class Completions {
     else if (this.open.size < LOOKED_AT_AGAIN) this.open.add(campaignId);
   }
 
-  private tell({
-    id,
-    name,
-    total,
-    sent,
-    failed,
-    cancelled,
-    expired,
-    startedAt,
-    finishedAt,
-    boundBy,
-  }: CampaignReport): void {
-    this.events.emit('campaign-completed', {
+  private tell(report: CampaignReport, audience: Audience): void {
+    const { id, name, total, sent, failed, cancelled, expired, startedAt, finishedAt, boundBy } = report;
+    const event = {
       campaignId: id,
       ...(name === undefined ? {} : { name }),
       total,
@@ -116,6 +116,7 @@ export class Completions {
       startedAt,
       finishedAt: finishedAt ?? new Date(),
       ...(boundBy === undefined ? {} : { boundBy }),
-    });
+    };
+    this.events.emit('campaign-completed', event, audience);
   }
 }

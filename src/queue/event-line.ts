@@ -17,8 +17,8 @@ interface Publisher {
 
 /** Among BullMQ's own events of the queue. */
 const EVENT = 'priority-mail';
-/** What Redis keeps of the queue's events; PostgreSQL keeps as many as BullMQ is told there. */
-const KEPT = 1_000;
+/** What the store keeps of the queue's events, about. */
+export const EVENTS_KEPT = 1_000;
 const RETRY_EVERY = 1_000;
 
 /** Carries events over the event stream that BullMQ has for each queue. */
@@ -36,7 +36,7 @@ export class BullEventLine implements EventLine {
       this.publisher = this.createPublisher();
       this.publisher.on('error', this.onError);
     }
-    await this.publisher.publishEvent({ eventName: EVENT, text }, KEPT);
+    await this.publisher.publishEvent({ eventName: EVENT, text }, EVENTS_KEPT);
   }
 
   listen(hear: (text: string) => void): () => Promise<void> {

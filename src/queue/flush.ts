@@ -15,6 +15,8 @@ const FOREVER = 1_000_000;
 
 /** Adds batches to the queue, all or none of them. */
 export class Flusher {
+  private readonly observers = new Set<(messages: number) => void>();
+
   constructor(
     private readonly queueName: string,
     private readonly store: Store,
@@ -48,6 +50,14 @@ export class Flusher {
       }
     }
     this.statistics.count('bulk', 'queued', recipientsOf(batches));
+    const messages = batches.reduce((sum, { items }) => sum + items.length, 0);
+    for (const observer of this.observers) observer(messages);
+  }
+
+  /** @param observer told how many messages are durable now. Returns what ends it. */
+  observe(observer: (messages: number) => void): () => void {
+    this.observers.add(observer);
+    return () => this.observers.delete(observer);
   }
 
   /** @throws MailQueueUnavailableError */

@@ -17,6 +17,8 @@ export const keys = {
   listeners: (span: number) => `listeners/${span}`,
   /** Tells that a campaign's completion was told, after so much of it was tried anew. */
   completion: (id: string, reopenings: number) => `completion/${id}/${reopenings}`,
+  /** The same for those who only observe. */
+  completionSeen: (id: string, reopenings: number) => `completion/${id}/${reopenings}/seen`,
   /** Tells that a pass of a campaign is somebody's. */
   pass: (id: string, pass: number) => `pass/${id}/${pass}`,
   /** Held by the process that is queueing a campaign. */

@@ -31,9 +31,11 @@ export class Lease {
     return !this.lost && performance.now() - this.heldFrom < this.duration * (1 - MARGIN);
   }
 
+  /** The batch is given back: it is held no more. */
   end(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.lost = true;
   }
 
   private schedule(): void {

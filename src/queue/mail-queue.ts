@@ -170,6 +170,11 @@ export class MailQueue {
     return this.producer.send(message, own);
   }
 
+  /** Of what is queued in this process. @param observer told how many messages are durable now. Returns what ends it. */
+  observeQueued(observer: (messages: number) => void): () => void {
+    return this.flusher.observe(observer);
+  }
+
   /** For messages that are queued together, later. */
   gather(): Gathering {
     return this.producer.gather();
@@ -293,7 +298,10 @@ export class MailQueue {
   /** @param within milliseconds for what a store that does not answer may hold up */
   async close(within: number): Promise<void> {
     this.sweep.stop();
-    const orderly = Promise.all([this.producer.idle(), this.bus?.close(), this.statistics.close()])
+    // What is queued last is counted and told as well.
+    const orderly = this.producer
+      .idle()
+      .then(() => Promise.all([this.bus?.close(), this.statistics.close()]))
       .then(() => Promise.all([this.backend.queue.close(), this.backend.flow.close()]))
       .catch((error: unknown) => this.onError(error as Error));
     await Promise.race([orderly, sleep(within, undefined, { ref: false })]);

@@ -62,6 +62,7 @@ export class Statistics {
   private minute: Span;
   private hour: Span;
   private timer: NodeJS.Timeout | undefined;
+  private writing: Promise<void> = Promise.resolve();
 
   /** @param store without one the numbers stay in this process */
   constructor(
@@ -115,7 +116,14 @@ export class Statistics {
     return { since: new Date(since), until: new Date(until), total, lanes, transports: sum.transports() };
   }
 
-  private async write(): Promise<void> {
+  /** One after the other, so that the latest numbers come last. */
+  private write(): Promise<void> {
+    const written = this.writing.then(() => this.writeChanged());
+    this.writing = written.catch(() => undefined);
+    return written;
+  }
+
+  private async writeChanged(): Promise<void> {
     const changed = [...this.spans.values()].filter((span) => span.changed);
     if (changed.length === 0 || !this.store || !(await this.store.exists())) return;
     const { records } = this.store;

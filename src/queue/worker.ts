@@ -1,7 +1,7 @@
 import { DelayedError, UnrecoverableError } from 'bullmq';
 import { setMaxListeners } from 'node:events';
 import { deliverBatch, type BatchControl, type BatchResult, type Hold } from '../delivery/batch.js';
-import type { DeliveryObserver } from '../delivery/observer.js';
+import { harmless, type DeliveryObserver } from '../delivery/observer.js';
 import type { MessageTraces } from '../delivery/traced.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
@@ -198,9 +198,10 @@ export class BatchWorker {
       const ledger = await this.openLedger(batch);
       const deaths = job.stalledCounter + ledger.view.orphanings;
       const events = new BatchEvents(batch, ledger, this.events, this.statistics);
+      const observer = harmless(events, this.onError);
       const startedAt = performance.now();
       const run = (traces?: MessageTraces): Promise<Run> =>
-        this.deliver(batch, ledger, lease, orders, deaths, events, traces);
+        this.deliver(batch, ledger, lease, orders, deaths, observer, traces);
       const goesOnAt = await this.observe(batch, () => this.traces.batch(batch, run), ledger);
       if (goesOnAt === undefined) {
         events.completed(performance.now() - startedAt);

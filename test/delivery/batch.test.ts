@@ -1,5 +1,7 @@
+import assert from 'node:assert';
 import { describe, expect, it } from 'vitest';
 import { deliverBatch, type BatchControl, type BatchWork, type Written } from '../../src/delivery/batch.js';
+import { harmless } from '../../src/delivery/observer.js';
 import { LedgerView, type Fact, type Ledger } from '../../src/delivery/ledger.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
 import { inOrder, type Dispatch } from '../../src/transport/dispatch.js';
@@ -74,6 +76,33 @@ describe('a batch', () => {
     );
     expect(await running).toEqual({ state: 'pending', nextAt: 0 });
     expect(mailbox.received).toHaveLength(2);
+  });
+
+  it('that breaks ends when nothing of it is in flight any more, and starts nothing more', async () => {
+    const mailbox = new Mailbox();
+    const send = mailbox.send.bind(mailbox);
+    const broken = new Error('The turns are broken');
+    let answer!: () => void;
+    const answers = new Promise<void>((resolve) => (answer = resolve));
+    mailbox.send = (...args) => answers.then(() => send(...args));
+    let turns = 0;
+    const enter = (): Promise<() => void> => {
+      if (++turns === 1) return Promise.resolve(() => undefined);
+      setImmediate(answer);
+      return Promise.reject(broken);
+    };
+    const ledger = new MemoryLedger();
+    await expect(deliverBatch(work(9, mailbox), ledger, POLICY, control({ enter }))).rejects.toBe(broken);
+    expect(ledger.added.map(({ kind, slot }) => `${kind} ${slot}`)).toEqual(['sent 0']);
+    expect(turns).toBe(2);
+  });
+
+  it('is delivered whatever a harmless observer throws', async () => {
+    const errors: string[] = [];
+    const observer = harmless({ settled: () => assert.fail('No') }, ({ message }) => errors.push(message));
+    const result = await deliverBatch(work(2, new Mailbox()), new MemoryLedger(), POLICY, control(), observer);
+    expect(result).toEqual({ state: 'done' });
+    expect(errors).toEqual([0, 1].map((index) => `What becomes of message ${index} could not be told: No`));
   });
 
   it('gives every turn back', async () => {

@@ -92,6 +92,30 @@ describe('metrics', () => {
     expect(registry.getMetricsAsArray()).toEqual([]);
   });
 
+  it('count what was queued of a campaign that was interrupted, and what was missing of it', async () => {
+    const registry = new Registry();
+    const queue = { connection: redis.url, worker: false, batch: { size: 100 } } as const;
+    const module = MailModule.forRoot({ ...into(), name: 'cut', queue, metrics: { register: registry } });
+    const app = await boot({ imports: [module] });
+    const mail = app.get<MailService>(getMailToken('cut'));
+    const people = (count: number) => Array.from({ length: count }, (_, n) => ({ to: `r${n}@x.test` }));
+    async function* interrupted() {
+      yield* people(150);
+      throw new Error('The cursor is lost');
+    }
+    const campaign = { id: 'cut', subject: 'x', text: 'x' };
+    const queued = async () =>
+      samples(await scrape(registry), 'mail_messages_total')[
+        '{mailer="cut",lane="bulk",transport="",outcome="queued"}'
+      ];
+    const failure = mail.sendBulk({ ...campaign, recipients: interrupted() });
+    await expect(failure).rejects.toMatchObject({ code: 'SOURCE_FAILED', queued: 100 });
+    expect(await queued()).toBe(100);
+    await mail.sendBulk({ ...campaign, recipients: people(170) });
+    expect(await queued()).toBe(170);
+    await app.close();
+  });
+
   it('tell what waits when they are scraped, and of two mailers by their names', async () => {
     const mailer = (name?: string, lanes?: 'none') =>
       MailModule.forRoot({

@@ -5,8 +5,10 @@ import { messageIdHeader } from '../../src/message/ids.js';
 import type { OwnParts } from '../../src/message/message.js';
 import { compose } from '../../src/mime/compose.js';
 import { rawOf } from '../../src/mime/encoded.js';
+import type { MailJob } from '../../src/queue/backend.js';
 import type { Batch } from '../../src/queue/batch.js';
 import { workOf } from '../../src/queue/batch-work.js';
+import { Lease } from '../../src/queue/lease.js';
 import { inOrder } from '../../src/transport/dispatch.js';
 import { rules } from '../message/rules.js';
 import { plainMessage } from '../support/message.js';
@@ -61,4 +63,12 @@ it('what was rendered reads as nodemailer composes it, with what all messages sh
     expect(written.sender).toBe(from.address);
     expect(await readings(rawOf(written))).toEqual(await readings(rawOf(await compose(message, stamp))));
   }
+});
+
+it('a batch that was given back is not held any more', () => {
+  const job = { processedOn: Date.now(), extendLock: () => Promise.resolve(1) } as unknown as MailJob;
+  const lease = new Lease(job, 'token', 60_000);
+  expect(lease.held).toBe(true);
+  lease.end();
+  expect(lease.held).toBe(false);
 });

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { Audience } from '../../src/events/emitter.js';
 import { Completions } from '../../src/queue/completions.js';
 import type { CampaignReport } from '../../src/queue/reader.js';
 import { eventually } from '../support/eventually.js';
@@ -21,7 +22,7 @@ afterEach(() => {
 });
 
 /** One process. */
-function process(): Completions {
+function process(wants: Audience = 'listeners'): Completions {
   const at = new Date();
   const counts = { total: 1, queued: 0, sent: 1, failed: 0, deferred: 0, cancelled: 0, expired: 0 };
   return new Completions(
@@ -32,7 +33,10 @@ function process(): Completions {
         return { report: { id, state, ...counts, startedAt: at, seenAt: at, finishedAt: at }, reopenings };
       },
     },
-    { wants: () => wanted, emit: (name) => void told.push(name) },
+    {
+      wants: (_, audience) => wanted && (audience === undefined || audience === wants),
+      emit: (name) => void told.push(name),
+    },
     (error) => {
       throw error;
     },
@@ -62,6 +66,29 @@ it('tells it once, whichever process finds out, and again when it is complete ag
   later.settled('c');
   await later.stop();
   expect(told).toHaveLength(2);
+});
+
+it('tells who only observes once as well, and takes it from nobody who listens in another process', async () => {
+  state = 'completed';
+  for (const audience of ['observers', 'observers', 'listeners'] as const) {
+    const one = process(audience);
+    one.settled('c');
+    await one.stop();
+  }
+  expect(told).toHaveLength(2);
+});
+
+it('watches any number of campaigns without a warning', async () => {
+  const warnings: string[] = [];
+  const warn = ({ name }: Error): void => void warnings.push(name);
+  globalThis.process.on('warning', warn);
+  const completions = process();
+  for (let n = 0; n < 20; n++) completions.settled(`c${n}`);
+  await eventually(() => looks === 20);
+  await new Promise(setImmediate);
+  await completions.stop();
+  globalThis.process.off('warning', warn);
+  expect(warnings).toEqual([]);
 });
 
 it('takes the look that is due when it is stopped, and none later', async () => {

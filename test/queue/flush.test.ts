@@ -68,6 +68,24 @@ onEveryStore((store) => {
     await close();
   });
 
+  if (store.name === 'postgres') {
+    it('keeps a bounded number of events', async () => {
+      const opened = await openQueueStore(await store.create());
+      const { queue, flow, eventLine } = createBackend('mail', opened, () => undefined);
+      if (opened.kind !== 'postgres') throw new Error('It is looked up in PostgreSQL');
+      await opened.ready();
+      await queue.getVersion();
+      const old = `INSERT INTO event (queue, event, data, created_at_ms) SELECT 'mail', 'x', '{}', 1 FROM generate_series(1, 3000)`;
+      await opened.pool.query(old, []);
+      // BullMQ tidies up at each 256th event.
+      for (let n = 0; n < 256; n++) await eventLine!.publish('x');
+      const { rows } = await opened.pool.query(`SELECT count(*)::int AS count FROM event WHERE queue = 'mail'`, []);
+      expect((rows[0] as { count: number }).count).toBeLessThanOrEqual(1_256);
+      await Promise.all([queue.close(), flow.close()]);
+      await opened.close(1_000);
+    });
+  }
+
   if (store.name !== 'redis') {
     it('queues all batches of a flush or none, and says that it failed', async () => {
       const { flusher, queue, close } = await open(await store.create());

@@ -1,5 +1,6 @@
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import type { BulkMailInput } from '../../src/message/message.js';
+import type { MailEngine } from '../../src/nest/mail-engine.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { parse } from '../support/parse.js';
@@ -52,6 +53,32 @@ it('a recipient without a value fails alone, and its status names the field and 
     ['cat@readers.test', 'The merge field {{name}} has no value for cat@readers.test'],
     ['dan@readers.test', 'The merge field {{order.code}} is not text for dan@readers.test; name one of its fields'],
   ]);
+});
+
+it('a recipient whose value makes no sender fails alone, and whoever listens is told so', async () => {
+  const { events } = app.context.get<MailEngine>('MailEngine(default)', { strict: false }).mailer;
+  const told: string[] = [];
+  const stops = [
+    events.on('failed', ({ messageId }) => told.push(messageId)),
+    events.on('sent', ({ messageId }) => told.push(messageId)),
+  ];
+  const id = await post(
+    {
+      from: 'Shop <{{shop.mail}}@shop.test>',
+      subject: 'x',
+      text: 'x',
+      recipients: [
+        { to: 'ann@readers.test', context: { shop: { mail: 'news' } } },
+        { to: 'bob@readers.test', context: { shop: { mail: { no: 'text' } } } },
+        { to: 'cat@readers.test', context: { shop: { mail: 'news' } } },
+      ],
+    },
+    { sent: 2, failed: 1 },
+  );
+  expect(arrived()).toEqual(['ann@readers.test', 'cat@readers.test']);
+  expect(await failures(id)).toEqual([['bob@readers.test', expect.stringContaining('{{shop.mail}}')]]);
+  await eventually(() => expect(told.sort()).toEqual([0, 1, 2].map((index) => `<${id}-0.${index}@shop.test>`)));
+  for (const stop of stops) stop();
 });
 
 it('a recipient whose value makes a header word that no line can hold fails alone', async () => {

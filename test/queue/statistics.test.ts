@@ -123,6 +123,32 @@ describe('what was counted', () => {
     expect(written).toHaveLength(4);
   });
 
+  it('is written one after the other, the latest last, and closed when all of it is written', async () => {
+    const written: string[] = [];
+    const answers: (() => void)[] = [];
+    const merge = async ([change]: { fields: Record<string, string> }[]): Promise<void> => {
+      const [text] = Object.values(change!.fields);
+      await new Promise<void>((resolve) => answers.push(resolve));
+      written.push(text!);
+    };
+    const records = { merge, expire: vi.fn() };
+    const slow = { exists: () => Promise.resolve(true), ready: vi.fn(), records } as unknown as Store;
+    const statistics = new Statistics(slow, failOn);
+    statistics.count('bulk', 'sent', 1, 'main');
+    const writing = statistics.close();
+    await eventually(() => answers.length === 1);
+    statistics.count('bulk', 'sent', 2, 'main');
+    const closing = statistics.close();
+    await new Promise(setImmediate);
+    expect(answers).toHaveLength(1);
+    answers[0]!();
+    await eventually(() => answers.length === 2);
+    expect(written).toHaveLength(1);
+    answers[1]!();
+    await Promise.all([writing, closing]);
+    expect(written.map((text) => text.includes('3'))).toEqual([false, true]);
+  });
+
   it('keeps a bounded number of transports apart', async () => {
     const statistics = new Statistics(undefined, failOn);
     for (let n = 0; n < 600; n++) statistics.count('bulk', 'sent', 1, `tenant ${n}`);

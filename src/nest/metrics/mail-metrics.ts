@@ -69,27 +69,27 @@ export class MailMetrics implements Source {
   }
 
   private count({ messages, sendDuration, queueTime, batchSize, batchDuration, campaigns }: Instruments): void {
-    const { mailer, events } = this.measured;
+    const { mailer, events, queue } = this.measured;
     const message = (outcome: string, lane: string, transport?: string, count = 1): void =>
       messages.inc({ mailer, lane, transport: this.label(transport), outcome }, count);
     this.stops.push(
-      events.on('queued', ({ lane }) => message('queued', lane)),
-      events.on('campaign-queued', ({ queued }) => message('queued', 'bulk', undefined, queued)),
-      events.on('sent', ({ lane, transport, duration, queuedFor }) => {
+      // No event tells of each message of a campaign, nor of one whose queueing was interrupted.
+      ...(queue ? [queue.observeQueued((count) => message('queued', 'bulk', undefined, count))] : []),
+      events.observe('sent', ({ lane, transport, duration, queuedFor }) => {
         message('sent', lane, transport);
         sendDuration.observe({ mailer, lane, transport: this.label(transport) }, duration / 1_000);
         if (queuedFor !== undefined) queueTime.observe({ mailer }, queuedFor / 1_000);
       }),
-      events.on('deferred', ({ lane, transport }) => message('deferred', lane, transport)),
-      events.on('failed', ({ lane, transport }) => message('failed', lane, transport)),
-      events.on('cancelled', ({ lane }) => message('cancelled', lane)),
-      events.on('expired', ({ lane }) => message('expired', lane)),
-      events.on('batch-completed', ({ size, duration }) => {
+      events.observe('deferred', ({ lane, transport }) => message('deferred', lane, transport)),
+      events.observe('failed', ({ lane, transport }) => message('failed', lane, transport)),
+      events.observe('cancelled', ({ lane }) => message('cancelled', lane)),
+      events.observe('expired', ({ lane }) => message('expired', lane)),
+      events.observe('batch-completed', ({ size, duration }) => {
         batchSize.observe({ mailer }, size);
         batchDuration.observe({ mailer }, duration / 1_000);
       }),
-      events.on('campaign-completed', () => campaigns.inc({ mailer, outcome: 'completed' })),
-      events.on('campaign-suspended', () => campaigns.inc({ mailer, outcome: 'suspended' })),
+      events.observe('campaign-completed', () => campaigns.inc({ mailer, outcome: 'completed' })),
+      events.observe('campaign-suspended', () => campaigns.inc({ mailer, outcome: 'suspended' })),
     );
   }
 
