@@ -1,5 +1,4 @@
 import { channel, type Channel } from 'node:diagnostics_channel';
-import { reasonOf } from '../errors.js';
 import type { MailEventName, MailEvents } from './events.js';
 
 type Listener<Name extends MailEventName> = (event: MailEvents[Name]) => unknown;
@@ -32,7 +31,7 @@ export class MailEmitter {
    */
   constructor(
     private readonly mailer: string,
-    private readonly onError: (error: Error) => void,
+    private readonly onError: (event: MailEventName, reason: unknown) => void,
   ) {}
 
   /** Returns what ends the listening. */
@@ -96,13 +95,13 @@ export class MailEmitter {
     try {
       await listener(event);
     } catch (error) {
-      this.report(new Error(`A listener of the mail event ${name} failed: ${reasonOf(error)}`, { cause: error }));
+      this.report(name, error);
     }
   }
 
-  private report(error: Error): void {
+  private report(event: MailEventName, reason: unknown): void {
     try {
-      this.onError(error);
+      this.onError(event, reason);
     } catch {
       // A log that fails is nobody's to tell, and is to end no process.
     }

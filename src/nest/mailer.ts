@@ -2,6 +2,7 @@ import type { Logger } from '@nestjs/common';
 import type { Interception } from '../delivery/interception.js';
 import { Interceptors } from '../delivery/interceptors.js';
 import { Preparation } from '../delivery/preparation.js';
+import { reasonOf } from '../errors.js';
 import { MailEmitter } from '../events/emitter.js';
 import { NO_TRACER, type Tracer } from '../events/tracer.js';
 import type { MailQueue } from '../queue/mail-queue.js';
@@ -51,7 +52,9 @@ export async function createMailer(
   mailables: Mailables,
 ): Promise<Mailer> {
   const onError = seldom((message) => logger.error(message));
-  const events = new MailEmitter(name, onError);
+  const events = new MailEmitter(name, (event, reason) =>
+    onError(new Error(`A listener of the mail event ${event} failed: ${reasonOf(reason)}`, { cause: reason })),
+  );
   tellWhatFails(events, logger);
   if (settings.templates?.preload) await settings.templates.engine.preload?.();
   const onWarning = (warning: string): void => logger.warn(warning);

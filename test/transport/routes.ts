@@ -9,7 +9,7 @@ export function guarded(transport: Transport, events = quietEvents()): GuardedTr
 }
 
 export function quietEvents(): MailEmitter {
-  return new MailEmitter('test', (error) => {
+  return new MailEmitter('test', (_event, error) => {
     throw error;
   });
 }
