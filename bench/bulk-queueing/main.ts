@@ -68,14 +68,6 @@ persistence, unless another store is named; PostgreSQL with fsync.`;
       unit: '×',
       better: 'higher',
     },
-    {
-      what: 'collected send()s against add() in a loop',
-      measured: ratio(ADD, 'send() on the bulk lane'),
-      limit: 8,
-      aim: 12,
-      unit: '×',
-      better: 'higher',
-    },
   ];
   const notes = hasPostgres() ? [] : ['This machine has no PostgreSQL.'];
   return {
