@@ -44,7 +44,7 @@ describe('installed into an empty Nest application', () => {
     write(app, 'src/types.ts', TYPES);
     write(app, 'src/missing.ts', MISSING);
     const compiled = await runNode(app, [tool('typescript/bin/tsc')]);
-    expect(compiled).toEqual({ code: 0, output: '' });
+    expect(compiled).toMatchObject({ code: 0, output: '' });
   }, INSTALL);
 
   it('the quick start of the README sends on both lanes, and the process ends by itself', async () => {

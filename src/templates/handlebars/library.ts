@@ -87,8 +87,11 @@ export class Library {
     }
     const looked = (['html', 'text'] as const).flatMap((format) => templates.candidates(name, format, locales));
     const others = templates.languagesOf(name).join(', ');
-    const instead = others === '' ? '' : ` It is there in ${others} alone: add one without a language.`;
-    throw templateError(`There is no template ${JSON.stringify(name)} in ${search(templates, looked, name)}${instead}`);
+    const where =
+      others === ''
+        ? search(templates, looked, name)
+        : `${lookedIn(templates, looked)} It is there in ${others} alone: add one without a language.`;
+    throw templateError(`There is no template ${JSON.stringify(name)} in ${where}`);
   }
 
   private async laidOut(page: Page, format: Format, context: Data, data: Data, locales: Locales): Promise<string> {
@@ -159,7 +162,11 @@ export class Library {
 function search(files: TemplateFiles, looked: readonly string[], name: string, format?: Format): string {
   const close = closeNames(name, files.names(format)).map((one) => JSON.stringify(one));
   const meant = close.length === 0 ? '' : ` Did you mean ${close.join(' or ')}?`;
-  return `${files.dir}: looked for ${looked.join(', ')}.${meant}`;
+  return `${lookedIn(files, looked)}${meant}`;
+}
+
+function lookedIn({ dir }: TemplateFiles, looked: readonly string[]): string {
+  return `${dir}: looked for ${looked.join(', ')}.`;
 }
 
 /** Makes a value once for each key; what fails is tried again. */
