@@ -22,6 +22,8 @@ const SMALL = 8;
 /**
  * Finds what texts have in common that were made by one template, as notifications are that a loop writes, so that it is stored
  * once. Undefined when they have less than half of it in common.
+ *
+ * @param guess what texts before these had in common
  */
 export function likenessOf(texts: readonly string[], guess: readonly string[] = []): Likeness | undefined {
   const [first = ''] = texts;
@@ -49,7 +51,8 @@ export function restore(value: string | readonly string[], pieces: readonly stri
 function learn(first: string, texts: readonly string[], guess: readonly string[]): Likeness | undefined {
   let words: string[] | undefined;
   let common: readonly boolean[] | undefined;
-  let pieces = guess.length > 0 ? [...guess] : [first];
+  // What others had in common is of no account for a text that is not like them.
+  let pieces = guess.length > 0 && valuesIn(first, guess) ? [...guess] : [first];
   let values: Likeness['values'] = [];
   let lessons = 0;
   for (let index = 0; index < texts.length; index++) {

@@ -32,6 +32,8 @@ describe('texts of one template', () => {
     const { pieces } = likenessOf(texts)!;
     expect(likenessOf(texts, pieces)).toEqual(likenessOf(texts));
     expect(restored(texts, ['<html>', 'another', '</html>'])).toEqual(texts);
+    const larger = [PADDING.repeat(20), PADDING.repeat(20)];
+    expect(likenessOf(texts, larger)).toEqual(likenessOf(texts));
   });
 
   it('leave one that is another as it is', () => {
