@@ -4,7 +4,7 @@
  */
 const rows = [
   ['errors', 'events'],
-  ['message', 'peer'],
+  ['message', 'peer', 'within'],
   ['store', 'mime', 'templates'],
   ['attachments', 'transport', 'feedback'],
   ['delivery'],

@@ -1,18 +1,11 @@
+import { within } from '../within.js';
+
 /** The application's own code must not hold a message, and its place in the lane, for ever. Milliseconds. */
 const ANSWERS_WITHIN = 30_000;
 
 /** @throws what it throws, or an Error when it has not answered in time */
-export async function answered<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const failure = new LateAnswer(`it has not answered within ${ANSWERS_WITHIN} ms`);
-    timer = setTimeout(() => reject(failure), ANSWERS_WITHIN);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+export function answered<T>(answer: Promise<T>): Promise<T> {
+  return within(ANSWERS_WITHIN, answer, () => new LateAnswer(`it has not answered within ${ANSWERS_WITHIN} ms`));
 }
 
 /** It may answer another time. */

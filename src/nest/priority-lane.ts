@@ -8,6 +8,7 @@ import type { MailQueue } from '../queue/mail-queue.js';
 import type { OwnId } from '../queue/packing.js';
 import type { QueuedReceipt } from '../queue/producer.js';
 import type { Routes } from '../transport/route.js';
+import { within } from '../within.js';
 import type { Mailer } from './mailer.js';
 import type { PrioritySettings } from './options/parse.js';
 import { PriorityEvents } from './priority-events.js';
@@ -75,7 +76,12 @@ export class PriorityLane {
   ): Promise<QueuedReceipt | MailDeliveryError> {
     if (this.settings.overflow !== 'queue' || !this.queue) return error;
     try {
-      return await within(QUEUED_WITHIN, this.queue.send(message, { ...own, urgency: 'overflow' }));
+      const queued = this.queue.send(message, { ...own, urgency: 'overflow' });
+      return await within(
+        QUEUED_WITHIN,
+        queued,
+        () => new Error(`the queue did not answer within ${QUEUED_WITHIN} ms`),
+      );
     } catch (reason) {
       return new MailDeliveryError(error.id, error.attempts, {
         message: `${error.message} Nor could it be queued: ${reasonOf(reason)}`,
@@ -84,18 +90,6 @@ export class PriorityLane {
         cause: error.cause,
       });
     }
-  }
-}
-
-async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the queue did not answer within ${milliseconds} ms`)), milliseconds);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Duration } from '../message/duration.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { WorkersReport } from '../queue/presence.js';
 import { EMPTY_QUEUE, type QueueReport } from '../queue/reader.js';
+import { within } from '../within.js';
 import { OptionReader } from './options/reader.js';
 
 /**
@@ -52,16 +53,10 @@ export async function queueHealth(queue: MailQueue, timeout = TIMEOUT): Promise<
     const [report, workers] = await Promise.all([queue.reader.report(), queue.reader.workers()]);
     return { ...report, workers };
   }, nothing);
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`No answer within ${timeout} ms`)), timeout);
-  });
   try {
-    return { reachable: true, ...(await Promise.race([asked, late])) };
+    return { reachable: true, ...(await within(timeout, asked, () => new Error(`No answer within ${timeout} ms`))) };
   } catch (error) {
     return { reachable: false, reason: reasonOf(error instanceof MailError ? (error.cause ?? error) : error) };
-  } finally {
-    clearTimeout(timer);
   }
 }
 

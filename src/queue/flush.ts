@@ -1,5 +1,6 @@
 import { MailQueueUnavailableError, reasonOf } from '../errors.js';
 import type { Store } from '../store/store.js';
+import { within } from '../within.js';
 import type { Backend } from './backend.js';
 import { itemRecipients, type Batch } from './batch.js';
 import type { BatchFormat } from './batch-format.js';
@@ -12,6 +13,8 @@ const ANSWER_WITHIN = 10_000;
 
 /** BullMQ's retry of a job is not a message's retry: a batch leaves the queue only when its ledger says so. */
 const FOREVER = 1_000_000;
+
+const noAnswer = (): Error => new Error(`no answer within ${ANSWER_WITHIN} ms`);
 
 /** Adds batches to the queue, all or none of them. */
 export class Flusher {
@@ -39,11 +42,11 @@ export class Flusher {
   private async write(batches: readonly Batch[]): Promise<void> {
     await this.reach();
     try {
-      await within(ANSWER_WITHIN, this.add(batches));
+      await within(ANSWER_WITHIN, this.add(batches), noAnswer);
     } catch (first) {
       try {
         await this.reach();
-        await within(ANSWER_WITHIN, this.add(batches));
+        await within(ANSWER_WITHIN, this.add(batches), noAnswer);
       } catch (error) {
         const outcome = neverLeft(first) && neverLeft(error) ? 'not-sent' : 'unknown';
         throw unavailable(error, outcome);
@@ -111,16 +114,4 @@ function neverLeft(error: unknown): boolean {
   if (error instanceof MailQueueUnavailableError) return error.outcome === 'not-sent';
   const text = reasonOf(error);
   return /isn't writeable|ECONNREFUSED|ENOTFOUND|EHOSTUNREACH/.test(text);
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

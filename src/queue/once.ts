@@ -4,6 +4,7 @@ import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
 import type { Lane } from '../message/message.js';
 import type { Sealer } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
+import { within } from '../within.js';
 import { LocalClaims, StoreClaims, type Claim } from './claims.js';
 
 export interface OnceOptions {
@@ -122,14 +123,19 @@ export class Once {
     const { store, shared } = this;
     if (!store || !shared) return 'free';
     try {
-      return await within(STORE_ANSWERS_WITHIN, async () => {
+      const asked = async (): Promise<Claim | 'free'> => {
         // What this process has given back must be given back, or the claim that follows goes with it.
         await this.writes.get(id);
         // One that is not there yet knows nothing; it is made when there is something to write.
         if (!(await store.exists())) return 'free';
         await store.ready();
         return (await shared.claim(id, mine)) ?? 'free';
-      });
+      };
+      return await within(
+        STORE_ANSWERS_WITHIN,
+        asked(),
+        () => new Error(`The store did not answer within ${STORE_ANSWERS_WITHIN} ms`),
+      );
     } catch (error) {
       this.onError(
         new Error(`Idempotency keys are remembered by this process alone for now: ${reasonOf(error)}`, {
@@ -173,16 +179,4 @@ function unknown(id: string, known: Exclude<Claim, { state: 'settled' }>): MailD
   }
   const what = known.until < Date.now() ? 'was interrupted, and may have sent it' : 'is still under way';
   return new MailDeliveryError(id, [], { message: `${earlier} ${what}.`, outcome: 'unknown' });
-}
-
-async function within<T>(milliseconds: number, work: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`The store did not answer within ${milliseconds} ms`)), milliseconds);
-  });
-  try {
-    return await Promise.race([work(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
