@@ -3,7 +3,7 @@ import { messageId } from '../message/ids.js';
 import { envelopeAddress } from '../mime/compose.js';
 import type { Encoded } from '../mime/encoded.js';
 import type { Dispatch, NoRoom, Route } from '../transport/dispatch.js';
-import type { Rejection, TransportError } from '../transport/transport.js';
+import type { OutgoingMail, Rejection, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery, type Hops } from './deliver.js';
 import { Veto } from './interception.js';
 import type { Ledger, RecipientFact, Unplaced } from './ledger.js';
@@ -14,6 +14,7 @@ import { verdictOn, type RetryPolicy } from './retry.js';
 /** One message of a batch as bytes, and its envelope sender. */
 export interface Written extends Encoded {
   sender: string;
+  mail: OutgoingMail;
   /** Its envelope recipients, where they are not those of the batch. */
   recipients?: readonly string[];
 }
@@ -241,11 +242,11 @@ class BatchRun {
 
   private async handOver(index: number, pending: readonly number[], route: Hops): Promise<Delivery> {
     const { work } = this;
-    const { sender, headers, body, recipients } = await work.write(index);
+    const { sender, mail, headers, body, recipients } = await work.write(index);
     const to = recipients ? this.instead(index, pending, recipients) : this.addresses(index, pending);
     const envelope = { from: envelopeAddress(sender), to: to.map(envelopeAddress) };
-    return deliver({ envelope, headers, body }, route, {
-      id: messageId(work.id, index),
+    return deliver({ envelope, headers, body, mail }, route, {
+      id: mail.id,
       lane: 'bulk',
       signal: this.control.signal,
       stillWanted: this.mayContinue,

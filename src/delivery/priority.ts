@@ -84,7 +84,8 @@ export async function sendNow(
     const envelope = { from: envelopeAddress(whole.from.address), to: [...recipients.keys()] };
     const options = { id, lane: 'priority', signal: over.signal, deadline, retryUnknown } as const;
     const hops = tracer.on ? traceAttempts(tracer, route, 'priority') : route;
-    const delivery = await deliver({ envelope, ...encoded }, hops, options);
+    const mail = { id, messageId, message: () => whole };
+    const delivery = await deliver({ envelope, ...encoded, mail }, hops, options);
     const asGiven = (address: string): string => recipients.get(address) ?? address;
     const { transport, response } = delivery;
     const accepted = delivery.accepted.map(asGiven);

@@ -8,6 +8,7 @@ import type { Encoded } from '../mime/encoded.js';
 import type { Letter } from '../mime/plate.js';
 import { Press } from '../mime/press.js';
 import type { Dispatch } from '../transport/dispatch.js';
+import type { OutgoingMail } from '../transport/transport.js';
 import { itemRecipients, letterOf, renderingOf, type Batch } from './batch.js';
 
 /** What a batch needs beside itself. */
@@ -61,8 +62,15 @@ class BatchWriter {
     const rendering = renderingOf(this.batch, index);
     if (this.preparation.changes({ rendering })) return this.prepare(index, letter, stamp, rendering);
     const encoded = this.press.encode(letter, stamp.messageId);
-    if (encoded instanceof Promise) return encoded.then((bytes) => ({ sender, ...bytes }));
-    return { sender, ...encoded };
+    const mail = this.mail(index, stamp, () => this.press.message(letter));
+    if (encoded instanceof Promise) return encoded.then((bytes) => ({ sender, mail, ...bytes }));
+    return { sender, mail, ...encoded };
+  }
+
+  private mail(index: number, { messageId: header }: Stamp, message: () => Message): OutgoingMail {
+    const { campaign, id } = this.batch;
+    const about = { id: messageId(id, index), messageId: header, message };
+    return campaign ? { ...about, campaignId: campaign.id } : about;
   }
 
   private async prepare(
@@ -83,8 +91,9 @@ class BatchWriter {
     const sender = prepared.from.address;
     const encoded = await this.encode(letter, message, prepared, stamp);
     const recipients = envelopeRecipients(prepared);
-    if (isSame(recipients, envelopeRecipients(message))) return { sender, ...encoded };
-    return { sender, ...encoded, recipients };
+    const mail = this.mail(index, stamp, () => prepared);
+    if (isSame(recipients, envelopeRecipients(message))) return { sender, mail, ...encoded };
+    return { sender, mail, ...encoded, recipients };
   }
 
   /** What all messages share is encoded once; whatever else one of them has makes it a message by itself. */

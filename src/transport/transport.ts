@@ -1,5 +1,5 @@
 import { MailError, type Outcome, type Phase } from '../errors.js';
-import type { Lane } from '../message/message.js';
+import type { Lane, Message } from '../message/message.js';
 import type { Encoded } from '../mime/encoded.js';
 import { oneLine } from '../message/text.js';
 import type { Probe } from './probe.js';
@@ -10,9 +10,22 @@ export interface Envelope {
   to: string[];
 }
 
+/** What a message is besides its bytes. */
+export interface OutgoingMail {
+  /** What it is known by here, for what a provider reports about it later. */
+  id: string;
+  /** The Message-ID header's value, angle brackets included. */
+  messageId: string;
+  campaignId?: string;
+  /** As it was before it was encoded, for providers that take no bytes. */
+  message(): Message;
+}
+
 /** A message as it goes over the wire. */
 export interface Outgoing extends Encoded {
   envelope: Envelope;
+  /** Not there for bytes that are nobody's mail, such as a benchmark's. */
+  mail?: OutgoingMail;
 }
 
 /** A recipient the server refused while it took others. */

@@ -28,6 +28,13 @@ class MemoryLedger implements Ledger {
 
 const WRITTEN: Written = {
   sender: 'shop@shop.test',
+  mail: {
+    id: 'b-0',
+    messageId: '<b-0@shop.test>',
+    message: () => {
+      throw new Error('Nobody asks for it');
+    },
+  },
   headers: Buffer.from('Subject: Hello\r\n\r\n'),
   body: Buffer.from('Hello\r\n'),
 };
