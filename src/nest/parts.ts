@@ -1,4 +1,5 @@
 import type { InjectionToken } from '@nestjs/common';
+import { openAttachmentStore } from '../attachments/open.js';
 import type { Preparation } from '../delivery/preparation.js';
 import type { MailEmitter } from '../events/emitter.js';
 import type { Tracer } from '../events/tracer.js';
@@ -39,11 +40,13 @@ export const REAL_PARTS: MailParts = {
   async openQueue(settings, { onError, onWarning }) {
     const { name, target, lockTimeout } = settings;
     const store = await openStore(target, { name, migrate: migrateQueue, lockTimeout, onError, onWarning });
+    const { target: place } = settings.attachments;
+    const attachments = place && (await openAttachmentStore(place));
     return {
       store,
       create: (routes, events, preparation, tracer) => {
         const backend = createBackend(name, store, onError);
-        return new MailQueue(settings, { store, backend }, routes, events, preparation, onError, tracer);
+        return new MailQueue(settings, { store, backend, attachments }, routes, events, preparation, onError, tracer);
       },
     };
   },

@@ -22,8 +22,8 @@ export const BATCH_VERSION = 2;
  */
 export const RENDERED_VERSION = 4;
 
-/** An attachment whose bytes lie in the store under their hash. */
-export type StoredAttachment = Omit<Attachment, 'content'> & { blob: string };
+/** An attachment whose bytes lie in the attachment store, under the name of their blob. */
+export type StoredAttachment = Omit<Attachment, 'content'> & { blob: string; bytes: number };
 
 /** What the messages of a batch share, stored once. */
 export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | 'html'> & {

@@ -46,11 +46,13 @@ export class CampaignProducer {
   ) {}
 
   /**
+   * @throws MailConfigError when it has attachments and no attachment store is named
    * @throws MailQueueUnavailableError, or MailError when the source fails or the signal aborts; what is queued stays, and
    *   both carry `campaignId` and `queued`
    */
   async send(bulk: ParsedBulk, input: Source): Promise<CampaignReceipt> {
     const id = bulk.id ?? newId('c');
+    if (bulk.attachments.length > 0) this.blobs.check();
     await this.flusher.reach();
     const claim = (): Promise<Claim> => answered(Claim.take(this.records, id, () => this.save(id, {})));
     return bulk.id === undefined ? this.begin(id, bulk, input, claim) : this.goOn(id, bulk, input, claim);
@@ -114,7 +116,7 @@ export class CampaignProducer {
     };
     const run = new Queueing(id, before, seen, this.options, onProgress, flush, writeDown, this.onError);
     try {
-      const attachments = await answered(this.blobs.put(bulk.attachments, bulk.sendAt));
+      const attachments = await answered(this.blobs.put(bulk.attachments));
       run.packer = new Packer(id, bulk, attachments, this.options, pass);
       await run.readAll(recipients, bulk, signal);
       await answered(save(run.durable(), { complete: true, failed: false }));
@@ -200,6 +202,8 @@ export class CampaignProducer {
 
 function interrupted(error: unknown, campaignId: string, queued: number, signal: AbortSignal | undefined): MailError {
   const details = { campaignId, queued, cause: error };
+  // Of the attachment store.
+  if (error instanceof MailConfigError) return error;
   if (error instanceof MailError && (error.code === 'CANCELLED' || error.code === 'CAMPAIGN_BUSY')) {
     return new MailError(`${error.message}. ${queued} recipients were queued.`, {
       ...details,

@@ -1,4 +1,5 @@
-import { MailQueueUnavailableError, reasonOf } from '../errors.js';
+import type { Attachments } from '../attachments/attachments.js';
+import { MailError, MailQueueUnavailableError, reasonOf } from '../errors.js';
 import type { Store } from '../store/store.js';
 import { within } from '../within.js';
 import type { Backend } from './backend.js';
@@ -25,6 +26,7 @@ export class Flusher {
     private readonly store: Store,
     private readonly backend: Backend,
     private readonly format: BatchFormat,
+    private readonly attachments: Pick<Attachments, 'lease'>,
     private readonly statistics: Statistics,
     private readonly traces = new QueueTraces(queueName),
   ) {}
@@ -41,6 +43,7 @@ export class Flusher {
 
   private async write(batches: readonly Batch[]): Promise<void> {
     await this.reach();
+    await this.lease(batches);
     try {
       await within(ANSWER_WITHIN, this.add(batches), noAnswer);
     } catch (first) {
@@ -72,6 +75,17 @@ export class Flusher {
     }
   }
 
+  /** Before any of them is queued, so that nothing that they name goes while they wait. */
+  private async lease(batches: readonly Batch[]): Promise<void> {
+    const dues = duesOf(batches);
+    if (dues.size === 0) return;
+    try {
+      await within(ANSWER_WITHIN, this.attachments.lease(dues), noAnswer);
+    } catch (error) {
+      throw error instanceof MailError ? error : unavailable(error, 'not-sent');
+    }
+  }
+
   private async add(batches: readonly Batch[]): Promise<void> {
     const now = Date.now();
     await this.backend.flow.addBulk(
@@ -99,6 +113,15 @@ function recipientsOf(batches: readonly Batch[]): number {
     else for (const item of batch.items) count += itemRecipients(batch, item).length;
   }
   return count;
+}
+
+/** When what they name beside the queue is needed last, by its name. */
+function duesOf(batches: readonly Batch[]): Map<string, number> {
+  const dues = new Map<string, number>();
+  for (const { shared, sendAt = 0 } of batches) {
+    for (const { blob } of shared.attachments) dues.set(blob, Math.max(sendAt, dues.get(blob) ?? 0));
+  }
+  return dues;
 }
 
 function unavailable(cause: unknown, outcome: 'not-sent' | 'unknown'): MailQueueUnavailableError {

@@ -2,12 +2,19 @@ import { MailQueueUnavailableError } from '../errors.js';
 import { messageId } from '../message/ids.js';
 import type { Message, Travel } from '../message/message.js';
 import { answered } from './answered.js';
-import type { Batch } from './batch.js';
+import type { Attachment } from '../message/message.js';
+import type { Batch, StoredAttachment } from './batch.js';
 import type { Told } from './batch-events.js';
-import type { Blobs, NamedBlob } from './blobs.js';
+import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
 import { addressBytesOf, bytesOf, type Packed, type Packing } from './packing.js';
 import { queuedEvent } from './queued-event.js';
+
+/** An attachment that is not in the store yet: as the batch has it until the flush, with its hash in place of its blob. */
+interface NamedBlob {
+  attachment: StoredAttachment;
+  content: Buffer;
+}
 
 /** A message with its attachments under their names, and what holding it takes. */
 export interface Weighed {
@@ -21,8 +28,8 @@ export interface Weighed {
 export class Gathering {
   /** Copies, by their names: the sender may use its buffers for something else before the flush. */
   private readonly held = new Map<string, Buffer>();
-  /** What goes into the store at the flush. */
-  private readonly blobs = new Map<string, NamedBlob>();
+  /** Those that go into the store at the flush: what batches name. */
+  private readonly named = new Set<string>();
   /** Those that listeners want to hear of. */
   private readonly told: { message: Message & Travel; packed: Packed }[] = [];
 
@@ -36,7 +43,8 @@ export class Gathering {
   ) {}
 
   weigh(message: Message & Travel): Weighed {
-    const blobs = message.attachments.map((attachment) => this.stored.name(attachment, message.sendAt));
+    if (message.attachments.length > 0) this.stored.check();
+    const blobs = message.attachments.map((attachment) => this.name(attachment));
     const fresh = new Map<string, number>();
     for (const { attachment, content } of blobs) {
       if (!this.held.has(attachment.blob)) fresh.set(attachment.blob, content.length);
@@ -70,9 +78,9 @@ export class Gathering {
   async flush(): Promise<void> {
     const parts = [...this.packing.parts(this.maxFlushBytes)];
     try {
-      if (this.blobs.size > 0) {
+      if (this.named.size > 0) {
         await this.flusher.reach();
-        await answered(Promise.all([...this.blobs.values()].map((blob) => this.stored.keep(blob))));
+        await answered(this.store(parts.flat()));
       }
     } catch (error) {
       throw naming(error, parts);
@@ -91,14 +99,28 @@ export class Gathering {
     }
   }
 
-  /** The attachments as a batch names them. Their bytes are kept here until the flush, each once. */
-  private keep(blobs: readonly NamedBlob[]): NamedBlob['attachment'][] {
+  private name({ content, ...rest }: Attachment): NamedBlob {
+    const attachment = { ...rest, blob: this.stored.hashOf(content), bytes: content.length };
+    return { attachment, content };
+  }
+
+  /** The attachments as a batch has them until the flush. Their bytes are kept here, each once. */
+  private keep(blobs: readonly NamedBlob[]): StoredAttachment[] {
     return blobs.map((named) => {
-      const { attachment, due } = named;
-      const known = this.blobs.get(attachment.blob);
-      if (!known || known.due < due) this.blobs.set(attachment.blob, { ...named, content: this.copyOf(named) });
-      return attachment;
+      this.copyOf(named);
+      this.named.add(named.attachment.blob);
+      return named.attachment;
     });
+  }
+
+  /** Puts what is held into the store, and its names into the batches. */
+  private async store(batches: readonly Batch[]): Promise<void> {
+    const stored = new Map<string, string>();
+    for (const hash of this.named) stored.set(hash, await this.stored.keep(this.held.get(hash)!));
+    for (const batch of batches) {
+      const attachments = batch.shared.attachments.map((one) => ({ ...one, blob: stored.get(one.blob)! }));
+      batch.shared = { ...batch.shared, attachments };
+    }
   }
 
   private copyOf({ attachment: { blob }, content }: NamedBlob): Buffer {

@@ -23,7 +23,6 @@ export const keys = {
   pass: (id: string, pass: number) => `pass/${id}/${pass}`,
   /** Held by the process that is queueing a campaign. */
   producer: (id: string) => `producer/${id}`,
-  blob: (hash: string) => `blob/${hash}`,
   /** Who sends the mail of an idempotency key, or has sent it. */
   once: (id: string) => `once/${id}`,
   /** The workers that are alive: one field a process, one record for each stretch of time. */

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailConfigError, MailError } from '../errors.js';
+import { Attachments } from '../attachments/attachments.js';
+import type { AttachmentStore } from '../attachments/attachment-store.js';
+import type { AttachmentTarget } from '../attachments/target.js';
 import type { Preparation } from '../delivery/preparation.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { MailEmitter } from '../events/emitter.js';
@@ -57,14 +60,27 @@ export interface MailQueueSettings {
   limits: Limits;
   /** Of what is stored of messages. */
   sealer: Sealer;
+  attachments: AttachmentSettings;
   /** How long another process may take to let go of an embedded store. */
   lockTimeout: number;
+}
+
+/** Where attachments of queued mail lie. */
+export interface AttachmentSettings {
+  /** Undefined where it has to be named, and is not. */
+  target: AttachmentTarget | undefined;
+  /** How long one stays after its last need, in milliseconds. */
+  expireAfter: number;
+  /** The id of a queue whose store was lost, and whose place this one takes. */
+  adopt?: string;
 }
 
 /** What the bulk lane stands on. */
 export interface QueueGround {
   store: Store;
   backend: Backend;
+  /** Undefined where none is named: nothing with an attachment can be queued. */
+  attachments?: AttachmentStore | undefined;
   /** By which scheduled mail and next attempts are due. Default `Date.now`. */
   now?: () => number;
 }
@@ -78,6 +94,7 @@ export class MailQueue {
   readonly control: Control;
   readonly statistics: Statistics;
   private readonly format: BatchFormat;
+  private readonly attachments: Attachments;
   private readonly blobs: Blobs;
   private readonly flusher: Flusher;
   private readonly producer: Producer;
@@ -104,7 +121,7 @@ export class MailQueue {
   /** @param ground its store is closed with the queue */
   constructor(
     private readonly settings: MailQueueSettings,
-    { store, backend, now = Date.now }: QueueGround,
+    { store, backend, attachments: attachmentStore, now = Date.now }: QueueGround,
     private readonly routes: Routes,
     private readonly events: MailEmitter,
     private readonly preparation: Preparation,
@@ -118,9 +135,13 @@ export class MailQueue {
     const { records } = store;
     const { queue } = backend;
     this.format = new BatchFormat(settings.sealer);
-    this.blobs = new Blobs(records, settings.sealer);
+    const { expireAfter, adopt } = settings.attachments;
+    const kept = { expireAfter, neededFor: settings.retry.maxAge + settings.keep.failed, ...(adopt ? { adopt } : {}) };
+    this.attachments = new Attachments(attachmentStore, records, settings.sealer, kept);
+    this.blobs = new Blobs(this.attachments);
     this.statistics = new Statistics(store, onError);
-    this.flusher = new Flusher(settings.name, store, backend, this.format, this.statistics, this.traces);
+    const { attachments } = this;
+    this.flusher = new Flusher(settings.name, store, backend, this.format, attachments, this.statistics, this.traces);
     this.reader = new Reader(backend, records, this.format, settings.sealer);
     this.retention = new Retention(queue, records, this.reader, settings.keep);
     this.producer = new Producer(this.flusher, this.blobs, settings.batch, events);
@@ -305,6 +326,7 @@ export class MailQueue {
       .then(() => Promise.all([this.backend.queue.close(), this.backend.flow.close()]))
       .catch((error: unknown) => this.onError(error as Error));
     await Promise.race([orderly, sleep(within, undefined, { ref: false })]);
+    await this.attachments.store?.close?.();
     await this.store.close(within);
   }
 

@@ -1,5 +1,6 @@
 import { MailQueueUnavailableError } from '../errors.js';
 import type { Message, Travel } from '../message/message.js';
+import { answered } from './answered.js';
 import type { StoredAttachment } from './batch.js';
 import type { Told } from './batch-events.js';
 import type { Blobs } from './blobs.js';
@@ -51,11 +52,14 @@ export class Producer {
    * @throws MailQueueUnavailableError
    */
   async send(message: Message & Travel, own?: OwnBatch): Promise<QueuedReceipt> {
-    if (message.attachments.length > 0) await this.flusher.reach();
+    if (message.attachments.length > 0) {
+      this.blobs.check();
+      await this.flusher.reach();
+    }
     const pending: Pending = {
       message,
       ...(own ? { own } : {}),
-      attachments: await this.blobs.put(message.attachments, message.sendAt),
+      attachments: await answered(this.blobs.put(message.attachments)),
       bytes: bytesOf(message),
     };
     await this.commit.add(pending);

@@ -1,4 +1,13 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, type KeyObject } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  hkdfSync,
+  randomBytes,
+  type BinaryLike,
+  type Hmac,
+  type KeyObject,
+} from 'node:crypto';
 
 /** A secret of 32 bytes, and the name by which sealed data tells that it is the one. */
 export interface SealingKey {
@@ -24,7 +33,7 @@ const FIXED_BYTES = 2;
  * It is bound to its place: in another one it does not open.
  */
 export class Sealer {
-  private readonly current: { header: Buffer; key: KeyObject; nameKey: ArrayBuffer } | undefined;
+  private readonly current: { header: Buffer; key: KeyObject; id: string } | undefined;
   private readonly keys: ReadonlyMap<string, KeyObject>;
 
   /** Without a key nothing is sealed. */
@@ -34,7 +43,7 @@ export class Sealer {
     this.current = first && {
       key: first.key,
       header: Buffer.concat([Buffer.from([VERSION, first.id.length]), Buffer.from(first.id)]),
-      nameKey: hkdfSync('sha256', first.key, '', 'priority-mail names', 32),
+      id: first.id,
     };
   }
 
@@ -74,9 +83,24 @@ export class Sealer {
     return { state: 'open', content };
   }
 
-  /** A name for this content that is the same each time, and tells nothing of it to whoever does not have the key. */
-  nameOf(content: Buffer): string {
-    return createHmac('sha256', Buffer.from(this.withKey().nameKey)).update(content).digest('hex');
+  /** By which sealed data names the key that seals. */
+  get keyId(): string {
+    return this.withKey().id;
+  }
+
+  /**
+   * Makes a name of content that is the same each time, and tells nothing of it to whoever does not have the key. Undefined
+   * where that key is not here.
+   */
+  naming(keyId = this.keyId): Hmac | undefined {
+    const key = this.derive(keyId, '', 'priority-mail names');
+    return key && createHmac('sha256', key);
+  }
+
+  /** A key for one purpose (RFC 5869), of 32 bytes; undefined where the one that it derives from is not here. */
+  derive(keyId: string, salt: BinaryLike, purpose: string): Buffer | undefined {
+    const key = this.keys.get(keyId);
+    return key && Buffer.from(hkdfSync('sha256', key, salt, purpose, 32));
   }
 
   /** An object as text: sealed, or JSON where there is no key. */

@@ -1,3 +1,4 @@
+import { MemoryAttachmentStore } from '../attachments/memory-store.js';
 import { MailConfigError } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
 import { parseDuration, type Duration } from '../message/duration.js';
@@ -166,10 +167,19 @@ export class MailFake implements MailParts {
     const now = (): number => Math.max(this.asOf, Date.now());
     const store = new Memory();
     const backend = new MemoryBackend(settings.name, now);
+    const attachments = new MemoryAttachmentStore();
     // The test says when the queue is worked on.
     const held = { ...settings, worker: { ...settings.worker, autorun: false } };
     const create: OpenedQueue['create'] = (routes, events, preparation, tracer) => {
-      const queue = new MailQueue(held, { store, backend, now }, routes, events, preparation, onError, tracer);
+      const queue = new MailQueue(
+        held,
+        { store, backend, attachments, now },
+        routes,
+        events,
+        preparation,
+        onError,
+        tracer,
+      );
       this.running = { queue, store, backend, format: new BatchFormat(settings.sealer) };
       this.sources.lane = this.running;
       return queue;

@@ -36,7 +36,7 @@ it('what was rendered reads as nodemailer composes it, with what all messages sh
     urgency: 'low',
     shared: {
       ...{ from, replyTo: [], headers: [['X-Kind', 'news']], cc: [], bcc: [] },
-      attachments: [{ ...attachment, blob: 'hash' }],
+      attachments: [{ ...attachment, blob: 'hash', bytes: content.length }],
       source: { kind: 'mail', name: 'any' },
     },
     items: RENDERED.map((_, index) => ({ to: `reader${index}@mail.test`, context: index })),

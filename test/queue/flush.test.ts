@@ -25,8 +25,10 @@ const batch = (id: string, text: string): Batch => ({
 async function open(connection: string): Promise<{ flusher: Flusher; queue: Queue; close: () => Promise<void> }> {
   const store = await openQueueStore(connection);
   const backend = createBackend('mail', store, () => undefined);
+  const attachments = { lease: () => Promise.resolve() };
+  const statistics = new Statistics(undefined, () => undefined);
   return {
-    flusher: new Flusher('mail', store, backend, new BatchFormat(UNSEALED), new Statistics(undefined, () => undefined)),
+    flusher: new Flusher('mail', store, backend, new BatchFormat(UNSEALED), attachments, statistics),
     queue: backend.queue,
     close: async () => {
       await Promise.all([backend.queue.close(), backend.flow.close()]);

@@ -52,10 +52,12 @@ it('seals the same content differently each time', () => {
 });
 
 it('names content by its key: the same each time, and another with another key', () => {
-  const content = Buffer.from('a file');
-  expect(new Sealer([one]).nameOf(content)).toBe(new Sealer([one, two]).nameOf(content));
-  expect(new Sealer([two]).nameOf(content)).not.toBe(new Sealer([one]).nameOf(content));
-  expect(new Sealer([one]).nameOf(Buffer.from('another'))).not.toBe(new Sealer([one]).nameOf(content));
+  const name = (keys: SealingKey[], content: string) => new Sealer(keys).naming()!.update(content).digest('hex');
+  expect(name([one], 'a file')).toBe(name([one, two], 'a file'));
+  expect(name([two], 'a file')).not.toBe(name([one], 'a file'));
+  expect(name([one], 'another')).not.toBe(name([one], 'a file'));
+  expect(new Sealer([two, one]).naming(one.id)!.update('a file').digest('hex')).toBe(name([one], 'a file'));
+  expect(new Sealer([two]).naming(one.id)).toBeUndefined();
 });
 
 it('writes objects as JSON without a key, which is read with one too', () => {

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { ConsoleLogger, type DynamicModule, type INestApplicationContext, type Provider } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
+import { MemoryAttachmentStore } from '../../src/attachments/memory-store.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import type { MailModuleOptions, QueueConfig } from '../../src/nest/options/types.js';
@@ -10,6 +11,7 @@ import { MailQueue } from '../../src/queue/mail-queue.js';
 import { MemoryBackend } from '../../src/testing/memory-backend.js';
 import { Memory } from '../../src/testing/memory-store.js';
 import { atEnd } from './cleanup.js';
+import { storeBeside } from './attachment-stores.js';
 import { IN_MEMORY } from './stores.js';
 
 export interface MailApp {
@@ -37,6 +39,7 @@ export async function startMail({ smtp, queue, providers = [], ...options }: Mai
     transports: [{ name: 'main', url: smtp ?? 'smtp://127.0.0.1:1' }],
     shutdownTimeout: '5s',
     ...options,
+    attachments: { ...storeBeside(queue), ...options.attachments },
     queue: queue && { retry: QUICK_RETRY, ...queue, ...(inMemory ? { connection: 'redis://nowhere.invalid' } : {}) },
   });
   const root = { module: AppModule, imports: [module], providers };
@@ -56,8 +59,9 @@ async function startInMemory(root: DynamicModule): Promise<INestApplicationConte
     openQueue(settings, { onError }) {
       const store = new Memory();
       const backend = new MemoryBackend(settings.name, Date.now);
+      const attachments = new MemoryAttachmentStore();
       const create: OpenedQueue['create'] = (routes, events, preparation) =>
-        new MailQueue(settings, { store, backend }, routes, events, preparation, onError);
+        new MailQueue(settings, { store, backend, attachments }, routes, events, preparation, onError);
       return Promise.resolve({ store, create });
     },
   };

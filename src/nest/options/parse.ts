@@ -10,6 +10,7 @@ import { defaultConnection, parseTarget } from '../../store/target.js';
 import { BALANCES, type Balance } from '../../transport/balance.js';
 import type { Transport } from '../../transport/transport.js';
 import { fail, OptionReader } from './reader.js';
+import { besideQueue, parseAttachments, type AttachmentOptions } from './attachments.js';
 import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
@@ -62,9 +63,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const limits = parseLimits(reader.section('limits'));
   const from = parseFrom(reader.raw('from'));
   const region = reader.string('region');
-  const attachments = reader.section('attachments');
-  const allowedDir = attachments.string('allowedDir');
-  attachments.end();
+  const { allowedDir, stored } = parseAttachments(reader);
   const priority = parsePriority(reader.section('priority'), reader.raw('queue') !== false);
   const collect = parseCollect(reader, reader.raw('queue') !== false);
   const idempotencyTtl = reader.duration('idempotencyTtl', DEFAULTS.idempotencyTtl, 1_000, Infinity);
@@ -74,7 +73,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   }
   const transports = parseTransports(reader.raw('transports'));
   const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
-  const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host);
+  const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host, stored);
   const templates = parseTemplates(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   const classify = reader.functions<Classifier>(
@@ -197,6 +196,7 @@ function parseQueue(
   limits: Limits,
   lockTimeout: number,
   host: HostQueueConfig | undefined,
+  attachments: AttachmentOptions['stored'],
 ): MailQueueSettings | false {
   if (parent.raw('queue') === false) return false;
   const reader = parent.section('queue');
@@ -213,9 +213,11 @@ function parseQueue(
   const retry = reader.section('retry');
   const keep = reader.section('keep');
   const { batch: batches, retry: retries, keep: kept } = DEFAULTS;
+  const target = parseTarget(connection ?? host?.connection ?? defaultConnection(name));
   const settings: MailQueueSettings = {
     name,
-    target: parseTarget(connection ?? host?.connection ?? defaultConnection(name)),
+    target,
+    attachments: { target: besideQueue(target), ...attachments },
     limits,
     lockTimeout,
     batch: {

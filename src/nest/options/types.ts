@@ -13,6 +13,7 @@ import type { ServerLoad } from '../../transport/probe.js';
 import type { Balance } from '../../transport/balance.js';
 import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
+import type { AttachmentsConfig } from './attachments.js';
 import type { OnCollectError } from './collect.js';
 import type { MetricsRegister } from './metrics.js';
 import type { TracerProviderLike } from './tracing.js';
@@ -299,10 +300,7 @@ export interface MailModuleOptions {
    * are closed when it is not used for a while; it is asked again after a minute, or when a login was refused.
    */
   resolveTransport?: (name: string) => TenantTransportConfig | undefined | Promise<TenantTransportConfig | undefined>;
-  attachments?: {
-    /** The only folder that attachments are read from by `path`. Default: none, paths are refused. */
-    allowedDir?: string;
-  };
+  attachments?: AttachmentsConfig;
   /** The templates of messages that name one. Default: none. */
   templates?: TemplatesConfig;
   limits?: Partial<Limits>;
