@@ -1,5 +1,5 @@
 import { MailDeliveryError, type Phase } from '../errors.js';
-import { classify, isPermanent, scopeOf } from '../transport/smtp/classify.js';
+import { classify, isPermanent, scopeOf } from '../transport/classify.js';
 import { enhancedCodeOf, transportError, type Progress } from '../transport/smtp/failure.js';
 import { TransportError } from '../transport/transport.js';
 

@@ -196,7 +196,7 @@ export class GuardedTransport implements Transport {
       // Silence teaches nothing to who did not listen for long; but it is worth a look.
       const took = performance.now() - begun;
       const cutShort = took < PATIENCE && (options.signal.aborted || took >= (options.handoverWithin ?? Infinity));
-      if (cutShort && error instanceof TransportError && error.replyCode === undefined) this.checkLater();
+      if (cutShort && error instanceof TransportError && !error.answered) this.checkLater();
       else this.learn(error, options.lane);
       throw error;
     }
@@ -206,7 +206,7 @@ export class GuardedTransport implements Transport {
     if (error.kind === 'busy') this.window.refused(burst, error);
     // It is reached, and says that it will have nothing of us, such as when an address is blocked.
     else if (error.answersMessage && error.kind === 'down') this.window.refused(burst, { reply: error.reply });
-    else if (error.scope !== 'transport' && error.replyCode !== undefined) this.window.answered(burst);
+    else if (error.scope !== 'transport' && error.answered) this.window.answered(burst);
   }
 
   /** With the circuit not closed: waits for the probe under way, unless it is bulk mail's. @throws TransportError */

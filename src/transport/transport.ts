@@ -145,6 +145,8 @@ export interface TransportErrorOptions {
   reply: string;
   replyCode?: number;
   enhancedCode?: string;
+  /** The provider answered. Default: whether there is a reply code; an HTTP API has none. */
+  answered?: boolean;
   /** Set when every recipient was refused. */
   rejections?: Rejection[];
   /** When it makes sense to try again, where that is known; milliseconds since the epoch. */
@@ -164,6 +166,8 @@ export class TransportError extends MailError {
   readonly reply: string;
   declare readonly replyCode?: number;
   declare readonly enhancedCode?: string;
+  /** The provider answered, if only to refuse. */
+  readonly answered: boolean;
   readonly rejections: readonly Rejection[];
   declare readonly retryAt?: number;
 
@@ -176,13 +180,14 @@ export class TransportError extends MailError {
     this.reply = oneLine(options.reply);
     if (options.replyCode !== undefined) this.replyCode = options.replyCode;
     if (options.enhancedCode !== undefined) this.enhancedCode = options.enhancedCode;
+    this.answered = options.answered ?? options.replyCode !== undefined;
     this.rejections = options.rejections ?? [];
     if (options.retryAt !== undefined) this.retryAt = options.retryAt;
   }
 
-  /** The server answered a command that is about the message, or the message itself. */
+  /** The server answered what is about the message, or the message itself. */
   get answersMessage(): boolean {
-    return this.replyCode !== undefined && MESSAGE_PHASES.has(this.phase);
+    return this.answered && MESSAGE_PHASES.has(this.phase);
   }
 }
 

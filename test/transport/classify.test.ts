@@ -1,7 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Phase } from '../../src/errors.js';
-import { classify, isPermanent, ruleFor, RULES, scopeOf, type Answer } from '../../src/transport/smtp/classify.js';
+import {
+  classify,
+  isPermanent,
+  PROVIDER_RULES,
+  providerRuleFor,
+  ruleFor,
+  RULES,
+  scopeOf,
+  type Answer,
+} from '../../src/transport/classify.js';
 import { enhancedCodeOf } from '../../src/transport/smtp/failure.js';
 import type { FailureKind } from '../../src/transport/transport.js';
 import { readPage, tableRows } from '../support/snippets.js';
@@ -27,7 +36,9 @@ function answer(text: string, phase: Phase, recipients = 1): Answer {
 const unquoted = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
 
 describe('docs/failures.md', () => {
-  const [happens = '', told = ''] = readPage('docs/failures.md').split('## Which kind it is');
+  const [happens = '', told = '', apis = ''] = readPage('docs/failures.md').split(
+    /## Which kind it is|### Providers with an API/,
+  );
   const rows = tableRows(told).flatMap(([, where = '', reply = '', from = '', kind = '']) =>
     unquoted(where).map((phase) => ({
       ...answer(unquoted(reply)[0]!, phase as Phase, where.includes('several') ? 2 : 1),
@@ -43,6 +54,23 @@ describe('docs/failures.md', () => {
   it.each(rows)('has at $phase: $text ($from) → $kind', ({ kind, ...told }) => {
     expect(PHASES).toContain(told.phase);
     expect(classify(told)).toBe(kind);
+  });
+
+  const answers = tableRows(apis).map(([, name = '', status = '', text = '', , phase = '', kind = '']) => ({
+    name: unquoted(name)[0] ?? '',
+    status: Number(status),
+    text,
+    phase: unquoted(phase)[0],
+    kind: unquoted(kind)[0],
+  }));
+
+  it.each(answers)('has $name $status: $text → $kind', ({ phase, kind, ...answer }) => {
+    expect(providerRuleFor(answer)).toMatchObject({ phase, kind });
+  });
+
+  it('has an example of every rule for providers', () => {
+    const shown = new Set(answers.map(providerRuleFor));
+    expect(PROVIDER_RULES.filter((rule) => !shown.has(rule))).toEqual([]);
   });
 
   it('has an example of every rule', () => {
@@ -148,7 +176,7 @@ const SEEN: [from: string, phase: Phase, reply: string, kind: FailureKind][] = [
   ['SES', 'final', '454 Throttling failure: Daily message quota exceeded', 'busy'],
   ['SES', 'auth', '535 Authentication Credentials Invalid', 'down'],
   ['SES', 'mail', '530 Authentication required', 'down'],
-  ['SES', 'final', '554 Message rejected: Email address is not verified.', 'message-refused'],
+  ['SES', 'final', '554 Message rejected: Email address is not verified.', 'down'],
   ['SES', 'final', '552 Message is too long.', 'message-refused'],
   ['SendGrid', 'rcpt', '450 too frequent connects from 192.0.2.1, please try again later.', 'busy'],
   ['SendGrid', 'rcpt', '452 Too many recipients received this hour', 'busy'],

@@ -1,8 +1,8 @@
 import type { NodemailerError } from 'nodemailer';
 import { reasonOf, type Phase } from '../../errors.js';
 import { oneLine } from '../../message/text.js';
+import { classify, isPermanent, scopeOf } from '../classify.js';
 import { TransportError, type FailureKind, type Rejection } from '../transport.js';
-import { classify, isPermanent, scopeOf } from './classify.js';
 
 /** How far the session had come when the error was raised. */
 export interface Progress {

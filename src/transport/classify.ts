@@ -1,5 +1,5 @@
-import type { Phase } from '../../errors.js';
-import type { FailureKind, FailureScope } from '../transport.js';
+import type { Phase } from '../errors.js';
+import type { FailureKind, FailureScope } from './transport.js';
 
 /** What came instead of a message's acceptance. */
 export interface Answer {
@@ -77,6 +77,7 @@ const BLOCKED = new RegExp(
     'part of (their|your) network is on our block ?list',
     'sending (has been |is )?(paused|suspended|disabled)',
     'bad outbound sender',
+    'email address is not verified',
   ].join('|'),
   'i',
 );
@@ -172,6 +173,88 @@ export function ruleFor({ phase, replyCode, enhancedCode, text, errorCode = '', 
       (rule.subject?.test(subject) ?? true) &&
       (rule.text?.test(words) ?? true) &&
       (rule.errorCode?.test(errorCode) ?? true) &&
+      (rule.sole ?? recipients === 1) === (recipients === 1),
+  )!;
+}
+
+/** What the API of a provider answered in place of a message's acceptance. */
+export interface ProviderAnswer {
+  /** The error's name, such as `TooManyRequestsException`; empty where the provider has none. */
+  name: string;
+  /** Of HTTP. */
+  status: number;
+  /** The provider's words, in one line. */
+  text: string;
+  /** How many the message was to go to. Default 1. */
+  recipients?: number;
+}
+
+/** A row of the providers' table: what all of its conditions hold for is of this kind. */
+export interface ProviderRule {
+  name?: RegExp;
+  status?: RegExp;
+  text?: RegExp;
+  /** Whether the message had one recipient. */
+  sole?: boolean;
+  /**
+   * What in SMTP would have been said there: `greeting`, the account gets nothing; `auth`, its login or configuration is no good;
+   * `mail`, the sender is not allowed; `rcpt`, the recipient. What the first two say, no message has provoked.
+   */
+  phase: Extract<Phase, 'greeting' | 'auth' | 'mail' | 'rcpt' | 'final'>;
+  kind: FailureKind;
+}
+
+/** Amazon's names, of its services and of its SDK's own errors about credentials. */
+const AWS_LOGIN = new RegExp(
+  [
+    '^(UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|InvalidToken|ExpiredToken|InvalidSignature)',
+    '^(SignatureDoesNotMatch|IncompleteSignature|MissingAuthenticationToken|OptInRequired|NotAuthorized)',
+    '^(RequestExpired|RequestTimeTooSkewed|CredentialsProvider|TokenProvider)',
+  ].join('|'),
+);
+
+/**
+ * The same table for providers with an API, whose errors have names or an HTTP status. Words stand first: one name is said
+ * for several reasons.
+ */
+export const PROVIDER_RULES: readonly ProviderRule[] = [
+  // The allowance of a day is not back in a moment, as that of a second is.
+  { text: /daily (message|sending|e-?mail)s? (quota|limit)/i, phase: 'greeting', kind: 'down' },
+  { name: /^(AccountSuspended|SendingPaused)/, phase: 'greeting', kind: 'down' },
+  { name: AWS_LOGIN, phase: 'auth', kind: 'down' },
+  // A configuration set that is not there.
+  { name: /^NotFoundException$/, phase: 'auth', kind: 'down' },
+  // The sender's domain, or in the sandbox the recipient: somebody forgot to verify it, and no message is to blame.
+  { name: /^(MessageRejected|MailFromDomainNotVerified)/, text: /not verified/i, phase: 'mail', kind: 'down' },
+  { name: /^MailFromDomainNotVerified/, phase: 'mail', kind: 'down' },
+  // A policy may allow some senders.
+  { name: /^AccessDenied/, phase: 'mail', kind: 'down' },
+  {
+    name: /^(TooManyRequests|Throttl|RequestThrottled|RequestLimitExceeded|LimitExceeded|SlowDown)/,
+    phase: 'final',
+    kind: 'busy',
+  },
+  { status: /^429$/, phase: 'final', kind: 'busy' },
+
+  { status: /^(400|413|422)$/, phase: 'final', kind: 'message-refused' },
+  // A gateway before the provider has had no answer of it.
+  { status: /^50[24]$/, phase: 'final', kind: 'unknown' },
+  { status: /^(5|408|409)/, phase: 'final', kind: 'busy' },
+  // It was taken, and what should tell its id cannot be read.
+  { status: /^2/, phase: 'final', kind: 'unknown' },
+  // Not allowed, moved, or something else than the API stands there.
+  { phase: 'auth', kind: 'down' },
+];
+
+/** The row of the providers' table that decides. */
+export function providerRuleFor({ name, status, text, recipients = 1 }: ProviderAnswer): ProviderRule {
+  const words = text.replace(ADDRESS, ' ');
+  // The last row fits everything.
+  return PROVIDER_RULES.find(
+    (rule) =>
+      (rule.name?.test(name) ?? true) &&
+      (rule.status?.test(String(status)) ?? true) &&
+      (rule.text?.test(words) ?? true) &&
       (rule.sole ?? recipients === 1) === (recipients === 1),
   )!;
 }
