@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, type KeyObject } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto';
 
 /** A secret of 32 bytes, and the name by which sealed data tells that it is the one. */
 export interface SealingKey {
@@ -24,23 +32,30 @@ const FIXED_BYTES = 2;
  * It is bound to its place: in another one it does not open.
  */
 export class Sealer {
-  private readonly current: { header: Buffer; key: KeyObject; nameKey: ArrayBuffer } | undefined;
+  private readonly current: { id: string; header: Buffer; key: KeyObject } | undefined;
+  private readonly nameKeys: ReadonlyMap<string, KeyObject>;
   private readonly keys: ReadonlyMap<string, KeyObject>;
 
   /** Without a key nothing is sealed. */
   constructor(keys: readonly SealingKey[]) {
     const [first] = keys;
     this.keys = new Map(keys.map(({ id, key }) => [id, key]));
+    this.nameKeys = new Map(keys.map(({ id, key }) => [id, nameKeyOf(key)]));
     this.current = first && {
+      id: first.id,
       key: first.key,
       header: Buffer.concat([Buffer.from([VERSION, first.id.length]), Buffer.from(first.id)]),
-      nameKey: hkdfSync('sha256', first.key, '', 'priority-mail names', 32),
     };
   }
 
   /** What is written is to be sealed. */
   get seals(): boolean {
     return this.current !== undefined;
+  }
+
+  /** Those that are here, the one that seals first. */
+  get keyIds(): string[] {
+    return [...this.keys.keys()];
   }
 
   /** @param place what it belongs to, such as its record's key */
@@ -74,9 +89,13 @@ export class Sealer {
     return { state: 'open', content };
   }
 
-  /** A name for this content that is the same each time, and tells nothing of it to whoever does not have the key. */
-  nameOf(content: Buffer): string {
-    return createHmac('sha256', Buffer.from(this.withKey().nameKey)).update(content).digest('hex');
+  /**
+   * A name for this content that is the same each time, and tells nothing of it to whoever does not have the key.
+   *
+   * @param keyId of one that is here; default: the one that seals
+   */
+  nameOf(content: Buffer, keyId = this.withKey().id): string {
+    return createHmac('sha256', this.nameKeys.get(keyId)!).update(content).digest('hex');
   }
 
   /** An object as text: sealed, or JSON where there is no key. */
@@ -97,6 +116,10 @@ export class Sealer {
     if (!this.current) throw new Error('Nothing can be sealed without a key');
     return this.current;
   }
+}
+
+function nameKeyOf(key: KeyObject): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', key, '', 'priority-mail names', 32)));
 }
 
 /** Seals nothing and opens nothing: what was sealed before is locked. */
