@@ -41,6 +41,17 @@ export interface SuppressionList {
   list(): AsyncIterable<Suppression>;
 }
 
+/** How the lanes heed the list, checked. */
+export interface SuppressionSettings {
+  /** The application's own. Undefined: the one on the queue's store. */
+  list?: SuppressionList;
+  priority: PrioritySuppression;
+}
+
+/** What the priority lane does with the list: it asks nothing, or does not send what {@link stops} it. */
+export type PrioritySuppression = 'ignore' | 'hard-bounces';
+export const PRIORITY_SUPPRESSIONS: readonly PrioritySuppression[] = ['ignore', 'hard-bounces'];
+
 /** What is suppressed for a reason where nobody says it. */
 export const SCOPES: Readonly<Record<SuppressionReason, SuppressionScope>> = {
   'hard-bounce': 'all',

@@ -39,7 +39,9 @@ onEveryQueue((where) => {
     list = new RecordedSuppressions(store.records, UNSEALED);
   });
   beforeEach(async () => {
-    for await (const key of store.records.scan('suppress')) await store.records.delete([key]);
+    const keys: string[] = [];
+    for await (const key of store.records.scan('suppress')) keys.push(key);
+    await store.records.delete(keys);
   });
   afterAll(() => store.close(1_000));
 

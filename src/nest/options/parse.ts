@@ -1,5 +1,6 @@
 import type { Interceptor } from '../../delivery/interceptors.js';
 import { MailConfigError } from '../../errors.js';
+import type { SuppressionSettings } from '../../feedback/suppression.js';
 import { parseAddresses, type Address } from '../../message/address.js';
 import type { Classifier } from '../../message/classify.js';
 import { DEFAULT_LIMITS, type Limits } from '../../message/limits.js';
@@ -15,6 +16,7 @@ import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
 import { parseMetrics, type MetricsSettings } from './metrics.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
+import { parseSuppression } from './suppression.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
 import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
@@ -40,6 +42,7 @@ export interface MailSettings {
   templates?: TemplateSettings;
   priority: PrioritySettings;
   collect: CollectSettings;
+  suppression: SuppressionSettings;
   /** Milliseconds. */
   idempotencyTtl: number;
   defaultLane: Lane;
@@ -74,7 +77,8 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   }
   const transports = parseTransports(reader.raw('transports'));
   const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
-  const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host);
+  const suppression = parseSuppression(reader);
+  const queue = parseQueue(reader, queueName, limits, suppression, shutdownTimeout, host);
   const templates = parseTemplates(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   const classify = reader.functions<Classifier>(
@@ -92,6 +96,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     queue,
     priority,
     collect,
+    suppression,
     idempotencyTtl,
     defaultLane,
     classify,
@@ -195,6 +200,7 @@ function parseQueue(
   parent: OptionReader,
   name: string,
   limits: Limits,
+  suppression: SuppressionSettings,
   lockTimeout: number,
   host: HostQueueConfig | undefined,
 ): MailQueueSettings | false {
@@ -217,6 +223,7 @@ function parseQueue(
     name,
     target: parseTarget(connection ?? host?.connection ?? defaultConnection(name)),
     limits,
+    suppression,
     lockTimeout,
     batch: {
       size: batch.integer('size', batches.size, 1, 10_000),

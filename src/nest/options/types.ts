@@ -15,6 +15,7 @@ import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
 import type { OnCollectError } from './collect.js';
 import type { MetricsRegister } from './metrics.js';
+import type { SuppressionConfig } from './suppression.js';
 import type { TracerProviderLike } from './tracing.js';
 
 /** One SMTP provider. */
@@ -303,6 +304,8 @@ export interface MailModuleOptions {
     /** The only folder that attachments are read from by `path`. Default: none, paths are refused. */
     allowedDir?: string;
   };
+  /** Who gets no more mail, such as those whose address bounces or who have unsubscribed. */
+  suppression?: SuppressionConfig;
   /** The templates of messages that name one. Default: none. */
   templates?: TemplatesConfig;
   limits?: Partial<Limits>;
