@@ -27,7 +27,7 @@ export function parseSuppression(parent: OptionReader): SuppressionSettings {
   const priority = reader.oneOf('priority', PRIORITY_SUPPRESSIONS, DEFAULTS.suppression.priority);
   reader.end();
   if (list === undefined) return { priority };
-  const missing = METHODS.filter((name) => typeof (list as Partial<SuppressionList> | null)?.[name] !== 'function');
+  const missing = METHODS.filter((name) => typeof (list)?.[name] !== 'function');
   if (missing.length > 0) {
     fail(
       reader.pathOf('list'),
