@@ -1,11 +1,17 @@
 import type { RecordedSuppressions } from '../feedback/recorded-suppressions.js';
 import type { SuppressedMail, Suppression, SuppressionList, SuppressionScope } from '../feedback/suppression.js';
-import type { MailQueue } from './mail-queue.js';
+
+/** What opens the store, and words what it cannot do. */
+interface Asked {
+  ask<T>(question: () => Promise<T>, otherwise: T): Promise<T>;
+  askMany<T>(question: () => AsyncIterable<T>): AsyncIterable<T>;
+  tell(order: () => Promise<void>): Promise<void>;
+}
 
 /** The list on the queue's store. What cannot be asked is told by a MailQueueUnavailableError; the first entry makes the store. */
 export class QueueSuppressions implements SuppressionList {
   constructor(
-    private readonly queue: Pick<MailQueue, 'ask' | 'askMany' | 'tell'>,
+    private readonly queue: Asked,
     private readonly recorded: RecordedSuppressions,
   ) {}
 

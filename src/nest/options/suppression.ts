@@ -26,14 +26,12 @@ export function parseSuppression(parent: OptionReader): SuppressionSettings {
   const list = reader.raw('list');
   const priority = reader.oneOf('priority', PRIORITY_SUPPRESSIONS, DEFAULTS.suppression.priority);
   reader.end();
-  if (list === undefined) return { priority };
-  const missing = METHODS.filter((name) => typeof (list)?.[name] !== 'function');
-  if (missing.length > 0) {
-    fail(
-      reader.pathOf('list'),
-      list,
-      `Give a SuppressionList; this has no ${missing.map((name) => `${name}()`).join(', ')}.`,
-    );
-  }
-  return { priority, list: list as SuppressionList };
+  return { priority, ...(list === undefined ? {} : { list: checkList(list, reader.pathOf('list')) }) };
+}
+
+function checkList(value: unknown, path: string): SuppressionList {
+  const given = (value ?? {}) as Record<string, unknown>;
+  const missing = METHODS.filter((name) => typeof given[name] !== 'function');
+  if (missing.length === 0) return value as SuppressionList;
+  return fail(path, value, `Give a SuppressionList; this has no ${missing.map((name) => `${name}()`).join(', ')}.`);
 }
