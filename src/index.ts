@@ -1,5 +1,6 @@
 export { MailModule, type MailModuleAsyncOptions, type MailModuleRootOptions } from './nest/mail.module.js';
 export { MailService, type TransportCheck } from './nest/mail.service.js';
+export { MailSuppressions, type CsvDefaults, type CsvImport, type SuppressionInput } from './nest/mail-suppressions.js';
 export type { MailReceipt } from './nest/sender.js';
 export type { ISendMailOptions, MailerAttachment } from './nest/mailer-options.js';
 export { MailerService, type SentMessageInfo } from './nest/mailer.service.js';
@@ -78,6 +79,7 @@ export type {
   TenantTransportConfig,
   TransportConfig,
 } from './nest/options/types.js';
+export type { SuppressionConfig } from './nest/options/suppression.js';
 export type { MetricsRegister } from './nest/options/metrics.js';
 export type { TracerProviderLike } from './nest/options/tracing.js';
 
@@ -109,6 +111,16 @@ export type {
   Source,
   Urgency,
 } from './message/message.js';
+
+export type { CsvSource } from './feedback/suppression-csv.js';
+export {
+  type PrioritySuppression,
+  type SuppressedMail,
+  type Suppression,
+  type SuppressionList,
+  type SuppressionReason,
+  type SuppressionScope,
+} from './feedback/suppression.js';
 
 export type { InterceptedAttachment, InterceptedMail, MailChanges } from './delivery/intercepted-mail.js';
 export { InterceptorError, Veto } from './delivery/interception.js';

@@ -2,7 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { MailStatus } from '../queue/status.js';
-import { csvRecord } from './csv.js';
+import { csvRecord } from '../message/csv.js';
 import type { Output } from './output.js';
 
 /** The columns of a list. */

@@ -1,3 +1,5 @@
+import { asciiDomain } from '../message/address.js';
+import { LIST_NAME } from '../message/ids.js';
 import type { Lane } from '../message/message.js';
 
 /** Why an address gets no more mail. */
@@ -25,9 +27,9 @@ export interface SuppressedMail {
   list?: string;
 }
 
-/** Addresses that get no more mail. Every call is one round trip, and rejects while the store cannot be reached. */
+/** Addresses that get no more mail. Every call rejects while the store cannot be reached; `find` and `add` are one round trip. */
 export interface SuppressionList {
-  /** Those of the addresses, as they are given, that are not to get this mail, and why. */
+  /** Those of the addresses, as they are given, that are not to get this mail, and why: see {@link stops}. */
   find(addresses: readonly string[], mail: SuppressedMail): Promise<Map<string, Suppression>>;
   /** All that is known of an address. */
   get(address: string): Promise<Suppression[]>;
@@ -37,4 +39,89 @@ export interface SuppressionList {
   remove(address: string, scope?: SuppressionScope): Promise<boolean>;
   /** All of them, in no order. */
   list(): AsyncIterable<Suppression>;
+}
+
+/** How the lanes heed the list, checked. */
+export interface SuppressionSettings {
+  /** The application's own. Undefined: the one on the queue's store. */
+  list?: SuppressionList;
+  priority: PrioritySuppression;
+}
+
+/** What the priority lane does with the list: it asks nothing, or does not send what {@link stops} it. */
+export type PrioritySuppression = 'ignore' | 'hard-bounces';
+export const PRIORITY_SUPPRESSIONS: readonly PrioritySuppression[] = ['ignore', 'hard-bounces'];
+
+/** What is suppressed for a reason where nobody says it. */
+export const SCOPES: Readonly<Record<SuppressionReason, SuppressionScope>> = {
+  'hard-bounce': 'all',
+  // Who calls a newsletter spam is still to get the password that they ask for.
+  complaint: 'bulk',
+  unsubscribed: 'bulk',
+  manual: 'all',
+};
+
+/** The larger, the graver. */
+const GRAVITY: Readonly<Record<SuppressionReason, number>> = {
+  unsubscribed: 1,
+  manual: 2,
+  'hard-bounce': 3,
+  complaint: 4,
+};
+
+/** For which a mail that somebody is waiting for is not sent. */
+const STOPS_PRIORITY: ReadonlySet<SuppressionReason> = new Set(['hard-bounce', 'manual']);
+
+/**
+ * Whether mail is not to be sent for it. All bulk mail heeds the scopes `all` and `bulk`, and a campaign that of its list; mail of
+ * the priority lane the scope `all` alone, and only hard bounces and what somebody suppressed by hand.
+ */
+export function stops(
+  { scope, reason }: Pick<Suppression, 'scope' | 'reason'>,
+  { lane, list }: SuppressedMail,
+): boolean {
+  if (lane === 'priority') return scope === 'all' && STOPS_PRIORITY.has(reason);
+  return scope === 'all' || scope === 'bulk' || (list !== undefined && scope === scopeOfList(list));
+}
+
+/** The one for the gravest reason: a complaint, then a hard bounce, then by hand, then unsubscribed. */
+export function gravest(suppressions: readonly Suppression[]): Suppression | undefined {
+  return suppressions.reduce<Suppression | undefined>(
+    (worst, one) => (worst && GRAVITY[worst.reason] >= GRAVITY[one.reason] ? worst : one),
+    undefined,
+  );
+}
+
+export function scopeOfList(list: string): SuppressionScope {
+  return `list:${list}`;
+}
+
+export function isSuppressionScope(value: unknown): value is SuppressionScope {
+  if (value === 'all' || value === 'bulk') return true;
+  return typeof value === 'string' && value.startsWith('list:') && LIST_NAME.test(value.slice('list:'.length));
+}
+
+/**
+ * What an address is looked up by: no mail system that matters tells local parts apart by their case, and who unsubscribes or
+ * bounces may write theirs in another than the campaign does.
+ */
+export function suppressionKey(address: string): string {
+  const at = address.lastIndexOf('@');
+  const domain = address.slice(at + 1).toLowerCase();
+  const local = address.slice(0, at).normalize('NFC').toLowerCase();
+  return `${local}@${asciiDomain(domain) || domain}`;
+}
+
+const IN_WORDS: Readonly<Record<SuppressionReason, string>> = {
+  'hard-bounce': 'hard bounce',
+  complaint: 'complaint',
+  unsubscribed: 'unsubscribed',
+  manual: 'by hand',
+};
+
+/** Such as `Suppressed: hard bounce on 2026-11-20 (550 5.1.1 No such user)`. */
+export function suppressionReply({ scope, reason, since, note }: Suppression): string {
+  const list = scope.startsWith('list:') ? ` for the list ${scope.slice('list:'.length)}` : '';
+  const day = since.toISOString().slice(0, 10);
+  return `Suppressed${list}: ${IN_WORDS[reason]} on ${day}${note ? ` (${note})` : ''}`;
 }

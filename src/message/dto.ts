@@ -28,7 +28,7 @@ import {
   IsTemplateName,
 } from './constraints.js';
 import type { Duration } from './duration.js';
-import { CAMPAIGN_ID } from './ids.js';
+import { CAMPAIGN_ID, LIST_NAME } from './ids.js';
 import {
   LANES,
   URGENCIES,
@@ -102,6 +102,9 @@ export class BulkMailDto extends MailContentDto implements Omit<BulkMailInput, '
   @Matches(CAMPAIGN_ID, { message: 'must be 1 to 64 letters, digits, _ or -' })
   id?: string;
   @IsOptional() @IsHeaderText() @MaxLength(200) name?: string;
+  @IsOptional()
+  @Matches(LIST_NAME, { message: 'must be 1 to 64 letters, digits, ., _ or -' })
+  list?: string;
   @IsOptional() @IsObject() groups?: Record<string, Record<string, unknown>>;
   @IsOptional() @IsIn(['error', 'empty']) missingFields?: 'error' | 'empty';
 }

@@ -33,6 +33,9 @@ export function isOwnId(id: string): boolean {
 /** Ids that callers choose end up in job ids and Message-IDs; none is taken for a message's own. */
 export const CAMPAIGN_ID = /^(?![pk]_[0-9A-Za-z]{20}$)[A-Za-z0-9_-]{1,64}$/;
 
+/** The name of a mailing list. */
+export const LIST_NAME = /^[A-Za-z0-9._-]{1,64}$/;
+
 /**
  * A campaign's batch. Batches of a later pass, which continues an interrupted campaign, have ids of their own, so that two
  * processes that both believe to be queueing it cannot take each other's batches for their own. No campaign id has a `~`.

@@ -103,6 +103,11 @@ export interface BulkMailInput extends MailContentInput {
   /** For people: shown in reports. At most 200 characters. */
   name?: string;
   /**
+   * The mailing list that the campaign is for: letters, digits, `.`, `_` and `-`, at most 64. Who is suppressed for that list
+   * alone gets no mail of it, and all other mail. Default: none.
+   */
+  list?: string;
+  /**
    * An array, a generator, a database cursor, a Node.js stream in object mode. Read no faster than the queue takes them. An
    * invalid one is in the receipt and does not stop the others; a source that throws ends the call with `SOURCE_FAILED`.
    */

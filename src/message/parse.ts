@@ -38,6 +38,8 @@ export interface ParsedMessage extends Message, Travel {
 export interface ParsedBulk extends Content, Travel {
   id?: string;
   name?: string;
+  /** The mailing list that it is for. */
+  list?: string;
   groups: Record<string, Record<string, unknown>>;
   missingFields: 'error' | 'empty';
   /** Each message is rendered from this, its recipient's context and locale going before these. */
@@ -131,6 +133,7 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?
     missingFields: dto.missingFields ?? 'error',
     ...(dto.id === undefined ? {} : { id: dto.id }),
     ...(dto.name === undefined ? {} : { name: dto.name.toWellFormed() }),
+    ...(dto.list === undefined ? {} : { list: dto.list }),
   };
 }
 

@@ -13,6 +13,7 @@ import type { Routes } from '../transport/route.js';
 import type { Collector } from './collector.js';
 import type { Mailable } from './mail-class.js';
 import { transportHealth, type TransportHealth } from './mail-health.js';
+import { MailSuppressions } from './mail-suppressions.js';
 import type { Mailer } from './mailer.js';
 import type { MailableBulk, MailableOptions, NoData } from './mailable-options.js';
 import { checkOnCollectError, type OnCollectError } from './options/collect.js';
@@ -39,6 +40,9 @@ export interface TransportCheck extends TransportHealth {
  * ```
  */
 export class MailService {
+  /** The addresses that get no more mail. */
+  readonly suppressions: MailSuppressions;
+
   private readonly sender: Sender;
   private readonly settings: MailSettings;
   private readonly routes: Routes;
@@ -49,6 +53,7 @@ export class MailService {
   /** @internal */
   constructor(mailer: Mailer) {
     this.sender = new Sender(mailer);
+    this.suppressions = new MailSuppressions(mailer.suppressions);
     this.settings = mailer.settings;
     this.routes = mailer.routes;
     this.mailQueue = mailer.queue;

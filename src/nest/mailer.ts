@@ -3,6 +3,7 @@ import type { Interception } from '../delivery/interception.js';
 import { Interceptors } from '../delivery/interceptors.js';
 import { Preparation } from '../delivery/preparation.js';
 import { reasonOf } from '../errors.js';
+import type { SuppressionList } from '../feedback/suppression.js';
 import { MailEmitter } from '../events/emitter.js';
 import { NO_TRACER, type Tracer } from '../events/tracer.js';
 import type { MailQueue } from '../queue/mail-queue.js';
@@ -33,6 +34,8 @@ export interface Mailer {
   readonly statistics: Statistics;
   readonly renderer: MailRenderer;
   readonly preparation: Preparation;
+  /** Undefined with `queue: false`, unless the application has one of its own. */
+  readonly suppressions: SuppressionList | undefined;
   readonly collector: Collector;
   readonly tracer: Tracer;
   readonly metrics: MailMetrics | undefined;
@@ -85,7 +88,9 @@ export async function createMailer(
   const once = new Once(store, settings.idempotencyTtl, onError, sealer);
   const statistics = queue?.statistics ?? new Statistics(undefined, onError);
   const collector = new Collector(name, settings, queue, once, events, onError);
-  return { settings, events, routes, queue, once, statistics, renderer, preparation, collector, tracer, metrics };
+  const suppressions = queue?.suppressions ?? settings.suppression.list;
+  const lanes = { routes, queue, once, collector, suppressions };
+  return { settings, events, ...lanes, statistics, renderer, preparation, tracer, metrics };
 }
 
 function interceptionOf({ intercept, rules }: MailSettings): Interception | undefined {

@@ -39,6 +39,8 @@ export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | '
   context?: unknown;
   locale?: string;
   ownSender?: true;
+  /** The mailing list that its campaign is for. */
+  list?: string;
 };
 
 /** One message of a batch: a recipient of a campaign, or what a single `send()` does not share with its neighbours. */

@@ -54,8 +54,17 @@ export function newRecord(id: string, bulk: ParsedBulk, now: number): Partial<Ca
 
 /** What makes it the same campaign: who says what. Times and urgency may differ when it is continued. */
 export function fingerprintOf(bulk: ParsedBulk): string {
-  const { from, replyTo, subject, text, html, headers, attachments, rendering } = bulk;
-  const said = [from, replyTo, subject, text, html, headers, ...(rendering ? [rendering] : [])];
+  const { from, replyTo, subject, text, html, headers, attachments, rendering, list } = bulk;
+  const said = [
+    from,
+    replyTo,
+    subject,
+    text,
+    html,
+    headers,
+    ...(rendering ? [rendering] : []),
+    ...(list ? [{ list }] : []),
+  ];
   const hash = createHash('sha256').update(JSON.stringify(said));
   for (const { filename, content } of attachments) hash.update(filename ?? '').update(content);
   return hash.digest('base64url').slice(0, 22);

@@ -7,6 +7,8 @@ import type { Preparation } from '../delivery/preparation.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { MailEmitter } from '../events/emitter.js';
 import type { Tracer } from '../events/tracer.js';
+import { RecordedSuppressions } from '../feedback/recorded-suppressions.js';
+import type { SuppressionList, SuppressionSettings } from '../feedback/suppression.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -40,6 +42,7 @@ import { Run, type RunReport } from './run.js';
 import { NOTHING_DONE, type Shift } from './shift.js';
 import { Statistics, type MailStats, type StatsRange } from './statistics.js';
 import { Supplier } from './supplies.js';
+import { QueueSuppressions } from './queue-suppressions.js';
 import { Suspension } from './suspension.js';
 import { Sweep } from './sweep.js';
 import { QueueTraces } from './traces.js';
@@ -58,6 +61,7 @@ export interface MailQueueSettings {
   waitForCapacity: number;
   keep: Keep;
   limits: Limits;
+  suppression: SuppressionSettings;
   /** Of what is stored of messages. */
   sealer: Sealer;
   attachments: AttachmentSettings;
@@ -93,9 +97,12 @@ export class MailQueue {
   readonly reader: Reader;
   readonly control: Control;
   readonly statistics: Statistics;
+  /** Who gets no more mail: the application's own list, or the one on this store. */
+  readonly suppressions: SuppressionList;
   private readonly format: BatchFormat;
   private readonly attachments: Attachments;
   private readonly blobs: Blobs;
+  private readonly recorded: RecordedSuppressions;
   private readonly flusher: Flusher;
   private readonly producer: Producer;
   private readonly campaigns: CampaignProducer;
@@ -139,6 +146,8 @@ export class MailQueue {
     const kept = { expireAfter, neededFor: settings.retry.maxAge + settings.keep.failed, ...(adopt ? { adopt } : {}) };
     this.attachments = new Attachments(attachmentStore, records, settings.sealer, kept);
     this.blobs = new Blobs(this.attachments);
+    this.recorded = new RecordedSuppressions(records, settings.sealer);
+    this.suppressions = settings.suppression.list ?? new QueueSuppressions(this, this.recorded);
     this.statistics = new Statistics(store, onError);
     const { attachments } = this;
     this.flusher = new Flusher(settings.name, store, backend, this.format, attachments, this.statistics, this.traces);

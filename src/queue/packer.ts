@@ -35,7 +35,7 @@ export class Packer {
     private readonly limits: BatchLimits,
     private readonly pass: number,
   ) {
-    const { from, replyTo, headers, subject, text, html, rendering } = bulk;
+    const { from, replyTo, headers, subject, text, html, rendering, list } = bulk;
     this.shared = {
       from,
       replyTo,
@@ -47,6 +47,7 @@ export class Packer {
       ...(text === undefined ? {} : { text }),
       ...(html === undefined ? {} : { html }),
       ...(rendering ? { ...sharedRendering(rendering), ...valuesOf(rendering) } : {}),
+      ...(list === undefined ? {} : { list }),
     };
     this.sharedBytes = JSON.stringify(this.shared).length;
     this.bytes = this.sharedBytes;

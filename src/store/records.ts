@@ -22,6 +22,8 @@ export interface Records {
   /** The records vanish at this time (milliseconds since the epoch). */
   expire(keys: readonly string[], at: number): Promise<void>;
   delete(keys: readonly string[]): Promise<void>;
+  /** Takes fields out of a record, which is gone without any. How many of them it had. */
+  unset(key: string, fields: readonly string[]): Promise<number>;
   /** Frees what has expired, where the store does not do so by itself. */
   sweep(now: number): Promise<void>;
   /** The keys with this prefix, in no order. */

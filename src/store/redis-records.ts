@@ -60,6 +60,10 @@ export class RedisRecords implements Records {
     if (keys.length > 0) await this.client.unlink(...keys.map((key) => this.name(key)));
   }
 
+  async unset(key: string, fields: readonly string[]): Promise<number> {
+    return fields.length > 0 ? this.client.hdel(this.name(key), ...fields) : 0;
+  }
+
   /** Redis does so by itself. */
   sweep(): Promise<void> {
     return Promise.resolve();

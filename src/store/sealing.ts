@@ -2,6 +2,7 @@ import {
   createCipheriv,
   createDecipheriv,
   createHmac,
+  createSecretKey,
   hkdfSync,
   randomBytes,
   type BinaryLike,
@@ -33,23 +34,30 @@ const FIXED_BYTES = 2;
  * It is bound to its place: in another one it does not open.
  */
 export class Sealer {
-  private readonly current: { header: Buffer; key: KeyObject; id: string } | undefined;
+  private readonly current: { id: string; header: Buffer; key: KeyObject } | undefined;
+  private readonly nameKeys: ReadonlyMap<string, KeyObject>;
   private readonly keys: ReadonlyMap<string, KeyObject>;
 
   /** Without a key nothing is sealed. */
   constructor(keys: readonly SealingKey[]) {
     const [first] = keys;
     this.keys = new Map(keys.map(({ id, key }) => [id, key]));
+    this.nameKeys = new Map(keys.map(({ id, key }) => [id, nameKeyOf(key)]));
     this.current = first && {
+      id: first.id,
       key: first.key,
       header: Buffer.concat([Buffer.from([VERSION, first.id.length]), Buffer.from(first.id)]),
-      id: first.id,
     };
   }
 
   /** What is written is to be sealed. */
   get seals(): boolean {
     return this.current !== undefined;
+  }
+
+  /** Those that are here, the one that seals first. */
+  get keyIds(): string[] {
+    return [...this.keys.keys()];
   }
 
   /** @param place what it belongs to, such as its record's key */
@@ -93,8 +101,17 @@ export class Sealer {
    * where that key is not here.
    */
   naming(keyId = this.keyId): Hmac | undefined {
-    const key = this.derive(keyId, '', 'priority-mail names');
+    const key = this.nameKeys.get(keyId);
     return key && createHmac('sha256', key);
+  }
+
+  /**
+   * The name of content that is at hand.
+   *
+   * @param keyId of one that is here; default: the one that seals
+   */
+  nameOf(content: Buffer, keyId = this.keyId): string {
+    return this.naming(keyId)!.update(content).digest('hex');
   }
 
   /** A key for one purpose (RFC 5869), of 32 bytes; undefined where the one that it derives from is not here. */
@@ -121,6 +138,10 @@ export class Sealer {
     if (!this.current) throw new Error('Nothing can be sealed without a key');
     return this.current;
   }
+}
+
+function nameKeyOf(key: KeyObject): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', key, '', 'priority-mail names', 32)));
 }
 
 /** Seals nothing and opens nothing: what was sealed before is locked. */

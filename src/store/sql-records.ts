@@ -47,6 +47,14 @@ ON CONFLICT (key, field) DO UPDATE SET value = excluded.value,
 
 const EXPIRE = 'UPDATE priority_mail.record SET expires_at = $2 WHERE key = ANY($1::text[])';
 const DELETE = 'DELETE FROM priority_mail.record WHERE key = ANY($1::text[])';
+const UNSET = `WITH gone AS (
+  DELETE FROM priority_mail.record WHERE key = $1 AND field = ANY($2::text[]) AND field <> '${CLAIM}'
+  RETURNING expires_at
+), emptied AS (
+  DELETE FROM priority_mail.record WHERE key = $1 AND field = '${CLAIM}' AND NOT EXISTS (
+    SELECT 1 FROM priority_mail.record WHERE key = $1 AND field <> '${CLAIM}' AND field <> ALL($2::text[]))
+)
+SELECT count(*)::int AS removed FROM gone WHERE expires_at IS NULL OR expires_at > $3`;
 const SWEEP = 'DELETE FROM priority_mail.record WHERE expires_at <= $1';
 const SCAN = `SELECT DISTINCT key FROM priority_mail.record
 WHERE key > $1 AND starts_with(key, $2) AND (expires_at IS NULL OR expires_at > $3) ORDER BY key LIMIT 1000`;
@@ -94,6 +102,11 @@ export class SqlRecords implements Records {
 
   async delete(keys: readonly string[]): Promise<void> {
     await this.db.query(DELETE, [keys.map((key) => this.name(key))]);
+  }
+
+  async unset(key: string, fields: readonly string[]): Promise<number> {
+    const { rows } = await this.db.query(UNSET, [this.name(key), fields, Date.now()]);
+    return rows[0]?.['removed'] as number;
   }
 
   async sweep(now: number): Promise<void> {

@@ -49,6 +49,14 @@ export class MemoryRecords implements Records {
     return Promise.resolve();
   }
 
+  unset(key: string, fields: readonly string[]): Promise<number> {
+    const entry = this.entry(key);
+    const known = fields.filter((field) => entry !== undefined && Object.hasOwn(entry.fields, field));
+    for (const field of known) delete entry!.fields[field];
+    if (entry && Object.keys(entry.fields).length === 0) this.entries.delete(key);
+    return Promise.resolve(known.length);
+  }
+
   sweep(now: number): Promise<void> {
     for (const [key, { expiresAt = Infinity }] of this.entries) if (expiresAt <= now) this.entries.delete(key);
     return Promise.resolve();

@@ -12,6 +12,7 @@ const PREFIXES: Record<string, string> = {
   MailModuleOptions: '',
   MailModuleExtras: '',
   CollectConfig: 'collect.',
+  SuppressionConfig: 'suppression.',
   QueueConfig: 'queue.',
   MetricsConfig: 'metrics.',
   EncryptionKeyConfig: 'queue.encryptionKey[].',
@@ -29,7 +30,7 @@ const PREFIXES: Record<string, string> = {
 };
 
 /** Options whose type is an interface of its own: what stands in them is told, they themselves are not. */
-const SECTIONS = new Set(['limits', 'templates', 'transports[].rateLimit', 'transports[].dkim']);
+const SECTIONS = new Set(['limits', 'templates', 'suppression', 'transports[].rateLimit', 'transports[].dkim']);
 
 /** The options in an object of defaults that is shared by the places named here; others stand under their own name. */
 const PLACES: Record<string, string> = {
@@ -54,6 +55,7 @@ const rows: Row[] = tableRows(readPage('docs/options.md')).map(([path = '', , va
 }));
 const declared = declaredOptions(
   'src/nest/options/types.ts',
+  'src/nest/options/suppression.ts',
   'src/message/limits.ts',
   'src/templates/handlebars/options.ts',
 );

@@ -62,7 +62,13 @@ describe('the DTOs under ValidationPipe', () => {
 
   it('take a campaign and its recipients', async () => {
     const { to: _to, lane: _lane, ...shared } = message;
-    const bulk = { ...shared, id: 'news', groups: { acme: { footer: 'Acme' } }, missingFields: 'empty' };
+    const bulk = {
+      ...shared,
+      id: 'news',
+      groups: { acme: { footer: 'Acme' } },
+      missingFields: 'empty',
+      list: 'news.weekly',
+    };
     expect(await receive(BulkMailDto, bulk)).toMatchObject({ id: 'news', groups: { acme: { footer: 'Acme' } } });
     const recipient = { to: 'ann@mail.test', context: { a: { b: [1] } }, group: 'acme', idempotencyKey: 'k' };
     expect(await receive(RecipientDto, recipient)).toEqual(recipient);

@@ -16,19 +16,22 @@ describe('parseBulk', () => {
       },
     };
     const extra = { recipients, signal: new AbortController().signal, onProgress: () => undefined };
-    expect(await parse({ ...extra, id: 'news_2025-01', name: '새 소식', urgency: 'low' })).toEqual({
-      from: { name: 'Shop', address: 'no-reply@shop.test' },
-      replyTo: [],
-      subject: 'Hi {{name}}',
-      text: 'Hi',
-      headers: [],
-      attachments: [],
-      groups: {},
-      missingFields: 'error',
-      id: 'news_2025-01',
-      name: '새 소식',
-      urgency: 'low',
-    });
+    expect(await parse({ ...extra, id: 'news_2025-01', name: '새 소식', list: 'news.weekly', urgency: 'low' })).toEqual(
+      {
+        from: { name: 'Shop', address: 'no-reply@shop.test' },
+        replyTo: [],
+        subject: 'Hi {{name}}',
+        text: 'Hi',
+        headers: [],
+        attachments: [],
+        groups: {},
+        missingFields: 'error',
+        id: 'news_2025-01',
+        name: '새 소식',
+        list: 'news.weekly',
+        urgency: 'low',
+      },
+    );
   });
 
   it('takes merge fields in sender, reply-to and header values', async () => {
@@ -55,7 +58,15 @@ describe('parseBulk', () => {
   });
 
   it('lists every fault at once', async () => {
-    const bad = { recipients: 'ann@mail.test', id: 'a b', name: 'a\nb', lane: 'bulk', missingFields: 'keep', html: 5 };
+    const bad = {
+      recipients: 'ann@mail.test',
+      id: 'a b',
+      list: 'a b',
+      name: 'a\nb',
+      lane: 'bulk',
+      missingFields: 'keep',
+      html: 5,
+    };
     expect(await faults({ ...bad, cc: 'x', groups: { a: 5 } })).toEqual(
       expect.arrayContaining([
         'cc: each recipient gets a mail of their own; use recipients',
@@ -63,6 +74,7 @@ describe('parseBulk', () => {
         'html: must be a string',
         'id: must be 1 to 64 letters, digits, _ or -',
         'lane: is not a known field',
+        'list: must be 1 to 64 letters, digits, ., _ or -',
         'missingFields: must be one of the following values: error, empty',
         'name: must not contain CR, LF or NUL',
         'recipients: must be an iterable or async iterable of { to, context? }',

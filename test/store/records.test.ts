@@ -133,6 +133,19 @@ onEveryQueue((where) => {
     expect(await records.get(['a'])).toEqual([undefined]);
   });
 
+  it('takes fields out of a record, which is gone without any', async () => {
+    await records.putIfAbsent('a', { x: '1', y: '2' });
+    await records.merge([{ key: 'b', fields: { x: '1', constructor: '2' } }]);
+    expect(await records.unset('a', ['x', 'z'])).toBe(1);
+    expect(await records.unset('b', ['constructor', 'x', 'toString'])).toBe(2);
+    expect(await records.unset('nothing', ['x'])).toBe(0);
+    expect(await records.unset('a', [])).toBe(0);
+    expect(await records.get(['a', 'b'])).toEqual([{ y: '2' }, undefined]);
+    expect(await records.unset('a', ['y'])).toBe(1);
+    expect(await records.putIfAbsent('a', { z: '3' })).toBe(true);
+    expect(await records.get(['a'])).toEqual([{ z: '3' }]);
+  });
+
   it('finds keys by prefix, each once, more than a page of them', async () => {
     const keys = Array.from({ length: 2_100 }, (_, n) => `page/${n}`);
     await records.merge([...keys, 'pag%', 'pag_', 'other/1'].map((key) => ({ key, fields: { x: '1' } })));

@@ -28,6 +28,7 @@ export class MemoryLeaseStore {
           await call('get');
           return keys.map(live);
         },
+        unset: () => Promise.reject(new Error('Nothing takes fields out of a lease')),
         putIfAbsent: async (key, fields, expiresAt = Infinity) => {
           await call('put');
           if (live(key)) return false;

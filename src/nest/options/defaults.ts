@@ -10,6 +10,7 @@ export const DEFAULTS = {
   templates: { preload: false, ...HANDLEBARS_DEFAULTS },
   collect: { requests: false, max: 10_000, maxBytes: 16 * 1024 * 1024, onError: 'discard' },
   priority: { timeout: 10_000, overflow: 'throw', retryUnknown: false },
+  suppression: { priority: 'ignore' },
   transport: {
     weight: 1,
     maxConnections: 5,

@@ -1,5 +1,6 @@
 import type { Interceptor } from '../../delivery/interceptors.js';
 import { MailConfigError } from '../../errors.js';
+import type { SuppressionSettings } from '../../feedback/suppression.js';
 import { parseAddresses, type Address } from '../../message/address.js';
 import type { Classifier } from '../../message/classify.js';
 import { DEFAULT_LIMITS, type Limits } from '../../message/limits.js';
@@ -16,6 +17,7 @@ import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
 import { parseMetrics, type MetricsSettings } from './metrics.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
+import { parseSuppression } from './suppression.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
 import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
@@ -41,6 +43,7 @@ export interface MailSettings {
   templates?: TemplateSettings;
   priority: PrioritySettings;
   collect: CollectSettings;
+  suppression: SuppressionSettings;
   /** Milliseconds. */
   idempotencyTtl: number;
   defaultLane: Lane;
@@ -73,7 +76,8 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   }
   const transports = parseTransports(reader.raw('transports'));
   const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
-  const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host, stored);
+  const suppression = parseSuppression(reader);
+  const queue = parseQueue(reader, queueName, limits, suppression, shutdownTimeout, host, stored);
   const templates = parseTemplates(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   const classify = reader.functions<Classifier>(
@@ -91,6 +95,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     queue,
     priority,
     collect,
+    suppression,
     idempotencyTtl,
     defaultLane,
     classify,
@@ -194,6 +199,7 @@ function parseQueue(
   parent: OptionReader,
   name: string,
   limits: Limits,
+  suppression: SuppressionSettings,
   lockTimeout: number,
   host: HostQueueConfig | undefined,
   attachments: AttachmentOptions['stored'],
@@ -219,6 +225,7 @@ function parseQueue(
     target,
     attachments: { target: besideQueue(target), ...attachments },
     limits,
+    suppression,
     lockTimeout,
     batch: {
       size: batch.integer('size', batches.size, 1, 10_000),

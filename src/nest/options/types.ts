@@ -16,6 +16,7 @@ import type { Transport } from '../../transport/transport.js';
 import type { AttachmentsConfig } from './attachments.js';
 import type { OnCollectError } from './collect.js';
 import type { MetricsRegister } from './metrics.js';
+import type { SuppressionConfig } from './suppression.js';
 import type { TracerProviderLike } from './tracing.js';
 
 /** One SMTP provider. */
@@ -301,6 +302,8 @@ export interface MailModuleOptions {
    */
   resolveTransport?: (name: string) => TenantTransportConfig | undefined | Promise<TenantTransportConfig | undefined>;
   attachments?: AttachmentsConfig;
+  /** Who gets no more mail, such as those whose address bounces or who have unsubscribed. */
+  suppression?: SuppressionConfig;
   /** The templates of messages that name one. Default: none. */
   templates?: TemplatesConfig;
   limits?: Partial<Limits>;

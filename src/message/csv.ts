@@ -1,5 +1,5 @@
-/** A spreadsheet takes a cell that begins so for a formula, and runs it. */
-const FORMULA = /^[=+\-@\t\r]/;
+/** A spreadsheet takes a cell that begins so for a formula, and runs it; what has an apostrophe before it would be taken for one that we put there. */
+const FORMULA = /^'*[=+\-@\t\r]/;
 
 /**
  * A record of a CSV file (RFC 4180). What strangers wrote may not become a formula where the file is opened in a
@@ -12,4 +12,9 @@ export function csvRecord(cells: readonly string[]): string {
 function cellOf(text: string): string {
   const cell = FORMULA.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+}
+
+/** What a cell said before `csvRecord` wrote it. */
+export function plainCell(cell: string): string {
+  return cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
 }
