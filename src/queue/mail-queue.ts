@@ -4,6 +4,7 @@ import type { Preparation } from '../delivery/preparation.js';
 import type { RetryPolicy } from '../delivery/retry.js';
 import type { MailEmitter } from '../events/emitter.js';
 import type { Tracer } from '../events/tracer.js';
+import type { Feedback } from '../feedback/feedback.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -22,6 +23,8 @@ import { Control } from './control.js';
 import { isAnythingDue } from './due.js';
 import { EventLoopShare } from './event-loop-share.js';
 import { EventBus } from './event-bus.js';
+import { FeedbackIntake, type FeedbackReceipt, type FeedbackSettings } from './feedback/intake.js';
+import { MailLookup } from './feedback/known-mail.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
@@ -32,7 +35,7 @@ import type { OwnBatch } from './packing.js';
 import { Producer, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
 import { Checkpoints } from './store-ledger.js';
-import { Retention, type Keep } from './retention.js';
+import { RECORD_KEPT_FOR, Retention, type Keep } from './retention.js';
 import { Run, type RunReport } from './run.js';
 import { NOTHING_DONE, type Shift } from './shift.js';
 import { Statistics, type MailStats, type StatsRange } from './statistics.js';
@@ -57,6 +60,7 @@ export interface MailQueueSettings {
   limits: Limits;
   /** Of what is stored of messages. */
   sealer: Sealer;
+  feedback: FeedbackSettings;
   /** How long another process may take to let go of an embedded store. */
   lockTimeout: number;
 }
@@ -77,6 +81,7 @@ export class MailQueue {
   readonly reader: Reader;
   readonly control: Control;
   readonly statistics: Statistics;
+  readonly feedback: FeedbackIntake;
   private readonly format: BatchFormat;
   private readonly blobs: Blobs;
   private readonly flusher: Flusher;
@@ -132,6 +137,10 @@ export class MailQueue {
     this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints);
     this.presence = new Presence(records, store.opened);
     this.suspension = new Suspension(records, events, settings.waitForCapacity);
+    const { keep, sealer, feedback } = settings;
+    const lookup = new MailLookup(queue, records, format, sealer);
+    const kept = { message: Math.max(keep.sent, keep.failed), campaign: RECORD_KEPT_FOR };
+    this.feedback = new FeedbackIntake(records, lookup, undefined, events, this.statistics, sealer, feedback, kept);
     this.completions = new Completions(records, this.reader, events, onError);
     this.bus = backend.eventLine && new EventBus(backend.eventLine, records, settings.sealer, events, onError);
     events.relay = this.bus;
@@ -227,6 +236,16 @@ export class MailQueue {
     await this.flusher.reach();
     const answers = question()[Symbol.asyncIterator]();
     for (let next = await answered(answers.next()); !next.done; next = await answered(answers.next())) yield next.value;
+  }
+
+  /**
+   * Takes what is reported of mails. It is durable when this resolves.
+   *
+   * @throws MailQueueUnavailableError
+   */
+  async report(reports: readonly Feedback[], signed: boolean): Promise<FeedbackReceipt> {
+    await this.flusher.reach();
+    return answered(this.feedback.report(reports, signed));
   }
 
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */

@@ -12,6 +12,7 @@ const PREFIXES: Record<string, string> = {
   MailModuleOptions: '',
   MailModuleExtras: '',
   CollectConfig: 'collect.',
+  FeedbackConfig: 'feedback.',
   QueueConfig: 'queue.',
   MetricsConfig: 'metrics.',
   EncryptionKeyConfig: 'queue.encryptionKey[].',
@@ -54,6 +55,7 @@ const rows: Row[] = tableRows(readPage('docs/options.md')).map(([path = '', , va
 }));
 const declared = declaredOptions(
   'src/nest/options/types.ts',
+  'src/nest/options/feedback.ts',
   'src/message/limits.ts',
   'src/templates/handlebars/options.ts',
 );

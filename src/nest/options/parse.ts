@@ -13,6 +13,7 @@ import { fail, OptionReader } from './reader.js';
 import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
+import { parseFeedbackOptions } from './feedback.js';
 import { parseMetrics, type MetricsSettings } from './metrics.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
@@ -74,7 +75,8 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   }
   const transports = parseTransports(reader.raw('transports'));
   const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
-  const queue = parseQueue(reader, queueName, limits, shutdownTimeout, host);
+  const feedback = parseFeedbackOptions(reader, reader.raw('queue') !== false);
+  const queue = parseQueue(reader, queueName, { limits, lockTimeout: shutdownTimeout, feedback }, host);
   const templates = parseTemplates(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   const classify = reader.functions<Classifier>(
@@ -194,8 +196,7 @@ function checkTransport(transport: Transport, path: string): Transport {
 function parseQueue(
   parent: OptionReader,
   name: string,
-  limits: Limits,
-  lockTimeout: number,
+  given: Pick<MailQueueSettings, 'limits' | 'lockTimeout' | 'feedback'>,
   host: HostQueueConfig | undefined,
 ): MailQueueSettings | false {
   if (parent.raw('queue') === false) return false;
@@ -216,8 +217,7 @@ function parseQueue(
   const settings: MailQueueSettings = {
     name,
     target: parseTarget(connection ?? host?.connection ?? defaultConnection(name)),
-    limits,
-    lockTimeout,
+    ...given,
     batch: {
       size: batch.integer('size', batches.size, 1, 10_000),
       maxBytes: batch.integer('maxBytes', batches.maxBytes, 1_024, 64 * 1024 * 1024),
