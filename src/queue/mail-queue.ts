@@ -25,6 +25,7 @@ import { EventLoopShare } from './event-loop-share.js';
 import { EventBus } from './event-bus.js';
 import { FeedbackIntake, type FeedbackReceipt, type FeedbackSettings } from './feedback/intake.js';
 import { MailLookup } from './feedback/known-mail.js';
+import { rememberProviderId } from './feedback/provider-ids.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
@@ -133,13 +134,13 @@ export class MailQueue {
     const { flusher, format, blobs } = this;
     this.campaigns = new CampaignProducer(flusher, backend, records, format, blobs, campaignOptions, onError);
     this.sweep = new Sweep(records, this.retention, settings.keep, onError);
-    this.checkpoints = new Checkpoints(records, onError);
+    const { keep, sealer, feedback } = settings;
+    const kept = { message: Math.max(keep.sent, keep.failed), campaign: RECORD_KEPT_FOR };
+    this.checkpoints = new Checkpoints(records, onError, feedback.providerIds ? kept.message : undefined);
     this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints);
     this.presence = new Presence(records, store.opened);
     this.suspension = new Suspension(records, events, settings.waitForCapacity);
-    const { keep, sealer, feedback } = settings;
     const lookup = new MailLookup(queue, records, format, sealer);
-    const kept = { message: Math.max(keep.sent, keep.failed), campaign: RECORD_KEPT_FOR };
     this.feedback = new FeedbackIntake(records, lookup, undefined, events, this.statistics, sealer, feedback, kept);
     this.completions = new Completions(records, this.reader, events, onError);
     this.bus = backend.eventLine && new EventBus(backend.eventLine, records, settings.sealer, events, onError);
@@ -249,7 +250,7 @@ export class MailQueue {
   }
 
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */
-  recordPriority(result: PriorityResult, mail: PriorityMail): void {
+  recordPriority(result: PriorityResult, mail: PriorityMail, providerId?: string): void {
     const at = Date.now();
     const kept = result.status === 'sent' ? this.settings.keep.sent : this.settings.keep.failed;
     const fields = priorityFields(result, mail, at, this.settings.sealer);
@@ -262,6 +263,10 @@ export class MailQueue {
       await records.expire([key], at + kept);
     };
     void this.ask(record, undefined).catch(this.onError);
+    if (providerId === undefined || !this.settings.feedback.providerIds) return;
+    const { sent, failed } = this.settings.keep;
+    const remember = rememberProviderId(providerId, mail.id, Math.max(sent, failed));
+    void this.ask(() => records.merge([remember]), undefined).catch(this.onError);
   }
 
   /**

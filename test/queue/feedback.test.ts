@@ -4,6 +4,8 @@ import { MailQueueUnavailableError, MailValidationError } from '../../src/errors
 import type { FeedbackEvent } from '../../src/events/events.js';
 import type { Feedback, FeedbackType } from '../../src/feedback/feedback.js';
 import { OnMail } from '../../src/nest/on-mail.js';
+import { Mailbox } from '../../src/testing/mailbox.js';
+import type { Acceptance, Outgoing, SendOptions } from '../../src/transport/transport.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { startRedis } from '../support/redis.js';
@@ -124,6 +126,46 @@ describe.each(kinds)('on $name', (store) => {
     expect(second?.feedback).toEqual({ delivered: { at: AT, source: 'courier' } });
     expect((await app.mail.stats({ since: '1h', lane: 'priority' })).feedback.total).toEqual({ ...NONE, delivered: 1 });
   });
+});
+
+/** A provider that gives each mail an id of its own. */
+class Numbering extends Mailbox {
+  override async send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
+    const acceptance = await super.send(outgoing, options);
+    return { ...acceptance, providerId: `<id-of-${outgoing.envelope.to.join()}@eu-west-1.amazonses.com>` };
+  }
+}
+
+it.each([STORES[0]!, STORES[2]!])('knows a mail by what its provider calls it, on $name', async (store) => {
+  const queue = { connection: await store.create() };
+  const transports = [new Numbering()];
+  const app = await startMail({ transports, queue, feedback: true });
+  const { mail } = app;
+  const { id: now } = await mail.send({ to: 'now@readers.test', subject: 'x', text: 'x' });
+  const { id } = await mail.sendBulk({
+    subject: 'x',
+    text: 'x',
+    recipients: [{ to: 'a@readers.test' }, { to: 'b@readers.test' }],
+  });
+  await eventually(async () => expect((await mail.campaign(id))?.state).toBe('completed'));
+  const delivered = (to: string, match: Feedback['match']): Promise<unknown> =>
+    mail.feedback.report(report('delivered', to, { match }));
+  expect(await delivered('a@readers.test', { providerId: 'id-of-a@readers.test' })).toMatchObject({ matched: 1 });
+  const messageId = '<id-of-b@readers.test@eu-west-1.amazonses.com>';
+  expect(await delivered('b@readers.test', { messageId })).toMatchObject({ matched: 1 });
+  expect((await mail.status(`${id}-0.1`))?.recipients[0]?.feedback).toHaveProperty('delivered');
+  await eventually(async () =>
+    expect(await delivered('now@readers.test', { providerId: 'id-of-now@readers.test' })).toMatchObject({ matched: 1 }),
+  );
+  expect((await mail.status(now))?.recipients[0]?.feedback).toHaveProperty('delivered');
+  expect(await delivered('c@readers.test', { providerId: 'id-of-c@readers.test' })).toMatchObject({ matched: 0 });
+  await app.close();
+  // Not remembered where nobody asks for it.
+  const other = await startMail({ transports, queue: { connection: await store.create() } });
+  const second = await other.mail.sendBulk({ subject: 'x', text: 'x', recipients: [{ to: 'a@readers.test' }] });
+  await eventually(async () => expect((await other.mail.campaign(second.id))?.state).toBe('completed'));
+  const match = { providerId: 'id-of-a@readers.test' };
+  expect(await other.mail.feedback.report(report('opened', 'a@readers.test', { match }))).toMatchObject({ matched: 0 });
 });
 
 it('takes reports in a process without a worker, and tells those that listen elsewhere', async () => {

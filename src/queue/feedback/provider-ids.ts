@@ -16,7 +16,7 @@ export function providerKey(providerId: string): string {
   return keys.provider(bare.length > MAX_LENGTH ? createHash('sha256').update(bare).digest('base64url') : bare);
 }
 
-/** Remembers which message a provider calls so. */
-export function rememberProviderId(providerId: string, id: string): Change {
-  return { key: providerKey(providerId), fields: { id } };
+/** Remembers which message a provider calls so, for so many milliseconds. */
+export function rememberProviderId(providerId: string, id: string, keptFor: number): Change {
+  return { key: providerKey(providerId), fields: { id }, expiresAt: Date.now() + keptFor };
 }
