@@ -4,6 +4,7 @@ export { MailSuppressions, type CsvDefaults, type CsvImport, type SuppressionInp
 export type { MailReceipt } from './nest/sender.js';
 export type { ISendMailOptions, MailerAttachment } from './nest/mailer-options.js';
 export { MailerService, type SentMessageInfo } from './nest/mailer.service.js';
+export { MailFeedback, type ReportOptions } from './nest/mail-feedback.js';
 export { InjectMail, getMailToken } from './nest/inject-mail.js';
 export {
   getMailHealthToken,
@@ -48,6 +49,8 @@ export type {
   DeferredEvent,
   ExpiredEvent,
   FailedEvent,
+  FeedbackEvent,
+  FeedbackRefusedEvent,
   MailEventName,
   MailEvents,
   QueuedEvent,
@@ -80,6 +83,7 @@ export type {
   TransportConfig,
 } from './nest/options/types.js';
 export type { SuppressionConfig } from './nest/options/suppression.js';
+export type { FeedbackConfig } from './nest/options/feedback.js';
 export type { MetricsRegister } from './nest/options/metrics.js';
 export type { TracerProviderLike } from './nest/options/tracing.js';
 
@@ -134,10 +138,15 @@ export type { Limit } from './queue/bottleneck.js';
 export type { WorkerProcess, WorkersReport } from './queue/presence.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { RunReport } from './queue/run.js';
+export type { FeedbackReceipt } from './queue/feedback/intake.js';
+export type { FeedbackCounts, RecipientFeedback, RecipientReport } from './queue/feedback/reports.js';
+export type { FeedbackStats } from './queue/feedback/tally.js';
 export type { MailStats } from './queue/statistics.js';
 export type { MailCounts, TransportStats } from './queue/tally.js';
 export type { ShiftReport } from './queue/shift.js';
 export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';
+export { FEEDBACK_TYPES, type Feedback, type FeedbackMatch, type FeedbackType } from './feedback/feedback.js';
+export { FeedbackRefusal, type FeedbackRequest, type FeedbackSource, type RefusalReason } from './feedback/source.js';
 export type { RenderedTemplate, TemplateEngine } from './templates/engine.js';
 export { HandlebarsEngine } from './templates/handlebars/engine.js';
 export type { HandlebarsOptions, TemplateHelper } from './templates/handlebars/options.js';

@@ -191,6 +191,45 @@ export interface CampaignSuspendedEvent {
   remaining: number;
 }
 
+/** Something was reported of a mail after a server had taken it. */
+export interface FeedbackEvent {
+  type: 'bounced' | 'complained' | 'delivered' | 'opened' | 'clicked' | 'unsubscribed';
+  /** Who reports, such as `ses`, `postmark`, `dsn`. */
+  source: string;
+  /** The recipient. */
+  address: string;
+  /** When it happened, as it was reported. */
+  at: Date;
+  /** Of the mail, as `status()` takes it. Undefined, as all of the next three, where none of ours fits the report. */
+  id?: string;
+  lane?: 'priority' | 'bulk';
+  campaignId?: string;
+  /** The header, angle brackets included. Undefined also where the mail is past retention. */
+  messageId?: string;
+  /** The provider's own id of the mail. */
+  providerId?: string;
+  /** Of a bounce: nothing more will arrive at this address. */
+  permanent?: boolean;
+  /** RFC 3463 enhanced status code. */
+  enhancedCode?: string;
+  /** The server's words. */
+  reply?: string;
+  /** Of a click. */
+  url?: string;
+  /** Of an unsubscription: the list that is left. */
+  list?: string;
+  /** What the address gets no more of, from now on: any mail, bulk mail, or that of one list. */
+  suppressed?: 'all' | 'bulk' | `list:${string}`;
+}
+
+/** A report was not believed, or came again. Nothing was done. */
+export interface FeedbackRefusedEvent {
+  /** Whom it claims to be from. */
+  source: string;
+  /** `forged`, `stale`, `malformed`, `unknown-topic`, `oversized`, `unauthorized` or `replayed`. */
+  reason: string;
+}
+
 /** What happened, by its name. */
 export interface MailEvents {
   queued: QueuedEvent;
@@ -207,6 +246,14 @@ export interface MailEvents {
   'collection-discarded': CollectionDiscardedEvent;
   'transport-down': TransportDownEvent;
   'transport-up': TransportUpEvent;
+  feedback: FeedbackEvent;
+  bounced: FeedbackEvent;
+  complained: FeedbackEvent;
+  delivered: FeedbackEvent;
+  opened: FeedbackEvent;
+  clicked: FeedbackEvent;
+  unsubscribed: FeedbackEvent;
+  'feedback-refused': FeedbackRefusedEvent;
 }
 
 export type MailEventName = keyof MailEvents;
@@ -226,5 +273,13 @@ const NAMES: Record<MailEventName, true> = {
   'collection-discarded': true,
   'transport-down': true,
   'transport-up': true,
+  feedback: true,
+  bounced: true,
+  complained: true,
+  delivered: true,
+  opened: true,
+  clicked: true,
+  unsubscribed: true,
+  'feedback-refused': true,
 };
 export const MAIL_EVENT_NAMES: readonly string[] = Object.keys(NAMES);

@@ -38,4 +38,6 @@ export interface Feedback {
   reply?: string;
   /** Of a click. */
   url?: string;
+  /** Of an unsubscription: the list that is left. Default: that of the mail's campaign, or all bulk mail. */
+  list?: string;
 }

@@ -55,6 +55,18 @@ export function splitMessageId(id: string): { batch: string; index: number } | u
   return match ? { batch: match[1]!, index: Number(match[2]) } : undefined;
 }
 
+/** What `batchId` was made of; undefined for a batch that is of no campaign. */
+export function splitBatchId(batch: string): { campaignId: string; pass: number; number: number } | undefined {
+  const match = /^([A-Za-z0-9_-]{1,64})(?:~(\d+))?-(\d+)$/.exec(batch);
+  return match ? { campaignId: match[1]!, pass: Number(match[2] ?? 0), number: Number(match[3]) } : undefined;
+}
+
+/** The id in a Message-ID header's value that may be one of ours. */
+export function idOfMessageId(header: string): string | undefined {
+  const local = /^\s*<?([A-Za-z0-9_~.-]{1,98})@[^@\s<>]+>?\s*$/.exec(header)?.[1];
+  return local !== undefined && splitMessageId(local) ? local : undefined;
+}
+
 /** The Message-ID header (RFC 5322 §3.6.4): the same for every try of the same message. */
 export function messageIdHeader(id: string, from: string): string {
   return `<${id}@${asciiDomain(domainOf(from)) || 'localhost'}>`;

@@ -14,6 +14,7 @@ import type { Collector } from './collector.js';
 import type { Mailable } from './mail-class.js';
 import { transportHealth, type TransportHealth } from './mail-health.js';
 import { MailSuppressions } from './mail-suppressions.js';
+import { MailFeedback } from './mail-feedback.js';
 import type { Mailer } from './mailer.js';
 import type { MailableBulk, MailableOptions, NoData } from './mailable-options.js';
 import { checkOnCollectError, type OnCollectError } from './options/collect.js';
@@ -43,6 +44,8 @@ export class MailService {
   /** The addresses that get no more mail. */
   readonly suppressions: MailSuppressions;
 
+  /** Takes bounces, complaints and whatever else is reported of mails that were sent. */
+  readonly feedback: MailFeedback;
   private readonly sender: Sender;
   private readonly settings: MailSettings;
   private readonly routes: Routes;
@@ -57,6 +60,7 @@ export class MailService {
     this.settings = mailer.settings;
     this.routes = mailer.routes;
     this.mailQueue = mailer.queue;
+    this.feedback = new MailFeedback(mailer.queue);
     this.statistics = mailer.statistics;
     this.collector = mailer.collector;
   }

@@ -52,7 +52,7 @@ export class PriorityLane {
       const { retryUnknown } = this.settings;
       const { preparation, tracer } = this;
       const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown, preparation, tracer });
-      this.queue?.recordPriority({ ...sent.receipt, ...sent.settled }, mail);
+      this.queue?.recordPriority({ ...sent.receipt, ...sent.settled }, mail, sent.delivery.providerId);
       this.events.sent(sent, { id, message, duration: performance.now() - startedAt });
       return sent.receipt;
     } catch (error) {

@@ -29,6 +29,14 @@ export const keys = {
   alive: (page: number) => `alive/${page}`,
   /** When a worker was heard of last. */
   heard: 'heard',
+  /** What was reported of a batch's messages, or of one that has an id of its own: one field for each recipient and type. */
+  reports: (batch: string) => `reports/${batch}`,
+  /** How much was reported of a campaign: one field a batch and writer. */
+  reported: (id: string) => `reported/${id}`,
+  /** Tells that a report was taken. */
+  heardOf: (report: string) => `heard-of/${report}`,
+  /** Which message a provider calls so. */
+  provider: (id: string) => `provider/${id}`,
   /** The outcome of a priority message. */
   mail: (id: string) => `mail/${id}`,
 };

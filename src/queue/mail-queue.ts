@@ -9,6 +9,7 @@ import type { MailEmitter } from '../events/emitter.js';
 import type { Tracer } from '../events/tracer.js';
 import { RecordedSuppressions } from '../feedback/recorded-suppressions.js';
 import type { SuppressionList, SuppressionSettings } from '../feedback/suppression.js';
+import type { Feedback } from '../feedback/feedback.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -27,6 +28,9 @@ import { Control } from './control.js';
 import { isAnythingDue } from './due.js';
 import { EventLoopShare } from './event-loop-share.js';
 import { EventBus } from './event-bus.js';
+import { FeedbackIntake, type FeedbackReceipt, type FeedbackSettings } from './feedback/intake.js';
+import { MailLookup } from './feedback/known-mail.js';
+import { rememberProviderId } from './feedback/provider-ids.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
 import type { BatchLimits } from './packer.js';
@@ -37,7 +41,7 @@ import type { OwnBatch } from './packing.js';
 import { Producer, type QueuedReceipt } from './producer.js';
 import { Reader } from './reader.js';
 import { Checkpoints } from './store-ledger.js';
-import { Retention, type Keep } from './retention.js';
+import { RECORD_KEPT_FOR, Retention, type Keep } from './retention.js';
 import { Run, type RunReport } from './run.js';
 import { NOTHING_DONE, type Shift } from './shift.js';
 import { Statistics, type MailStats, type StatsRange } from './statistics.js';
@@ -65,6 +69,7 @@ export interface MailQueueSettings {
   /** Of what is stored of messages. */
   sealer: Sealer;
   attachments: AttachmentSettings;
+  feedback: FeedbackSettings;
   /** How long another process may take to let go of an embedded store. */
   lockTimeout: number;
 }
@@ -99,6 +104,7 @@ export class MailQueue {
   readonly statistics: Statistics;
   /** Who gets no more mail: the application's own list, or the one on this store. */
   readonly suppressions: SuppressionList;
+  readonly feedback: FeedbackIntake;
   private readonly format: BatchFormat;
   private readonly attachments: Attachments;
   private readonly blobs: Blobs;
@@ -143,8 +149,8 @@ export class MailQueue {
     const { queue } = backend;
     this.format = new BatchFormat(settings.sealer);
     const { expireAfter, adopt } = settings.attachments;
-    const kept = { expireAfter, neededFor: settings.retry.maxAge + settings.keep.failed, ...(adopt ? { adopt } : {}) };
-    this.attachments = new Attachments(attachmentStore, records, settings.sealer, kept);
+    const leased = { expireAfter, neededFor: settings.retry.maxAge + settings.keep.failed, ...(adopt ? { adopt } : {}) };
+    this.attachments = new Attachments(attachmentStore, records, settings.sealer, leased);
     this.blobs = new Blobs(this.attachments);
     this.recorded = new RecordedSuppressions(records, settings.sealer);
     this.suppressions = settings.suppression.list ?? new QueueSuppressions(this, this.recorded);
@@ -158,10 +164,23 @@ export class MailQueue {
     const { flusher, format, blobs } = this;
     this.campaigns = new CampaignProducer(flusher, backend, records, format, blobs, campaignOptions, onError);
     this.sweep = new Sweep(records, this.retention, settings.keep, onError);
-    this.checkpoints = new Checkpoints(records, onError);
+    const { keep, sealer, feedback } = settings;
+    const kept = { message: Math.max(keep.sent, keep.failed), campaign: RECORD_KEPT_FOR };
+    this.checkpoints = new Checkpoints(records, onError, feedback.providerIds ? kept.message : undefined);
     this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints);
     this.presence = new Presence(records, store.opened);
     this.suspension = new Suspension(records, events, settings.waitForCapacity);
+    const lookup = new MailLookup(queue, records, format, sealer);
+    this.feedback = new FeedbackIntake(
+      records,
+      lookup,
+      this.suppressions,
+      events,
+      this.statistics,
+      sealer,
+      feedback,
+      kept,
+    );
     this.completions = new Completions(records, this.reader, events, onError);
     this.bus = backend.eventLine && new EventBus(backend.eventLine, records, settings.sealer, events, onError);
     events.relay = this.bus;
@@ -259,8 +278,18 @@ export class MailQueue {
     for (let next = await answered(answers.next()); !next.done; next = await answered(answers.next())) yield next.value;
   }
 
+  /**
+   * Takes what is reported of mails. It is durable when this resolves.
+   *
+   * @throws MailQueueUnavailableError
+   */
+  async report(reports: readonly Feedback[], signed: boolean): Promise<FeedbackReceipt> {
+    await this.flusher.reach();
+    return answered(this.feedback.report(reports, signed));
+  }
+
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */
-  recordPriority(result: PriorityResult, mail: PriorityMail): void {
+  recordPriority(result: PriorityResult, mail: PriorityMail, providerId?: string): void {
     const at = Date.now();
     const kept = result.status === 'sent' ? this.settings.keep.sent : this.settings.keep.failed;
     const fields = priorityFields(result, mail, at, this.settings.sealer);
@@ -273,6 +302,10 @@ export class MailQueue {
       await records.expire([key], at + kept);
     };
     void this.ask(record, undefined).catch(this.onError);
+    if (providerId === undefined || !this.settings.feedback.providerIds) return;
+    const { sent, failed } = this.settings.keep;
+    const remember = rememberProviderId(providerId, mail.id, Math.max(sent, failed));
+    void this.ask(() => records.merge([remember]), undefined).catch(this.onError);
   }
 
   /**

@@ -2,13 +2,14 @@ import type { JobState } from 'bullmq';
 import { LedgerView } from '../delivery/ledger.js';
 import { MailConfigError } from '../errors.js';
 import { isOwnId, splitMessageId } from '../message/ids.js';
-import type { Records } from '../store/records.js';
+import type { Fields, Records } from '../store/records.js';
 import { lockedReason, type Sealer } from '../store/sealing.js';
 import type { Backend, MailJobQueue } from './backend.js';
 import type { Batch } from './batch.js';
 import type { BatchFormat } from './batch-format.js';
 import { batchIds, queuedRecipients, readRecord, type CampaignRecord } from './campaign-record.js';
 import { boundBy, type Limit } from './bottleneck.js';
+import { readCounts, readReports, type FeedbackCounts } from './feedback/reports.js';
 import { keys } from './keys.js';
 import { readPresence, type WorkersReport } from './presence.js';
 import { readProgress } from './progress.js';
@@ -49,6 +50,8 @@ export interface CampaignReport {
   boundBy?: Limit;
   /** What went wrong last with a message, a transport or the queueing. */
   lastError?: string;
+  /** What was reported of its mail; each recipient once of a type. Undefined until something was. */
+  feedback?: FeedbackCounts;
   /** When and where it stopped, while it is `suspended`. */
   suspended?: {
     at: Date;
@@ -107,6 +110,14 @@ export class Reader {
   async status(id: string): Promise<MailStatus | undefined> {
     const place = splitMessageId(id);
     if (!place) return undefined;
+    const [status, [reports]] = await Promise.all([
+      this.deliveryStatus(id, place),
+      this.records.get([keys.reports(place.batch)]),
+    ]);
+    return status && reports ? withReports(status, reports, this.sealer) : status;
+  }
+
+  private async deliveryStatus(id: string, place: { batch: string; index: number }): Promise<MailStatus | undefined> {
     const known = await this.batch(place.batch);
     const there = known !== undefined && place.index < known.batch.items.length;
     const queued = there ? statusOf(known.batch, place.index, known.view, known.waiting(place.index)) : undefined;
@@ -125,7 +136,8 @@ export class Reader {
 
   /** The report, and how often something of it that had failed was to be tried anew. */
   async progressOf(id: string): Promise<{ report: CampaignReport; reopenings: number } | undefined> {
-    const [fields, progress, bound] = await this.records.get([keys.campaign(id), keys.progress(id), keys.bound(id)]);
+    const wanted = [keys.campaign(id), keys.progress(id), keys.bound(id), keys.reported(id)];
+    const [fields, progress, bound, reported] = await this.records.get(wanted);
     if (!fields) return undefined;
     const record = readRecord(fields);
     const { sent, failed, deferred, expired, cancelled, at, reopenings } = readProgress(progress);
@@ -135,6 +147,7 @@ export class Reader {
     const state = stateOf(record, open);
     const stopped = record.cancelled ? open : 0;
     const limit = boundBy(bound);
+    const feedback = readCounts(reported);
     const report: CampaignReport = {
       id,
       state,
@@ -150,6 +163,7 @@ export class Reader {
       ...(record.name === undefined ? {} : { name: record.name }),
       ...(open <= 0 && record.complete ? { finishedAt: new Date(at || record.startedAt) } : {}),
       ...(limit === undefined ? {} : { boundBy: limit }),
+      ...(feedback ? { feedback } : {}),
       ...(record.lastError === undefined ? {} : { lastError: record.lastError }),
       ...(state === 'suspended' && record.suspended
         ? { suspended: { ...record.suspended, at: new Date(record.suspended.at), remaining: open } }
@@ -241,6 +255,15 @@ export class Reader {
       for (let index = 0; index < batch.items.length; index++) yield statusOf(batch, index, view, waiting(index));
     }
   }
+}
+
+function withReports(status: MailStatus, reports: Fields, sealer: Sealer): MailStatus {
+  const reportsOf = readReports(status.id, reports, sealer);
+  const recipients = status.recipients.map((recipient) => {
+    const feedback = reportsOf(recipient.address);
+    return feedback ? { ...recipient, feedback } : recipient;
+  });
+  return { ...status, recipients };
 }
 
 function stateOf(record: CampaignRecord, open: number): CampaignReport['state'] {

@@ -26,7 +26,7 @@ const PAGE = 100;
 /** A ledger outlives its job by this long, in case its removal is interrupted between the two. */
 const LEDGER_AFTERLIFE = 3_600_000;
 /** A campaign's record, with its final counts, stays this much longer than its messages. */
-const RECORD_KEPT_FOR = 90 * 24 * 3_600_000;
+export const RECORD_KEPT_FOR = 90 * 24 * 3_600_000;
 
 /** Which finished batches may go, and how they go. */
 export class Retention {

@@ -3,6 +3,8 @@ import { LANES, type Lane } from '../message/message.js';
 import type { Fields } from '../store/records.js';
 import type { Store } from '../store/store.js';
 import { keys } from './keys.js';
+import type { FeedbackType } from '../feedback/feedback.js';
+import { FeedbackTally, type FeedbackStats } from './feedback/tally.js';
 import { Tally, type MailCounts, type TransportStats } from './tally.js';
 
 /** What happened to mail in a span of time, in all processes. Numbers are recipients. */
@@ -14,6 +16,8 @@ export interface MailStats {
   lanes: Record<Lane, MailCounts>;
   /** By name, those that anything went through. */
   transports: Record<string, TransportStats>;
+  /** What was reported of mail after it was sent. With `transport` it is all transports' all the same. */
+  feedback: FeedbackStats;
 }
 
 /** What is asked for. */
@@ -38,6 +42,9 @@ const WRITE_EVERY = 5_000;
 /** What is read may expire a moment later. */
 const SPARE = 2 * UNITS.hour.length;
 
+/** Before the process's name, in the name of the field with what was reported. */
+const FEEDBACK = 'feedback ';
+
 /** One minute or hour of this process. */
 interface Span {
   readonly key: string;
@@ -45,6 +52,7 @@ interface Span {
   /** When its record may go. */
   readonly keptUntil: number;
   readonly tally: Tally;
+  readonly feedback: FeedbackTally;
   /** There is something in it that was not written. */
   changed: boolean;
   /** Its record goes by itself. */
@@ -87,6 +95,22 @@ export class Statistics {
     for (const { tally } of this.current()) tally.delivered(lane, transport, duration);
   }
 
+  /** @param lane of the mail; undefined: none of ours fits the report */
+  countFeedback(type: FeedbackType, lane: Lane | undefined): void {
+    for (const span of this.current()) {
+      span.feedback.count(type, lane);
+      span.changed = true;
+    }
+  }
+
+  /** A report was not believed. */
+  refuse(source: string, reason: string): void {
+    for (const span of this.current()) {
+      span.feedback.refuse(source, reason);
+      span.changed = true;
+    }
+  }
+
   start(): void {
     this.timer = setInterval(() => void this.write().catch(this.onError), WRITE_EVERY);
     this.timer.unref();
@@ -102,18 +126,24 @@ export class Statistics {
   async report(range: StatsRange, read?: (keys: string[]) => Promise<(Fields | undefined)[]>): Promise<MailStats> {
     const until = Date.now();
     const { since, keys: wanted } = spansSince(range.since, until);
-    const own = wanted.map((key) => this.spans.get(key)?.tally);
+    const own = wanted.map((key) => this.spans.get(key));
     const stored = (await read?.(wanted)) ?? [];
     const sum = new Tally();
-    for (const [index, tally] of own.entries()) {
-      if (tally) sum.addAll(tally, range);
-      for (const [process, text] of Object.entries(stored[index] ?? {})) {
-        if (process !== this.process || !tally) sum.addAll(Tally.read(text), range);
+    const feedback = new FeedbackTally();
+    for (const [index, span] of own.entries()) {
+      if (span) sum.addAll(span.tally, range);
+      if (span) feedback.addAll(span.feedback);
+      for (const [field, text] of Object.entries(stored[index] ?? {})) {
+        const process = field.replace(FEEDBACK, '');
+        if (process === this.process && span) continue;
+        if (process === field) sum.addAll(Tally.read(text), range);
+        else feedback.addAll(FeedbackTally.read(text));
       }
     }
     const lanes = { priority: sum.counts('priority'), bulk: sum.counts('bulk') };
     const total = LANES.map((lane) => lanes[lane]).reduce(plus);
-    return { since: new Date(since), until: new Date(until), total, lanes, transports: sum.transports() };
+    const span = { since: new Date(since), until: new Date(until) };
+    return { ...span, total, lanes, transports: sum.transports(), feedback: feedback.stats(range) };
   }
 
   /** One after the other, so that the latest numbers come last. */
@@ -131,7 +161,7 @@ export class Statistics {
     for (const span of changed) span.changed = false;
     try {
       await this.store.ready();
-      await records.merge(changed.map(({ key, tally }) => ({ key, fields: { [this.process]: tally.text() } })));
+      await records.merge(changed.map((span) => ({ key: span.key, fields: this.fieldsOf(span) })));
       for (const span of changed.filter(({ expires }) => !expires)) {
         await records.expire([span.key], span.keptUntil);
         span.expires = true;
@@ -141,6 +171,11 @@ export class Statistics {
       throw error;
     }
     this.forget(Date.now(), ({ end, changed: again }) => !again && end <= Date.now());
+  }
+
+  private fieldsOf({ tally, feedback }: Span): Fields {
+    const reported = feedback.empty ? {} : { [`${FEEDBACK}${this.process}`]: feedback.text() };
+    return { [this.process]: tally.text(), ...reported };
   }
 
   private current(): readonly [Span, Span] {
@@ -159,7 +194,8 @@ export class Statistics {
     const end = (index + 1) * length;
     const key = keys.statistics(unit, index);
     const times = { end, keptUntil: end + kept + SPARE };
-    const span = { key, ...times, tally: new Tally(), changed: false, expires: false };
+    const tallies = { tally: new Tally(), feedback: new FeedbackTally() };
+    const span = { key, ...times, ...tallies, changed: false, expires: false };
     this.spans.set(key, span);
     return span;
   }

@@ -3,6 +3,7 @@ import type { Lane } from '../message/message.js';
 import { slotOf } from '../delivery/batch.js';
 import { isSettled, type LedgerView, type RecipientFact, type SlotState } from '../delivery/ledger.js';
 import { itemRecipients, senderOf, type Batch } from './batch.js';
+import type { RecipientFeedback } from './feedback/reports.js';
 
 export type MailState =
   'queued' | 'scheduled' | 'sending' | 'deferred' | 'sent' | 'failed' | 'cancelled' | 'expired' | 'suspended';
@@ -22,6 +23,8 @@ export interface RecipientStatus {
   at?: Date;
   /** When it is tried again. */
   nextAttemptAt?: Date;
+  /** What was reported about it after it was sent, by type. Undefined where nothing was. */
+  feedback?: RecipientFeedback;
 }
 
 /** Where a message is. */

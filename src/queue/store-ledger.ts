@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LedgerView, type Fact, type FactKind, type Ledger } from '../delivery/ledger.js';
+import { messageId } from '../message/ids.js';
 import { oneLine } from '../message/text.js';
 import type { Change, Fields, Records } from '../store/records.js';
 import type { Batch } from './batch.js';
+import { rememberProviderId } from './feedback/provider-ids.js';
 import { progressField } from './progress.js';
 import { GroupCommit } from './group-commit.js';
 import { keys } from './keys.js';
@@ -43,9 +45,11 @@ export class Checkpoints {
   private sequence = 0;
   private readonly commit: GroupCommit<Entry>;
 
+  /** @param providerIdsKept how long a provider's ids of messages are remembered, in milliseconds; undefined: they are not */
   constructor(
     private readonly records: Records,
     private readonly onError: (error: Error) => void,
+    private readonly providerIdsKept?: number,
   ) {
     this.commit = new GroupCommit((entries) => this.write(entries));
   }
@@ -105,6 +109,8 @@ export class Checkpoints {
     for (const [ledger, facts] of byBatch) {
       const field = `${this.writer}${this.sequence++}`;
       changes.push({ key: keys.ledger(ledger.batch.id), fields: { [field]: JSON.stringify(facts.map(encode)) } });
+      if (this.providerIdsKept !== undefined)
+        changes.push(...providerIds(ledger.batch.id, facts, this.providerIdsKept));
       const { campaign } = ledger.batch;
       if (!campaign) continue;
       changes.push({ key: keys.progress(campaign.id), fields: progressField(ledger.batch, ledger.view, this.writer) });
@@ -115,6 +121,13 @@ export class Checkpoints {
     }
     return changes;
   }
+}
+
+function providerIds(batch: string, facts: readonly Fact[], keptFor: number): Change[] {
+  return facts.flatMap((fact) => {
+    if (fact.kind !== 'sent' || fact.providerId === undefined) return [];
+    return [rememberProviderId(fact.providerId, messageId(batch, Number.parseInt(fact.slot)), keptFor)];
+  });
 }
 
 /** A batch's facts in the store. */

@@ -4,6 +4,8 @@ export type Fields = Readonly<Record<string, string>>;
 export interface Change {
   key: string;
   fields: Fields;
+  /** When these fields vanish, for a record that is written as a whole; milliseconds since the epoch. Default: as `expire` said. */
+  expiresAt?: number;
 }
 
 /**

@@ -7,12 +7,16 @@ for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 if ARGV[1] ~= '' then redis.call('PEXPIREAT', KEYS[1], ARGV[1]) end
 return 1`;
 
-/** Each key's number of arguments comes before them. A transaction of as many HSETs costs ioredis many times as much. */
+/**
+ * Before each key's arguments come their number, and when it expires, or 0. A transaction of as many HSETs costs ioredis many
+ * times as much.
+ */
 const MERGE = `
 local at = 1
 for _, key in ipairs(KEYS) do
-  local last = at + tonumber(ARGV[at])
-  redis.call('HSET', key, unpack(ARGV, at + 1, last))
+  local last = at + 1 + tonumber(ARGV[at])
+  redis.call('HSET', key, unpack(ARGV, at + 2, last))
+  if ARGV[at + 1] ~= '0' then redis.call('PEXPIREAT', key, ARGV[at + 1]) end
   at = last + 1
 end`;
 
@@ -40,12 +44,12 @@ export class RedisRecords implements Records {
   async merge(changes: readonly Change[]): Promise<void> {
     const names: string[] = [];
     const values: string[] = [];
-    for (const { key, fields } of changes) {
+    for (const { key, fields, expiresAt = 0 } of changes) {
       const pairs = Object.entries(fields);
       for (let from = 0; from < pairs.length; from += MAX_PAIRS) {
         const some = pairs.slice(from, from + MAX_PAIRS);
         names.push(this.name(key));
-        values.push(String(2 * some.length));
+        values.push(String(2 * some.length), String(expiresAt));
         for (const [name, value] of some) values.push(name, value);
       }
     }

@@ -40,10 +40,10 @@ const PUT_IF_ABSENT = `WITH claim AS (
 SELECT count(*)::int AS created FROM claim`;
 
 // Rows in one order, so that two statements that touch the same rows cannot lock each other out.
-const MERGE = `INSERT INTO priority_mail.record (key, field, value)
-SELECT k, f, v FROM unnest($1::text[], $2::text[], $3::text[]) AS t(k, f, v) ORDER BY k, f
+const MERGE = `INSERT INTO priority_mail.record (key, field, value, expires_at)
+SELECT k, f, v, e FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS t(k, f, v, e) ORDER BY k, f
 ON CONFLICT (key, field) DO UPDATE SET value = excluded.value,
-  expires_at = CASE WHEN record.expires_at > $4 THEN record.expires_at END`;
+  expires_at = coalesce(excluded.expires_at, CASE WHEN record.expires_at > $5 THEN record.expires_at END)`;
 
 const EXPIRE = 'UPDATE priority_mail.record SET expires_at = $2 WHERE key = ANY($1::text[])';
 const DELETE = 'DELETE FROM priority_mail.record WHERE key = ANY($1::text[])';
@@ -85,14 +85,14 @@ export class SqlRecords implements Records {
 
   async merge(changes: readonly Change[]): Promise<void> {
     // One statement may not touch a row twice: later changes of the same field win here.
-    const rows = new Map<string, [key: string, field: string, value: string]>();
-    for (const { key, fields } of changes) {
+    const rows = new Map<string, [key: string, field: string, value: string, expiresAt: number | null]>();
+    for (const { key, fields, expiresAt = null } of changes) {
       for (const [field, value] of Object.entries(fields)) {
-        rows.set(JSON.stringify([key, field]), [this.name(key), field, value]);
+        rows.set(JSON.stringify([key, field]), [this.name(key), field, value, expiresAt]);
       }
     }
     if (rows.size === 0) return;
-    const columns = [0, 1, 2].map((column) => Array.from(rows.values(), (row) => row[column]));
+    const columns = [0, 1, 2, 3].map((column) => Array.from(rows.values(), (row) => row[column]));
     await this.db.query(MERGE, [...columns, Date.now()]);
   }
 

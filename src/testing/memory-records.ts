@@ -26,11 +26,12 @@ export class MemoryRecords implements Records {
   }
 
   merge(changes: readonly Change[]): Promise<void> {
-    for (const { key, fields } of changes) {
+    for (const { key, fields, expiresAt } of changes) {
       // A record without fields does not exist.
       if (Object.keys(fields).length === 0) continue;
       const entry = this.entry(key) ?? { fields: {} };
       Object.assign(entry.fields, fields);
+      if (expiresAt !== undefined) entry.expiresAt = expiresAt;
       this.entries.set(key, entry);
     }
     return Promise.resolve();

@@ -13,6 +13,7 @@ const PREFIXES: Record<string, string> = {
   MailModuleExtras: '',
   CollectConfig: 'collect.',
   SuppressionConfig: 'suppression.',
+  FeedbackConfig: 'feedback.',
   QueueConfig: 'queue.',
   MetricsConfig: 'metrics.',
   EncryptionKeyConfig: 'queue.encryptionKey[].',
@@ -56,6 +57,7 @@ const rows: Row[] = tableRows(readPage('docs/options.md')).map(([path = '', , va
 const declared = declaredOptions(
   'src/nest/options/types.ts',
   'src/nest/options/suppression.ts',
+  'src/nest/options/feedback.ts',
   'src/message/limits.ts',
   'src/templates/handlebars/options.ts',
 );

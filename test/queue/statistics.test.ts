@@ -10,6 +10,7 @@ import { startSmtpServer } from '../support/smtp-server.js';
 import { STORES } from '../support/stores.js';
 
 const NONE = { queued: 0, sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0 };
+const NO_FEEDBACK = { bounced: 0, complained: 0, delivered: 0, opened: 0, clicked: 0, unsubscribed: 0 };
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const failOn = (error: Error): void => {
@@ -69,6 +70,7 @@ describe('what was counted', () => {
           main: { sent: 7, failed: 0, deferred: 0, latency: 15 },
           spare: { sent: 0, failed: 2, deferred: 3 },
         },
+        feedback: { total: NO_FEEDBACK, lanes: { priority: NO_FEEDBACK, bulk: NO_FEEDBACK }, refused: {} },
       });
       // The minute it happened in is the last one it is in.
       expect((await report(reader, START + MINUTE)).total).toEqual({ ...NONE, sent: 1, failed: 2, deferred: 3 });

@@ -120,6 +120,18 @@ onEveryQueue((where) => {
     expect(await records.get(['merged'])).toEqual([{ y: '2' }]);
   });
 
+  it('gives what is written as a whole its end at once', async () => {
+    const [past, future] = [Date.now() - 1, Date.now() + 60_000];
+    await records.merge([
+      { key: 'gone', fields: { x: '1' }, expiresAt: past },
+      { key: 'there', fields: { x: '1' }, expiresAt: future },
+      { key: 'always', fields: { x: '1' } },
+    ]);
+    expect(await records.get(['gone', 'there', 'always'])).toEqual([undefined, { x: '1' }, { x: '1' }]);
+    await records.merge([{ key: 'there', fields: { x: '2' }, expiresAt: past }]);
+    expect(await records.get(['there'])).toEqual([undefined]);
+  });
+
   it('keeps a record whose time has not come', async () => {
     await records.putIfAbsent('a', { x: '1' }, Date.now() + 60_000);
     await records.merge([{ key: 'a', fields: { y: '2' } }]);

@@ -38,6 +38,10 @@ export const DEFAULTS = {
   worker: { autorun: true, batches: 4, lockDuration: 10_000 },
   retry: { attempts: 5, maxAge: 24 * 3_600_000, firstPause: 60_000, maxPause: 3_600_000, greylistPause: 5 * 60_000 },
   metrics: { prefix: '' },
+  feedback: {
+    remember: 7 * 24 * 3_600_000,
+    suppress: { bounces: 'all', complaints: 'bulk', unsubscribes: true },
+  },
   waitForCapacity: 15 * 60_000,
   keep: { sent: 24 * 3_600_000, failed: 30 * 24 * 3_600_000 },
 } as const;

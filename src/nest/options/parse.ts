@@ -15,6 +15,7 @@ import { besideQueue, parseAttachments, type AttachmentOptions } from './attachm
 import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
+import { parseFeedbackOptions } from './feedback.js';
 import { parseMetrics, type MetricsSettings } from './metrics.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
 import { parseSuppression } from './suppression.js';
@@ -77,7 +78,9 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const transports = parseTransports(reader.raw('transports'));
   const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
   const suppression = parseSuppression(reader);
-  const queue = parseQueue(reader, queueName, limits, suppression, shutdownTimeout, host, stored);
+  const feedback = parseFeedbackOptions(reader, reader.raw('queue') !== false);
+  const given = { limits, lockTimeout: shutdownTimeout, suppression, feedback };
+  const queue = parseQueue(reader, queueName, given, host, stored);
   const templates = parseTemplates(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   const classify = reader.functions<Classifier>(
@@ -198,9 +201,7 @@ function checkTransport(transport: Transport, path: string): Transport {
 function parseQueue(
   parent: OptionReader,
   name: string,
-  limits: Limits,
-  suppression: SuppressionSettings,
-  lockTimeout: number,
+  given: Pick<MailQueueSettings, 'limits' | 'lockTimeout' | 'suppression' | 'feedback'>,
   host: HostQueueConfig | undefined,
   attachments: AttachmentOptions['stored'],
 ): MailQueueSettings | false {
@@ -224,9 +225,7 @@ function parseQueue(
     name,
     target,
     attachments: { target: besideQueue(target), ...attachments },
-    limits,
-    suppression,
-    lockTimeout,
+    ...given,
     batch: {
       size: batch.integer('size', batches.size, 1, 10_000),
       maxBytes: batch.integer('maxBytes', batches.maxBytes, 1_024, 64 * 1024 * 1024),

@@ -15,6 +15,7 @@ import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
 import type { AttachmentsConfig } from './attachments.js';
 import type { OnCollectError } from './collect.js';
+import type { FeedbackConfig } from './feedback.js';
 import type { MetricsRegister } from './metrics.js';
 import type { SuppressionConfig } from './suppression.js';
 import type { TracerProviderLike } from './tracing.js';
@@ -328,6 +329,11 @@ export interface MailModuleOptions {
    * has registered, or a `TracerProvider`. Needs `@opentelemetry/api`. Default false.
    */
   tracing?: boolean | TracerProviderLike;
+  /**
+   * What is done about bounces, complaints and other reports; `true` is `{}`. Without it they are taken too, and find their mail
+   * by its own id and by Message-ID.
+   */
+  feedback?: boolean | FeedbackConfig;
   /** For `app.close()` to finish or record what is in flight. Default `'15s'`. */
   shutdownTimeout?: Duration;
 }

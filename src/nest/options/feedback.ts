@@ -1,0 +1,54 @@
+import type { Duration } from '../../message/duration.js';
+import type { FeedbackSettings } from '../../queue/feedback/intake.js';
+import { DEFAULTS } from './defaults.js';
+import { fail, OptionReader } from './reader.js';
+
+/** What is done about reports of mails that were sent. */
+export interface FeedbackConfig {
+  /**
+   * Remembers which mail a provider's own id means, where the transport tells it, as SES and HTTP providers do. Default true
+   * where `feedback` is given.
+   */
+  providerIds?: boolean;
+  /** How long the same report is known again. Default `'7d'`. */
+  remember?: Duration;
+  /** What an address gets no more of because of a report. False: nothing is done about it. */
+  suppress?: {
+    /** Of a permanent bounce. Default `'all'`. */
+    bounces?: 'all' | 'bulk' | false;
+    /** Of a complaint. Default `'bulk'`. */
+    complaints?: 'all' | 'bulk' | false;
+    /** Of the list that is left, or all bulk mail where it is none of a list. Default true. */
+    unsubscribes?: boolean;
+  };
+}
+
+/** The option `feedback`. @throws MailConfigError */
+export function parseFeedbackOptions(parent: OptionReader, hasQueue: boolean): FeedbackSettings {
+  const { feedback: defaults } = DEFAULTS;
+  const value = parent.raw('feedback');
+  const on = value !== undefined && value !== false;
+  if (on && !hasQueue) {
+    fail('feedback', value, 'Reports are kept in the store of the queue, which there is none of with queue: false.');
+  }
+  const reader = typeof value === 'boolean' ? new OptionReader({}, 'feedback') : parent.section('feedback');
+  const suppress = reader.section('suppress');
+  const settings: FeedbackSettings = {
+    providerIds: reader.boolean('providerIds', on),
+    remember: reader.duration('remember', defaults.remember, 60_000, Infinity),
+    suppress: {
+      bounces: scope(suppress, 'bounces', defaults.suppress.bounces),
+      complaints: scope(suppress, 'complaints', defaults.suppress.complaints),
+      unsubscribes: suppress.boolean('unsubscribes', defaults.suppress.unsubscribes),
+    },
+  };
+  suppress.end();
+  reader.end();
+  return settings;
+}
+
+function scope(reader: OptionReader, name: string, otherwise: 'all' | 'bulk'): 'all' | 'bulk' | false {
+  const value = reader.raw(name) ?? otherwise;
+  if (value === 'all' || value === 'bulk' || value === false) return value;
+  return fail(reader.pathOf(name), value, "Give 'all', 'bulk' or false.");
+}

@@ -1,0 +1,109 @@
+import type { Lane } from '../../message/message.js';
+import { isOwnId, messageId, messageIdHeader, splitBatchId, splitMessageId } from '../../message/ids.js';
+import type { Records } from '../../store/records.js';
+import type { Sealer } from '../../store/sealing.js';
+import type { MailJobQueue } from '../backend.js';
+import { itemRecipients, senderOf } from '../batch.js';
+import type { BatchFormat } from '../batch-format.js';
+import { readRecord } from '../campaign-record.js';
+import { keys } from '../keys.js';
+import { readPriorityStatus } from '../priority-record.js';
+
+/** A mail of ours that something is reported of. */
+export interface KnownMail {
+  id: string;
+  lane: Lane;
+  campaignId?: string;
+  /** Undefined where it is past retention, and so its recipients are not known either. */
+  messageId?: string;
+  /** The envelope recipients. */
+  recipients?: readonly string[];
+}
+
+/** What is kept of a batch that reports come of. */
+interface KnownBatch {
+  campaignId?: string;
+  mails: readonly Pick<KnownMail, 'messageId' | 'recipients'>[];
+}
+
+/** Reports of a campaign come one after the other; its batches are read once. Addresses of all batches that are kept. */
+const MAX_ADDRESSES = 50_000;
+const KEPT_FOR = 60_000;
+
+/** Finds out whether an id is that of a mail of ours. */
+export class MailLookup {
+  private readonly batches = new Map<string, { batch: Promise<KnownBatch | undefined>; until: number }>();
+  private addresses = 0;
+
+  constructor(
+    private readonly queue: MailJobQueue,
+    private readonly records: Records,
+    private readonly format: BatchFormat,
+    private readonly sealer: Sealer,
+  ) {}
+
+  /** Undefined: no mail of ours has this id, or nothing is known of it any more. */
+  async find(id: string): Promise<KnownMail | undefined> {
+    const place = splitMessageId(id);
+    if (!place) return undefined;
+    const batch = await this.batch(place.batch);
+    const mail = batch?.mails[place.index];
+    if (batch) return mail && { id, lane: 'bulk', ...mail, ...campaignOf(batch) };
+    return isOwnId(id) ? this.priorityMail(id) : this.pastMail(id, place.batch);
+  }
+
+  private async priorityMail(id: string): Promise<KnownMail | undefined> {
+    const [fields] = await this.records.get([keys.mail(id)]);
+    if (!fields) return undefined;
+    const status = readPriorityStatus(id, fields, this.sealer);
+    if (!status) return { id, lane: 'priority' };
+    return {
+      id,
+      lane: 'priority',
+      messageId: status.messageId,
+      recipients: status.recipients.map(({ address }) => address),
+    };
+  }
+
+  /** A campaign is known for longer than its messages. */
+  private async pastMail(id: string, batch: string): Promise<KnownMail | undefined> {
+    const of = splitBatchId(batch);
+    if (!of) return undefined;
+    const [fields] = await this.records.get([keys.campaign(of.campaignId)]);
+    const queued = fields && readRecord(fields).passes[of.pass]?.batches;
+    return of.number < (queued ?? 0) ? { id, lane: 'bulk', campaignId: of.campaignId } : undefined;
+  }
+
+  private batch(id: string): Promise<KnownBatch | undefined> {
+    const now = Date.now();
+    const known = this.batches.get(id);
+    if (known && known.until > now) return known.batch;
+    if (this.addresses > MAX_ADDRESSES) {
+      this.batches.clear();
+      this.addresses = 0;
+    }
+    const batch = this.load(id);
+    this.batches.set(id, { batch, until: now + KEPT_FOR });
+    batch.catch(() => this.batches.delete(id));
+    return batch;
+  }
+
+  private async load(id: string): Promise<KnownBatch | undefined> {
+    const job = await this.queue.getJob(id);
+    const read = job && this.format.read(job.data);
+    // One more for what there is not: it is to count too.
+    this.addresses++;
+    if (!read || !('batch' in read)) return undefined;
+    const { batch } = read;
+    const mails = batch.items.map((item, index) => ({
+      messageId: messageIdHeader(messageId(id, index), senderOf(batch, index)),
+      recipients: itemRecipients(batch, item),
+    }));
+    this.addresses += mails.length;
+    return { mails, ...(batch.campaign ? { campaignId: batch.campaign.id } : {}) };
+  }
+}
+
+function campaignOf({ campaignId }: KnownBatch): { campaignId?: string } {
+  return campaignId === undefined ? {} : { campaignId };
+}
