@@ -2,6 +2,7 @@ import MailComposer from 'nodemailer/lib/mail-composer';
 import { asciiDomain, domainOf, type Address } from '../message/address.js';
 import type { Message } from '../message/message.js';
 import { oneKindOfLineEnd } from '../message/text.js';
+import { composedContent } from './base64.js';
 import type { Encoded } from './encoded.js';
 import { serialise } from './serialise.js';
 
@@ -14,11 +15,12 @@ export interface Stamp {
 
 /** One message as bytes. Bcc is an envelope matter and never written. */
 export async function compose(message: Message, stamp: Stamp): Promise<Encoded> {
-  const root = composer(message, stamp).compile();
-  return serialise(root) ?? split(await root.build());
+  return (
+    serialise(composer(message, stamp).compile()) ?? split(await composer(whole(message), stamp).compile().build())
+  );
 }
 
-/** nodemailer's composer for it. */
+/** nodemailer's composer for it, to be flattened: only `whole` messages can be built. */
 export function composer(message: Message, stamp: Stamp, boundary: { boundaryPrefix?: string } = {}): MailComposer {
   return new MailComposer({
     from: message.from,
@@ -29,10 +31,10 @@ export function composer(message: Message, stamp: Stamp, boundary: { boundaryPre
     ...(message.text === undefined ? {} : { text: oneKindOfLineEnd(message.text) }),
     ...(message.html === undefined ? {} : { html: oneKindOfLineEnd(message.html) }),
     headers: message.headers.map(([key, value]) => ({ key, value })),
-    attachments: message.attachments.map(({ disposition, ...attachment }) => ({
-      ...attachment,
-      contentDisposition: disposition,
-    })),
+    attachments: message.attachments.map((attachment) => {
+      const { filename, contentType, cid, disposition } = attachment;
+      return { filename, contentType, cid, contentDisposition: disposition, content: composedContent(attachment) };
+    }),
     messageId: stamp.messageId,
     date: stamp.date,
     newline: '\r\n',
@@ -48,11 +50,16 @@ export function envelopeAddress(address: string): string {
   return `${address.slice(0, -domain.length)}${asciiDomain(domain) || domain}`;
 }
 
+/** With its attachments' own content. */
+function whole(message: Message): Message {
+  return { ...message, attachments: message.attachments.map((attachment) => ({ ...attachment })) };
+}
+
 function copy({ name, address }: Address): Address {
   return { name, address };
 }
 
 function split(raw: Buffer): Encoded {
   const end = raw.indexOf('\r\n\r\n') + 4;
-  return { headers: raw.subarray(0, end), body: raw.subarray(end) };
+  return { headers: raw.subarray(0, end), body: [raw.subarray(end)] };
 }

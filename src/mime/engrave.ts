@@ -17,7 +17,7 @@ import {
 } from './merge.js';
 import { Plate, type BodySlot, type HeaderSlot, type Letter } from './plate.js';
 import { quote, type Quoted } from './quoted-printable.js';
-import { flatten, foldBase64 } from './serialise.js';
+import { base64, flatten } from './serialise.js';
 
 export interface PressOptions {
   cc: Address[];
@@ -163,7 +163,7 @@ function wholeSlot(field: BodyField, encoding: Encoding): BodySlot {
     write(letter, out) {
       const text = letter[field]!;
       if (encoding === 'quoted-printable') out.text(text);
-      else out.raw(base64(text));
+      else out.raw(base64Text(text));
       return true;
     },
   };
@@ -176,7 +176,7 @@ function mergeSlot(parts: readonly Part[], place: BodyField, missing: MissingFie
     return {
       write({ data = NO_DATA }, out) {
         const text = fill(data);
-        out.raw(base64(text));
+        out.raw(base64Text(text));
         return text !== '';
       },
     };
@@ -194,8 +194,8 @@ function mergeSlot(parts: readonly Part[], place: BodyField, missing: MissingFie
   };
 }
 
-function base64(text: string): string {
-  return foldBase64(Buffer.from(text.replace(/\r\n?|\n/g, '\r\n')));
+function base64Text(text: string): string {
+  return base64(Buffer.from(text.replace(/\r\n?|\n/g, '\r\n')));
 }
 
 function hasField({ name, address }: Address): boolean {

@@ -21,13 +21,14 @@ const writer = new QuotedWriter();
 /** A message with places left open, for letters of one shape. */
 export class Plate {
   /** The body of all letters, where nothing is open in it. */
-  private readonly shared: Buffer | undefined;
+  private readonly shared: readonly Buffer[] | undefined;
 
+  /** @param body a Buffer in it is whole lines, and the same in all letters */
   constructor(
     private readonly headers: readonly (string | { name: string; slot: HeaderSlot })[],
-    private readonly body: readonly (string | BodySlot)[],
+    private readonly body: readonly (string | Buffer | BodySlot)[],
   ) {
-    if (body.every((part) => typeof part === 'string')) this.shared = this.write(NOBODY);
+    if (body.every((part) => !isSlot(part))) this.shared = this.write(NOBODY);
   }
 
   /** Undefined when a part is empty. @throws MergeError */
@@ -44,19 +45,28 @@ export class Plate {
     return body && { headers: Buffer.from(`${headers}\r\n`), body };
   }
 
-  private write(letter: Letter): Buffer | undefined {
+  private write(letter: Letter): readonly Buffer[] | undefined {
+    const pieces: Buffer[] = [];
     writer.reset();
     for (const part of this.body) {
-      if (typeof part === 'string') {
-        writer.raw(part);
-        continue;
+      if (typeof part === 'string') writer.raw(part);
+      else if (isSlot(part)) {
+        writer.begin();
+        if (!part.write(letter, writer)) return undefined;
+      } else {
+        if (writer.size > 0) pieces.push(writer.copy());
+        pieces.push(part);
+        writer.reset();
       }
-      writer.begin();
-      if (!part.write(letter, writer)) return undefined;
     }
     writer.end();
-    return writer.copy();
+    if (writer.size > 0) pieces.push(writer.copy());
+    return pieces;
   }
+}
+
+function isSlot(part: string | Buffer | BodySlot): part is BodySlot {
+  return typeof part === 'object' && !Buffer.isBuffer(part);
 }
 
 const NOBODY: Letter = { to: [] };

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { isBase64Lines } from './base64.js';
 
 /** A header field: its name in lower case, and its relaxed value. */
 export interface RelaxedField {
@@ -34,31 +35,49 @@ const SPACE = 0x20;
 /** Bytes that are hashed before others get their turn. */
 const PIECE = 256 * 1024;
 
-const hashes = new WeakMap<Buffer, Promise<string>>();
+const hashes = new WeakMap<readonly Buffer[], Promise<string>>();
 
-/** The SHA-256 of a body in relaxed canonicalisation (RFC 6376 §3.4.4) as base64; made once for each Buffer. */
-export function relaxedBodyHash(body: Buffer): Promise<string> {
+/**
+ * The SHA-256 of a body in relaxed canonicalisation (RFC 6376 §3.4.4) as base64; made once for each body.
+ *
+ * @param body in pieces of whole lines
+ */
+export function relaxedBodyHash(body: readonly Buffer[]): Promise<string> {
   let hash = hashes.get(body);
   if (hash === undefined) hashes.set(body, (hash = hashRelaxed(body)));
   return hash;
 }
 
-async function hashRelaxed(body: Buffer): Promise<string> {
+async function hashRelaxed(body: readonly Buffer[]): Promise<string> {
   const hash = createHash('sha256');
-  const end = endOfContent(body);
-  // A lone LF becomes CRLF.
-  const scratch = Buffer.allocUnsafe(2 * Math.min(end, PIECE));
-  let at = 0;
-  while (at < end) {
-    if (at > 0) await nextTurn();
-    at = hashPiece(hash, body, at, Math.min(end, at + PIECE), scratch);
+  const last = body.findLastIndex((piece) => endOfContent(piece) > 0);
+  let left = PIECE;
+  for (const [index, piece] of body.slice(0, last + 1).entries()) {
+    const end = index < last ? piece.length : endOfContent(piece);
+    const read = isBase64Lines(piece) ? hashAsItIs : hashPiece;
+    for (let at = 0; at < end;) {
+      if (left <= 0) {
+        await nextTurn();
+        left = PIECE;
+      }
+      const from = at;
+      at = read(hash, piece, from, Math.min(end, from + left));
+      left -= at - from;
+    }
   }
-  if (end > 0) hash.update('\r\n');
+  if (last >= 0) hash.update('\r\n');
   return hash.digest('base64');
 }
 
+function hashAsItIs(hash: Hash, body: Buffer, from: number, to: number): number {
+  hash.update(body.subarray(from, to));
+  return to;
+}
+
 /** Returns where it has ended: at `to`, or behind white space that goes on there. */
-function hashPiece(hash: Hash, body: Buffer, from: number, to: number, scratch: Buffer): number {
+function hashPiece(hash: Hash, body: Buffer, from: number, to: number): number {
+  // A lone LF becomes CRLF.
+  const scratch = Buffer.allocUnsafe(2 * (to - from));
   let at = from;
   let length = 0;
   // Most of a body stays as it is, and is copied in long runs.

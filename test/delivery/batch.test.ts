@@ -36,7 +36,7 @@ const WRITTEN: Written = {
     },
   },
   headers: Buffer.from('Subject: Hello\r\n\r\n'),
-  body: Buffer.from('Hello\r\n'),
+  body: [Buffer.from('Hello\r\n')],
 };
 const address = (index: number): string => `r${index}@readers.test`;
 const work = (size: number, mailbox: Mailbox, extra: Partial<BatchWork> = {}): BatchWork => ({

@@ -13,7 +13,7 @@ const signer = new DkimSigner([rsa]);
 
 const encoded = (headers: string, body: string | Buffer): Encoded => ({
   headers: Buffer.from(`${headers}\r\n\r\n`),
-  body: Buffer.from(body),
+  body: [Buffer.from(body)],
 });
 const hello = encoded('From: Shop <no-reply@shop.test>\r\nTo: ann@mail.test\r\nSubject: Hello', 'Hello, Ann!\r\n');
 
@@ -147,8 +147,8 @@ describe('a DKIM signature', () => {
   });
 
   it('is made from one look at the body, however many messages share it', async () => {
-    const shared = Buffer.from('Hello  all!\r\n');
-    const looking = vi.spyOn(shared, 'copy');
+    const shared = [Buffer.from('Hello  all!\r\n')];
+    const looking = vi.spyOn(shared[0]!, 'copy');
     const sign = (to: string) => signer.sign({ ...encoded(`From: s@shop.test\r\nTo: ${to}`, ''), body: shared });
     await sign('a@mail.test');
     const looks = looking.mock.calls.length;
@@ -175,7 +175,7 @@ describe('the hash of a body', () => {
         ),
         async (text) => {
           const bytes = Buffer.from(text);
-          expect(await relaxedBodyHash(bytes)).toBe(await hashOf(bytes));
+          expect(await relaxedBodyHash([bytes])).toBe(await hashOf(bytes));
         },
       ),
       { numRuns: 500 },
@@ -186,12 +186,12 @@ describe('the hash of a body', () => {
     for (let n = 252; n <= 260; n++) {
       const text = `${'long '.repeat(52_377)}${'x'.repeat(n)} \t \r\n\r\n \tnext line\n\n${'y'.repeat(300_000)} \r\n \r\n`;
       const bytes = Buffer.from(text);
-      expect(await relaxedBodyHash(bytes)).toBe(await hashOf(bytes));
+      expect(await relaxedBodyHash([bytes])).toBe(await hashOf(bytes));
     }
   });
 
   it('of nothing is the hash of nothing', async () => {
     const nothing = '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=';
-    for (const text of ['', '\r\n', ' \t\r\n\r\n']) expect(await relaxedBodyHash(Buffer.from(text))).toBe(nothing);
+    for (const text of ['', '\r\n', ' \t\r\n\r\n']) expect(await relaxedBodyHash([Buffer.from(text)])).toBe(nothing);
   });
 });

@@ -159,7 +159,7 @@ describe('the check of that', () => {
   });
   const inBody = (from: RegExp, to: string) => (letter: Encoded) => ({
     ...letter,
-    body: Buffer.from(letter.body.toString('latin1').replace(from, to), 'latin1'),
+    body: [Buffer.from(Buffer.concat(letter.body).toString('latin1').replace(from, to), 'latin1')],
   });
   let before: Encoded | undefined;
   const swap = (letter: Encoded): Encoded => {

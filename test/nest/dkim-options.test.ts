@@ -18,11 +18,11 @@ const two = [one, { domainName: 'shop.test', keySelector: 'ed', privateKey: ed25
 
 const message = {
   headers: Buffer.from('From: no-reply@shop.test\r\nTo: ann@mail.test\r\nSubject: Hello\r\n\r\n'),
-  body: Buffer.from('Hello!\r\n'),
+  body: [Buffer.from('Hello!\r\n')],
 };
 
 async function signed(dkim: object): Promise<Buffer> {
-  return Buffer.concat([await smtp({ dkim }).dkim!.sign(message), message.body]);
+  return Buffer.concat([await smtp({ dkim }).dkim!.sign(message), ...message.body]);
 }
 
 const fieldsOf = (raw: Buffer) => / h=([^;]*);/.exec(raw.toString().replace(/\s+/g, ' '))?.[1]?.replaceAll(' ', '');

@@ -110,7 +110,7 @@ describe('a bulk message', () => {
     const { server, gate } = await startHolding({ capabilities: ['PIPELINING', 'SIZE 1000'] });
     const transport = smtpTransport(server.url, ONE);
     const [first] = bulk(transport, '1');
-    const large = { ...mail('2'), body: Buffer.alloc(2_000, 'large\r\n') };
+    const large = { ...mail('2'), body: [Buffer.alloc(2_000, 'large\r\n')] };
     const second = failure(send(transport, large, { lane: 'bulk' }));
     const [third] = bulk(transport, '3');
     expect(await second).toMatchObject({ outcome: 'not-sent', permanent: true, scope: 'message' });

@@ -8,7 +8,7 @@ const key = dkimKey('mail', 'ed25519');
 const signer = new DkimSigner([key]);
 const from = 'From: no-reply@shop.test\r\n\r\n';
 const sign = (headers: string, body: Buffer, signal = new AbortController().signal) =>
-  signedHeaders('main', signer, { headers: Buffer.from(headers), body }, signal);
+  signedHeaders('main', signer, { headers: Buffer.from(headers), body: [body] }, signal);
 
 const NOT_ASKED = { name: 'TransportError', phase: 'queue', outcome: 'not-sent', permanent: false, scope: 'transport' };
 
@@ -16,7 +16,7 @@ describe('a transport that signs', () => {
   it('adds what is verified', async () => {
     const body = Buffer.from('Hello!\r\n');
     const headers = await sign(from, body);
-    expect(await dkimResults(rawOf({ headers, body }), key)).toEqual(['pass']);
+    expect(await dkimResults(rawOf({ headers, body: [body] }), key)).toEqual(['pass']);
   });
 
   it('sends nothing that it cannot sign', async () => {

@@ -38,7 +38,7 @@ export function smtpTransport(url: string, options: Partial<SmtpTransportOptions
 /** A message to these recipients; its subject names it. */
 export function mail(subject = 'Hello', to: string[] = ['ann@mail.test']): Outgoing {
   const headers = Buffer.from(`From: shop@shop.test\r\nTo: ${to.join(', ')}\r\nSubject: ${subject}\r\n\r\n`);
-  return { envelope: { from: 'shop@shop.test', to }, headers, body: Buffer.from('Hello\r\n') };
+  return { envelope: { from: 'shop@shop.test', to }, headers, body: [Buffer.from('Hello\r\n')] };
 }
 
 export const subjectOf = (raw: Buffer | string): string => /^Subject: (.*)$/m.exec(raw.toString())?.[1]?.trim() ?? '';

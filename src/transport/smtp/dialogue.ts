@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { passedOn, stepsOf } from './steps.js';
 
 /** A complete reply; the lines of a long one are joined with LF. */
 export interface Reply {
@@ -45,31 +46,51 @@ export class Dialogue {
   }
 
   /**
-   * Sends a body whose dots are stuffed, and the dot that ends it.
+   * Sends a body whose dots are stuffed, and the dot that ends it. A large one goes as the socket takes it.
    *
+   * @param onReply is told whether all of the body had been written when it came
    * @param more whether the next commands follow in this turn of the event loop; they then leave in the same packet
-   * @param mayLeave asked again at the end of that turn, since a process can be stopped in the middle of it; false keeps all
-   *   of it back, and ends the connection
+   * @param mayLeave asked again at the end of that turn, since a process can be stopped in the middle of it, and before the
+   *   end of a large body; false keeps it back, and ends the connection
    */
   hand(
     parts: readonly Buffer[],
-    onReply: (reply: Reply) => void,
+    onReply: (reply: Reply, isHanded: boolean) => void,
     more: () => boolean,
     mayLeave: () => boolean,
     onKeptBack: () => void,
   ): void {
-    this.awaited.push(onReply);
+    let isHanded = false;
+    this.awaited.push((reply) => onReply(reply, isHanded));
     const { socket } = this;
-    socket.cork();
-    for (const part of parts) socket.write(part);
-    socket.write(END_OF_DATA);
-    if (!more()) return socket.uncork();
-    setImmediate(() => {
-      if (mayLeave()) return socket.uncork();
+    const keepBack = (): void => {
       // An orderly end would write what is held.
       socket.destroy();
       onKeptBack();
-    });
+    };
+    const end = (last: readonly Buffer[]): void => {
+      isHanded = true;
+      socket.cork();
+      for (const part of last) socket.write(part);
+      socket.write(END_OF_DATA);
+      if (!more()) return socket.uncork();
+      setImmediate(() => (mayLeave() ? socket.uncork() : keepBack()));
+    };
+    const steps = stepsOf(parts);
+    const last = steps.pop()!;
+    if (steps.length === 0) return end(last);
+    void this.pour(steps).then(
+      () => (mayLeave() ? end(last) : keepBack()),
+      // What becomes of the connection is told to whoever has it.
+      () => undefined,
+    );
+  }
+
+  private async pour(steps: readonly (readonly Buffer[])[]): Promise<void> {
+    for (const step of steps) {
+      if (this.over) throw new Error('The session is over');
+      await passedOn(this.socket, step);
+    }
   }
 
   /** Hears nothing more. */

@@ -1,3 +1,5 @@
+import { isBase64Lines } from '../../mime/base64.js';
+import { sizeOf } from '../../mime/encoded.js';
 import type { Outgoing } from '../transport.js';
 import type { Dialogue, Reply } from './dialogue.js';
 import { stuffDots } from './dot-stuffing.js';
@@ -101,7 +103,7 @@ export function transact(
       // Some servers say 250 where it should be 354.
       if (!goesOn && !isPositive(reply)) return settle(new Refusal('DATA', reply));
       if (!handover.begin()) return settle(new OutOfStep());
-      const parts = [stuffDots(outgoing.headers), stuffDots(outgoing.body)];
+      const parts = [stuffDots(outgoing.headers), ...outgoing.body.map(stuffed)];
       const keptBack = (): void => settle(new OutOfStep());
       return dialogue.hand(parts, onEnd, handover.written, handover.mayLeave, keptBack);
     }
@@ -111,8 +113,11 @@ export function transact(
     const error = refused;
     dialogue.say('.\r\n', () => settle(error));
   };
-  const onEnd = (reply: Reply): void => {
-    if (!isPositive(reply)) return settle(new Refusal('DATA', reply));
+  const onEnd = (reply: Reply, isHanded: boolean): void => {
+    const refusal = isPositive(reply) ? undefined : new Refusal('DATA', reply);
+    // Nobody can have taken what has no end, and the rest of it would be taken for commands.
+    if (!isHanded) return settle(refusal ? new OutOfStep(refusal) : tooEarly(reply));
+    if (refusal) return settle(refusal);
     settle(null, { accepted, refusals, response: reply.text });
   };
 
@@ -146,6 +151,15 @@ export function transact(
   dialogue.say(mail, unlessClosing('MAIL FROM', onFirst));
 }
 
+/** What was made as base64 has no dots, however long it is. */
+function stuffed(piece: Buffer): Buffer {
+  return isBase64Lines(piece) ? piece : stuffDots(piece);
+}
+
+function tooEarly({ text }: Reply): Error {
+  return new Error(`The server answered before the message had ended: ${text}`);
+}
+
 function isPositive({ code }: Reply): boolean {
   return code >= 200 && code < 300;
 }
@@ -156,11 +170,12 @@ function noneAccepted(refusals: Refusal[]): Refusal {
 }
 
 /** What a server could only misunderstand, or said it would not take. */
-function faultOf({ envelope: { from, to }, headers, body }: Outgoing, { maxSize }: Capabilities): Error | undefined {
+function faultOf(outgoing: Outgoing, { maxSize }: Capabilities): Error | undefined {
+  const { from, to } = outgoing.envelope;
   const wrong = [from, ...to].find((address) => NO_ADDRESS.test(address));
   if (wrong !== undefined) return unsendable(`${JSON.stringify(wrong)} cannot be an envelope address`);
   if (to.length === 0) return unsendable('The envelope has no recipients');
-  const size = headers.length + body.length;
+  const size = sizeOf(outgoing);
   if (maxSize === 0 || size <= maxSize) return undefined;
   return unsendable(`The message has ${size} octets, more than the ${maxSize} that the server takes`);
 }
@@ -170,7 +185,8 @@ function unsendable(message: string): Error {
   return Object.assign(new Error(message), { code: 'EMESSAGE' });
 }
 
-function parametersOf({ envelope: { from, to }, headers, body }: Outgoing, server: Capabilities): string {
+function parametersOf(outgoing: Outgoing, server: Capabilities): string {
+  const { from, to } = outgoing.envelope;
   const utf8 = server.smtpUtf8 && [from, ...to].some((address) => NOT_ASCII.test(address)) ? ' SMTPUTF8' : '';
-  return `${utf8}${server.size ? ` SIZE=${headers.length + body.length}` : ''}`;
+  return `${utf8}${server.size ? ` SIZE=${sizeOf(outgoing)}` : ''}`;
 }
