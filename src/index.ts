@@ -59,10 +59,6 @@ export type { StatsOptions } from './nest/stats-range.js';
 export type {
   CollectConfig,
   CommonProbeConfig,
-  DkimConfig,
-  DkimKeyConfig,
-  DkimKeysConfig,
-  DkimSignatureConfig,
   EncryptionKeyConfig,
   HttpProbeConfig,
   MailModuleExtras,
@@ -71,14 +67,16 @@ export type {
   MetricsConfig,
   ProbeConfig,
   QueueConfig,
-  RateLimitConfig,
   SmtpProbeConfig,
   SmtpTransportConfig,
   TemplatesConfig,
   TenantTransportConfig,
   TransportConfig,
 } from './nest/options/types.js';
+export type { DkimConfig, DkimKeyConfig, DkimKeysConfig, DkimSignatureConfig } from './nest/options/dkim.js';
 export type { MetricsRegister } from './nest/options/metrics.js';
+export type { RateLimitConfig } from './nest/options/rate-limit.js';
+export type { SesConfig, SesTransportConfig } from './nest/options/ses.js';
 export type { TracerProviderLike } from './nest/options/tracing.js';
 
 export {
@@ -144,4 +142,5 @@ export {
 export type { Probe, ServerLoad } from './transport/probe.js';
 export type { Balance } from './transport/balance.js';
 export type { WindowState } from './transport/window.js';
+export type { SesClient, SesCredentials } from './transport/ses/options.js';
 export type { SmtpLogin } from './transport/smtp/login.js';
