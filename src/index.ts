@@ -63,10 +63,6 @@ export type { StatsOptions } from './nest/stats-range.js';
 export type {
   CollectConfig,
   CommonProbeConfig,
-  DkimConfig,
-  DkimKeyConfig,
-  DkimKeysConfig,
-  DkimSignatureConfig,
   EncryptionKeyConfig,
   HttpProbeConfig,
   MailModuleExtras,
@@ -75,7 +71,6 @@ export type {
   MetricsConfig,
   ProbeConfig,
   QueueConfig,
-  RateLimitConfig,
   SmtpProbeConfig,
   SmtpTransportConfig,
   TemplatesConfig,
@@ -84,7 +79,10 @@ export type {
 } from './nest/options/types.js';
 export type { SuppressionConfig } from './nest/options/suppression.js';
 export type { FeedbackConfig } from './nest/options/feedback.js';
+export type { DkimConfig, DkimKeyConfig, DkimKeysConfig, DkimSignatureConfig } from './nest/options/dkim.js';
 export type { MetricsRegister } from './nest/options/metrics.js';
+export type { RateLimitConfig } from './nest/options/rate-limit.js';
+export type { SesConfig, SesTransportConfig } from './nest/options/ses.js';
 export type { TracerProviderLike } from './nest/options/tracing.js';
 
 export {
@@ -165,4 +163,5 @@ export {
 export type { Probe, ServerLoad } from './transport/probe.js';
 export type { Balance } from './transport/balance.js';
 export type { WindowState } from './transport/window.js';
+export type { SesClient, SesCredentials } from './transport/ses/options.js';
 export type { SmtpLogin } from './transport/smtp/login.js';

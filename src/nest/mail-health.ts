@@ -26,6 +26,8 @@ export interface TransportHealth {
   window?: WindowState;
   /** What its probe says, if it has one. */
   load?: ServerLoad;
+  /** What its provider says of the account, such as how much of a quota is used. */
+  notice?: string;
 }
 
 /** How one mailer is doing. */
@@ -45,7 +47,7 @@ export type MailHealth<Key extends string = string> = Record<Key, MailerHealth>;
 export function transportHealth(routes: Routes): TransportHealth[] {
   const lanes = { priority: routes.ranking('priority'), bulk: routes.ranking('bulk') };
   return routes.transports.map((transport) => {
-    const { circuit, latency, lastError, window, load } = transport.standing;
+    const { circuit, latency, lastError, window, load, notice } = transport.standing;
     const rank: TransportHealth['rank'] = {};
     let reason = '';
     for (const lane of transport.lanes) {
@@ -63,6 +65,7 @@ export function transportHealth(routes: Routes): TransportHealth[] {
       ...(lastError ? { lastError: { ...lastError, error: withoutAddresses(lastError.error) } } : {}),
       ...(transport.lanes.includes('bulk') ? { window: shown(window) } : {}),
       ...(load ? { load } : {}),
+      ...(notice === undefined ? {} : { notice }),
     };
   });
 }

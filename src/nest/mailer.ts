@@ -60,10 +60,11 @@ export async function createMailer(
   );
   tellWhatFails(events, logger);
   if (settings.templates?.preload) await settings.templates.engine.preload?.();
+  await parts.checkTransports?.(settings.transports);
   const onWarning = (warning: string): void => logger.warn(warning);
   const opened = settings.queue ? await parts.openQueue(settings.queue, { onError, onWarning }) : undefined;
   const store = opened?.store;
-  const context = { mailer: name, store, events, onError };
+  const context = { mailer: name, store, events, onError, onWarning };
   const transports = settings.transports.map((transport) => parts.createTransport(transport, context));
   const { resolveTransport: resolve } = settings;
   const tenants =

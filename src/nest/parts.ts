@@ -10,7 +10,7 @@ import type { Store } from '../store/store.js';
 import type { GuardedTransport } from '../transport/guarded.js';
 import type { Routes } from '../transport/route.js';
 import type { TransportSettings } from './options/parse.js';
-import { createTransport, type TransportContext } from './transports.js';
+import { checkTransports, createTransport, type TransportContext } from './transports.js';
 
 /** Where the parts tell what nobody waits for. */
 export interface Report {
@@ -31,6 +31,8 @@ export interface OpenedQueue {
 export interface MailParts {
   /** Connects nothing yet. @throws MailConfigError when the store's package is not installed */
   openQueue(settings: MailQueueSettings, report: Report): Promise<OpenedQueue>;
+  /** @throws MailConfigError what a transport needs is not installed, or no good. Default: it is. */
+  checkTransports?(transports: readonly TransportSettings[]): Promise<void>;
   /** Makes one of `transports`, or what `resolveTransport` gave. Connects nothing yet. */
   createTransport(settings: TransportSettings, context: TransportContext): GuardedTransport;
 }
@@ -50,6 +52,7 @@ export const REAL_PARTS: MailParts = {
       },
     };
   },
+  checkTransports,
   createTransport,
 };
 

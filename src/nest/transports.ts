@@ -4,9 +4,13 @@ import type { Store } from '../store/store.js';
 import { ConnectionLeases } from '../transport/connection-leases.js';
 import { GuardedTransport } from '../transport/guarded.js';
 import { openProbe } from '../transport/probes/open.js';
+import { ProviderLimit } from '../transport/provider-limit.js';
 import { JITTER, RateLimit, type RateLimitSettings } from '../transport/rate-limit.js';
+import { checkSes } from '../transport/ses/client.js';
+import { SesTransport } from '../transport/ses/transport.js';
 import { SmtpTransport } from '../transport/smtp/transport.js';
 import type { TransportSettings } from './options/parse.js';
+import type { SesSettings } from './options/ses.js';
 import type { SmtpSettings } from './options/smtp.js';
 
 /** What the transports of one mailer have in common, some of it with other processes. */
@@ -17,16 +21,31 @@ export interface TransportContext {
   store: Store | undefined;
   events: MailEmitter;
   onError: (error: Error) => void;
+  onWarning?: (warning: string) => void;
 }
 
 /** A transport with what stands around it. */
 export function createTransport(settings: TransportSettings, context: TransportContext): GuardedTransport {
   if ('custom' in settings) return new GuardedTransport(settings.custom, context.events);
+  if ('ses' in settings) return createSes(settings, context);
   const { smtp, rateLimit, probe, weight } = settings;
   const transport = new SmtpTransport(smtp, leasesOf(settings, context));
   return new GuardedTransport(transport, context.events, {
     limit: rateLimit && limitOf(smtp.name, rateLimit, context),
     probe: probe && openProbe(probe, transport),
+    weight,
+  });
+}
+
+/** What is wrong with a configuration, and shows only when it is used. @throws MailConfigError */
+export async function checkTransports(transports: readonly TransportSettings[]): Promise<void> {
+  for (const settings of transports) if ('ses' in settings) await checkSes(settings.ses);
+}
+
+function createSes({ ses, rateLimit, weight }: SesSettings, context: TransportContext): GuardedTransport {
+  const followed = ses.followsRate ? new ProviderLimit((rate) => limitOf(ses.name, rate, context)) : undefined;
+  return new GuardedTransport(new SesTransport(ses, context.onWarning), context.events, {
+    limit: rateLimit ? limitOf(ses.name, rateLimit, context) : followed,
     weight,
   });
 }

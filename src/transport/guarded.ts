@@ -3,7 +3,7 @@ import type { Lane } from '../message/message.js';
 import { BREAKER, CircuitBreaker, type Circuit } from './breaker.js';
 import { MovingAverage } from './moving-average.js';
 import type { Probe, ServerLoad } from './probe.js';
-import type { RateLimit } from './rate-limit.js';
+import type { Limit } from './rate-limit.js';
 import {
   notAsked,
   TransportError,
@@ -25,11 +25,13 @@ export interface Standing {
   load?: ServerLoad;
   /** Of the bulk messages of this process. */
   window: WindowState;
+  /** What whoever runs it should know. */
+  notice?: string;
 }
 
 /** What a transport is guarded by beside its circuit breaker, and what its share of the bulk mail is. */
 export interface Guards {
-  limit?: RateLimit | undefined;
+  limit?: Limit | undefined;
   probe?: Probe | undefined;
   /** Of the bulk mail, with `balance: 'weighted'`. Default: the transport's own, or 1. */
   weight?: number | undefined;
@@ -63,7 +65,7 @@ export class GuardedTransport implements Transport {
   /** Of bulk mail. Whoever dispatches takes the places; what the server answers is told by {@link send}. */
   readonly window: CongestionWindow;
   private readonly breaker: CircuitBreaker;
-  private readonly limit: RateLimit | undefined;
+  private readonly limit: Limit | undefined;
   private readonly watch: Probe | undefined;
   private readonly latency = new MovingAverage();
   private lastError: Standing['lastError'];
@@ -107,6 +109,7 @@ export class GuardedTransport implements Transport {
       ...(this.lastError ? { lastError: this.lastError } : {}),
       ...(this.watch ? { load: this.watch.load } : {}),
       window: this.window.state,
+      ...(this.inner.notice ? { notice: this.inner.notice } : {}),
     };
   }
 
@@ -134,6 +137,7 @@ export class GuardedTransport implements Transport {
       this.inner.start?.({
         roundTrip: (milliseconds) => this.latency.add(milliseconds),
         connectFailed: (error) => this.learn(error, 'priority'),
+        rateAllowed: (perSecond) => this.limit?.follow?.(perSecond),
       }),
       this.watch?.start(() => this.onRoom?.()),
     ]);

@@ -19,6 +19,16 @@ const COUNTER_PAUSE = 5_000;
 /** Bulk mail that would have to wait longer is handed back to the queue. */
 const BULK_PATIENCE = 10_000;
 
+/** What holds the messages of a transport back. */
+export interface Limit {
+  /** It is used up, and bulk mail waits. */
+  readonly holdsBulk: boolean;
+  /** Resolves when the message may go. @throws TransportError when its time does not suffice */
+  take(options: SendOptions): Promise<void>;
+  /** The provider takes so many messages a second. */
+  follow?(perSecond: number): void;
+}
+
 interface Waiter {
   lane: Lane;
   /** When it gives up; `performance.now()`. */
@@ -32,7 +42,7 @@ interface Waiter {
  * counter, all processes together do as exactly as that counts. Bulk mail is spread evenly and leaves the reserve alone;
  * priority mail goes before it.
  */
-export class RateLimit {
+export class RateLimit implements Limit {
   private readonly waiters: Record<Lane, Waiter[]> = { priority: [], bulk: [] };
   private readonly all: SlidingWindow;
   private readonly bulk: SlidingWindow;

@@ -75,6 +75,8 @@ export interface TransportMonitor {
   roundTrip(milliseconds: number): void;
   /** A connection that was to be kept ready could not be opened. */
   connectFailed(error: TransportError): void;
+  /** The provider takes so many messages a second, which may have changed. */
+  rateAllowed?(perSecond: number): void;
 }
 
 /**
@@ -96,6 +98,8 @@ export interface Transport {
   readonly bulkMessages?: number;
   /** Its share of the bulk mail with `balance: 'weighted'`. Default 1. */
   readonly weight?: number;
+  /** What whoever runs it should know, in one line, such as how much of a quota is used. */
+  readonly notice?: string | undefined;
   /** Tells whether bulk mail may come. Started and stopped with the transport. Default: it always may. */
   readonly probe?: Probe;
   /**

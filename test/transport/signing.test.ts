@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DkimSigner } from '../../src/mime/dkim.js';
 import { rawOf } from '../../src/mime/encoded.js';
-import { signedHeaders } from '../../src/transport/smtp/signing.js';
+import { signedHeaders } from '../../src/transport/signing.js';
 import { dkimKey, dkimResults } from '../support/dkim.js';
 
 const key = dkimKey('mail', 'ed25519');

@@ -5,20 +5,51 @@ import { asciiDomain } from '../../message/address.js';
 import { DkimSigner, SIGNED_FIELDS, type DkimKey } from '../../mime/dkim.js';
 import { fail, failUnseen, OptionReader } from './reader.js';
 
+/** A DKIM key. Its public half is published as a TXT record of `<keySelector>._domainkey.<domainName>` (RFC 6376 §3.6.2). */
+export interface DkimKeyConfig {
+  /** The domain that signs; that of `from`, or one above it. */
+  domainName: string;
+  keySelector: string;
+  /** RSA of at least 1,024 bits, or Ed25519 (RFC 8463), as PEM text or a KeyObject. Read once, at boot. */
+  privateKey: string | KeyObject;
+}
+
+/** What a transport's signatures have in common. */
+export interface DkimSignatureConfig {
+  /** The header fields to sign where a message has them, such as `'From:To:Subject'`; From among them. Default: RFC 6376 §5.4.1. */
+  headerFieldNames?: string;
+  /** Of those, the ones to leave out. Default: none. */
+  skipFields?: string;
+  /** There is no other. */
+  hashAlgo?: 'sha256';
+}
+
+/** A signature of each key. */
+export interface DkimKeysConfig extends DkimSignatureConfig {
+  keys: readonly DkimKeyConfig[];
+}
+
+export type DkimConfig = (DkimKeyConfig & DkimSignatureConfig) | DkimKeysConfig;
+
 const LABEL = /^(?!-)[a-z\d_-]{1,63}(?<!-)$/i;
 /** RFC 5322 §2.2 allows more, such as the comma of a list that was to have colons. */
 const FIELD_NAME = /^[\w-]+$/;
 /** RFC 8301 §3.2. */
 const MIN_RSA_BITS = 1024;
 
-/** The signer of one transport. Its keys are read here, once. @throws MailConfigError */
-export function parseDkim(parent: OptionReader): DkimSigner | undefined {
+/**
+ * The signer of one transport. Its keys are read here, once.
+ *
+ * @param unsigned header fields that the provider replaces, so that a signature over them would break
+ * @throws MailConfigError
+ */
+export function parseDkim(parent: OptionReader, unsigned: readonly string[] = []): DkimSigner | undefined {
   const given = parent.raw('dkim');
   if (given === undefined) return undefined;
   const reader = sectionUnseen(given, parent.pathOf('dkim'));
   const keys = reader.raw('keys') === undefined ? [parseKey(reader)] : parseKeys(reader);
   reader.oneOf('hashAlgo', ['sha256'], 'sha256');
-  const fields = parseFields(reader);
+  const fields = parseFields(reader).filter((name) => !unsigned.includes(name));
   reader.end();
   return new DkimSigner(keys, fields);
 }

@@ -17,6 +17,7 @@ import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
 import { parseFeedbackOptions } from './feedback.js';
 import { parseMetrics, type MetricsSettings } from './metrics.js';
+import { isSes, parseSes, type SesSettings } from './ses.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
 import { parseSuppression } from './suppression.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
@@ -24,7 +25,7 @@ import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
 
 /** A transport to be made: of a provider, or the application's own. */
-export type TransportSettings = SmtpSettings | { custom: Transport };
+export type TransportSettings = SmtpSettings | SesSettings | { custom: Transport };
 
 /** The priority lane's settings, checked. Times are milliseconds. */
 export interface PrioritySettings {
@@ -162,18 +163,21 @@ function parseTransports(value: unknown): TransportSettings[] {
   return transports;
 }
 
-function parseTransport(entry: unknown, path: string): TransportSettings {
-  return isTransport(entry) ? { custom: checkTransport(entry, path) } : parseSmtp(new OptionReader(entry, path));
+function parseTransport(entry: unknown, path: string, tenant?: string): TransportSettings {
+  if (isTransport(entry)) return { custom: checkTransport(entry, path) };
+  const reader = new OptionReader(entry, path);
+  return isSes(entry) ? parseSes(reader, tenant) : parseSmtp(reader, tenant);
 }
 
 /** What `resolveTransport` gave for a name. @throws MailConfigError */
 export function parseTenant(name: string, entry: unknown): TransportSettings {
-  const path = `resolveTransport(${JSON.stringify(name)})`;
-  return isTransport(entry) ? { custom: checkTransport(entry, path) } : parseSmtp(new OptionReader(entry, path), name);
+  return parseTransport(entry, `resolveTransport(${JSON.stringify(name)})`, name);
 }
 
-function partsOf(transport: TransportSettings): { name: string; lanes: readonly Lane[] } {
-  return 'custom' in transport ? transport.custom : transport.smtp;
+/** What all transports have, however they are made. */
+export function partsOf(transport: TransportSettings): Pick<Transport, 'name' | 'region' | 'lanes' | 'maxConnections'> {
+  if ('custom' in transport) return transport.custom;
+  return 'ses' in transport ? transport.ses : transport.smtp;
 }
 
 function isTransport(entry: unknown): entry is Transport {

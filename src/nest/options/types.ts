@@ -1,4 +1,3 @@
-import type { KeyObject } from 'node:crypto';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { Interceptor } from '../../delivery/interceptors.js';
 import type { AddressInput } from '../../message/address.js';
@@ -16,8 +15,11 @@ import type { Transport } from '../../transport/transport.js';
 import type { AttachmentsConfig } from './attachments.js';
 import type { OnCollectError } from './collect.js';
 import type { FeedbackConfig } from './feedback.js';
+import type { DkimConfig } from './dkim.js';
 import type { MetricsRegister } from './metrics.js';
 import type { SuppressionConfig } from './suppression.js';
+import type { RateLimitConfig } from './rate-limit.js';
+import type { SesTransportConfig } from './ses.js';
 import type { TracerProviderLike } from './tracing.js';
 
 /** One SMTP provider. */
@@ -119,45 +121,14 @@ export interface HttpProbeConfig extends CommonProbeConfig {
 
 export type ProbeConfig = 'smtp' | SmtpProbeConfig | HttpProbeConfig;
 
-/** A DKIM key. Its public half is published as a TXT record of `<keySelector>._domainkey.<domainName>` (RFC 6376 §3.6.2). */
-export interface DkimKeyConfig {
-  /** The domain that signs; that of `from`, or one above it. */
-  domainName: string;
-  keySelector: string;
-  /** RSA of at least 1,024 bits, or Ed25519 (RFC 8463), as PEM text or a KeyObject. Read once, at boot. */
-  privateKey: string | KeyObject;
-}
-
-/** What a transport's signatures have in common. */
-export interface DkimSignatureConfig {
-  /** The header fields to sign where a message has them, such as `'From:To:Subject'`; From among them. Default: RFC 6376 §5.4.1. */
-  headerFieldNames?: string;
-  /** Of those, the ones to leave out. Default: none. */
-  skipFields?: string;
-  /** There is no other. */
-  hashAlgo?: 'sha256';
-}
-
-/** A signature of each key. */
-export interface DkimKeysConfig extends DkimSignatureConfig {
-  keys: readonly DkimKeyConfig[];
-}
-
-export type DkimConfig = (DkimKeyConfig & DkimSignatureConfig) | DkimKeysConfig;
-
-/** A transport's limit. */
-export interface RateLimitConfig {
-  messages: number;
-  per: Duration;
-  /** How many of them are left to the priority lane. Default 0. */
-  reserve?: number;
-}
-
 /** A provider, or an object that is a transport itself, such as a test's. */
-export type TransportConfig = SmtpTransportConfig | Transport;
+export type TransportConfig = SmtpTransportConfig | SesTransportConfig | Transport;
 
 /** What `resolveTransport` gives: the same without a name. `minWarm` is 0 unless it says otherwise. */
-export type TenantTransportConfig = Omit<SmtpTransportConfig, 'name' | 'lanes' | 'weight'> | Transport;
+export type TenantTransportConfig =
+  | Omit<SmtpTransportConfig, 'name' | 'lanes' | 'weight'>
+  | Omit<SesTransportConfig, 'name' | 'lanes' | 'weight'>
+  | Transport;
 
 /** A secret that encrypts what is stored. */
 export interface EncryptionKeyConfig {

@@ -14,7 +14,7 @@ import { loginData } from './login.js';
 import type { SmtpTransportOptions } from './options.js';
 import { SmtpPool, type PoolSettings } from './pool.js';
 import { ReplyTimes } from './reply-times.js';
-import { signedHeaders } from './signing.js';
+import { signedHeaders } from '../signing.js';
 
 /** Milliseconds. */
 const BULK_IDLE = 2_000;

@@ -1,7 +1,7 @@
-import { reasonOf } from '../../errors.js';
-import type { DkimSigner } from '../../mime/dkim.js';
-import type { Encoded } from '../../mime/encoded.js';
-import { notAsked } from '../transport.js';
+import { reasonOf } from '../errors.js';
+import type { DkimSigner } from '../mime/dkim.js';
+import type { Encoded } from '../mime/encoded.js';
+import { notAsked } from './transport.js';
 
 /**
  * The header block of a message with its DKIM signatures. Their turn on the thread pool can be long in coming, behind look-ups
