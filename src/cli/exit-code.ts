@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { MailConfigError, MailQueueUnavailableError } from '../errors.js';
+import { MailConfigError, MailQueueUnavailableError, MailValidationError } from '../errors.js';
 import { Interrupted, NotFoundError, UsageError } from './failure.js';
 
 /** What the process ends with. One that a signal interrupts ends with 128 and the signal's number, as in a shell. */
@@ -13,12 +13,17 @@ export const EXIT = {
   unavailable: 4,
   /** There is no message or campaign with that id. */
   notFound: 5,
+  /** Not everybody is served yet: the same command again continues. */
+  unfinished: 6,
 } as const;
 
 export type ExitCode = number;
 
+/** The message that the command line makes is checked as any other is. */
+const USAGE = [CommanderError, UsageError, MailValidationError];
+
 export function exitCodeOf(error: unknown): ExitCode {
-  if (error instanceof CommanderError || error instanceof UsageError) return EXIT.usage;
+  if (USAGE.some((kind) => error instanceof kind)) return EXIT.usage;
   if (error instanceof MailConfigError) return EXIT.config;
   if (error instanceof MailQueueUnavailableError) return EXIT.unavailable;
   if (error instanceof NotFoundError) return EXIT.notFound;

@@ -59,8 +59,8 @@ export async function openMailer(
   purpose: Purpose,
   { output }: Pick<Context, 'output'>,
 ): Promise<Mailer> {
-  const { name, isGlobal: _, ...own } = config;
-  const settings = parseOptions(own, name === undefined ? 'mail' : `mail-${name}`);
+  const { name } = config;
+  const settings = settingsOf(config);
   const options = optionsFor(purpose, config, settings);
   const works = purpose === 'run' || purpose === 'worker';
   const logger = works || output.verbose ? new StderrLogger((line) => output.tell(line)) : false;
@@ -74,6 +74,11 @@ export async function openMailer(
     health: app.get<MailHealthIndicator>(getMailHealthToken(name)),
     close: () => (closing ??= app.close()),
   };
+}
+
+/** @throws MailConfigError an option is wrong */
+export function settingsOf({ name, isGlobal: _, ...own }: MailModuleRootOptions): MailSettings {
+  return parseOptions(own, name === undefined ? 'mail' : `mail-${name}`);
 }
 
 function boot(options: MailModuleRootOptions, logger: LoggerService | false): Promise<INestApplicationContext> {

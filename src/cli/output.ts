@@ -1,4 +1,6 @@
-import type { Writable } from 'node:stream';
+import { createInterface } from 'node:readline/promises';
+import type { Readable, Writable } from 'node:stream';
+import type { WriteStream } from 'node:tty';
 import { CommanderError } from 'commander';
 import { reasonOf } from '../errors.js';
 import { printable } from './text.js';
@@ -18,8 +20,13 @@ export interface Answer {
   exitCode?: number;
 }
 
+/** To its beginning, and empty (ECMA-48). */
+const CLEAR_LINE = '\r\x1b[K';
+
 /** Where the answer goes, and in which form: text for a person, or JSON for a program. */
 export class Output {
+  private shown = '';
+
   /** @param json one document, or a line each where there are many */
   constructor(
     private readonly streams: Streams,
@@ -31,17 +38,46 @@ export class Output {
     return this.streams.stdout;
   }
 
+  /** Columns of the terminal that standard error leads to. Undefined: it leads elsewhere, or nobody reads along. */
+  get columns(): number | undefined {
+    const { isTTY, columns = 80 } = this.streams.stderr as Partial<WriteStream>;
+    return isTTY === true && !this.json ? columns : undefined;
+  }
+
   /** The whole answer. */
   print({ document, text }: Answer): void {
+    this.show('');
     this.streams.stdout.write(`${this.json ? JSON.stringify(document) : text()}\n`);
+  }
+
+  /** Shows what changes all the time in the last line of a terminal, in place of what was shown there. */
+  show(line: string): void {
+    if (this.columns === undefined || line === this.shown) return;
+    this.shown = printable(line).slice(0, this.columns - 1);
+    this.streams.stderr.write(`${CLEAR_LINE}${this.shown}`);
   }
 
   /** What is no part of the answer. */
   tell(line: string): void {
+    const { shown } = this;
+    this.show('');
     this.streams.stderr.write(`${withoutPasswords(printable(line))}\n`);
+    this.show(shown);
+  }
+
+  /** Asks a person, in the terminal. */
+  async ask(question: string, answers: Readable): Promise<string> {
+    // The terminal keeps Ctrl-C to itself otherwise.
+    const dialog = createInterface({ input: answers, output: this.streams.stderr, terminal: false });
+    try {
+      return await dialog.question(question);
+    } finally {
+      dialog.close();
+    }
   }
 
   fail(error: unknown): void {
+    this.show('');
     const message = withoutPasswords(printable(messageOf(error)));
     const line = this.json ? JSON.stringify({ error: { code: codeOf(error), message } }) : `error: ${message}`;
     this.streams.stderr.write(`${line}\n`);

@@ -1,7 +1,10 @@
 import { createRequire } from 'node:module';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseDuration } from '../message/duration.js';
+import { LANES } from '../message/message.js';
+import type { BulkOptions } from './commands/bulk.js';
 import type { Lists } from './commands/campaign.js';
+import type { SendOptions } from './commands/send.js';
 import type { StatusAgentSettings } from './commands/status-agent.js';
 import type { Limits } from './commands/worker.js';
 import type { Context } from './context.js';
@@ -25,7 +28,8 @@ Exit codes:
   2  the command line is wrong
   3  the configuration is wrong or missing
   4  the queue's store cannot be used
-  5  there is no such message or campaign`;
+  5  there is no such message or campaign
+  6  bulk: not all are served yet`;
 
 /**
  * The command line: what can be asked for. A command's code is loaded when it is asked for, so that help comes at once.
@@ -58,6 +62,34 @@ export function createProgram(
     .command('verify')
     .description('connect and log in to every transport')
     .action(() => run(async (context) => (await import('./commands/verify.js')).verify(context)));
+
+  withContent(program.command('send'))
+    .description('send one mail; the text may be piped in')
+    .requiredOption('--to <address...>', 'one or more')
+    .option('--cc <address...>', 'further recipients')
+    .option('--bcc <address...>', 'recipients that the others do not see')
+    .addOption(new Option('--lane <lane>', 'how it travels (default: priority)').choices(LANES))
+    .option('--idempotency-key <key>', 'the same key is the same mail: it is sent once')
+    .option('--dry-run', 'show the mail, and send nothing')
+    .action((options: SendOptions) =>
+      run(async (context) => (await import('./commands/send.js')).send(context, options)),
+    );
+
+  withContent(program.command('bulk'))
+    .description('send a message to all recipients in a CSV file; the same command again goes on where it stopped')
+    .argument('<recipients>', 'CSV with a heading; a column email, address or to, and others for {{fields}}')
+    .option('--id <id>', "the campaign's (default: made of the file and the message)")
+    .option('--name <name>', 'what the campaign is called in reports')
+    .option('--address-column <name>', 'of the addresses')
+    .option('--locale-column <name>', "of the recipients' languages")
+    .option('--report <file>', 'write what became of each recipient, as CSV')
+    .option('--max-time <duration>', 'end after so long at the latest, such as 30s or 5m', duration)
+    .option('--queue-only', "leave the delivery to the application's workers")
+    .option('--dry-run', 'check the file, show the first mail, and send nothing')
+    .option('-y, --yes', 'do not ask before a campaign begins')
+    .action((file: string, options: BulkOptions) =>
+      run(async (context) => (await import('./commands/bulk.js')).bulk(context, file, options)),
+    );
 
   program
     .command('status')
@@ -129,6 +161,28 @@ export function createProgram(
     );
 
   return program;
+}
+
+/** The options that say what a mail says. */
+function withContent(command: Command): Command {
+  return command
+    .option('--from <address>', "(default: the configuration's)")
+    .option('--reply-to <address>', 'where answers go')
+    .option('--subject <text>')
+    .option('--text <text>', 'what it says')
+    .option('--text-file <file>', 'the same from a file; - is standard input')
+    .option('--html <html>', 'the same as HTML')
+    .option('--html-file <file>', 'from a file; - is standard input')
+    .option('--template <name>', 'renders subject, text and HTML')
+    .option('--context <json>', "the template's values")
+    .option('--locale <language>', 'to render in')
+    .option('--attach <file...>', 'one or more')
+    .option('--header <line>', "such as 'X-Campaign: spring'; may be repeated", repeated)
+    .option('--transport <name>', 'the only one that may send it');
+}
+
+function repeated(value: string, before: string[] = []): string[] {
+  return [...before, value];
 }
 
 /** Milliseconds. */

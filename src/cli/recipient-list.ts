@@ -25,17 +25,26 @@ export class RecipientList {
     return this.recipients;
   }
 
+  private csv(): AsyncIterable<string> {
+    return csvOf(this.messages, () => this.recipients++);
+  }
+
   private async *jsonLines(): AsyncIterable<string> {
     for await (const message of this.messages) yield `${JSON.stringify(message)}\n`;
   }
+}
 
-  private async *csv(): AsyncIterable<string> {
-    yield csvRecord(COLUMNS);
-    for await (const { id, recipients } of this.messages) {
-      for (const { address, state, reply = '', attempts, at } of recipients) {
-        this.recipients++;
-        yield csvRecord([address, id, state, reply, String(attempts), at?.toISOString() ?? '']);
-      }
+/**
+ * A record for each recipient, behind a heading.
+ *
+ * @param onRecipient called for each of them
+ */
+export async function* csvOf(messages: AsyncIterable<MailStatus>, onRecipient: () => void): AsyncIterable<string> {
+  yield csvRecord(COLUMNS);
+  for await (const { id, recipients } of messages) {
+    for (const { address, state, reply = '', attempts, at } of recipients) {
+      onRecipient();
+      yield csvRecord([address, id, state, reply, String(attempts), at?.toISOString() ?? '']);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import type { Input } from './context.js';
 import { Interruption } from './interruption.js';
 import { EXIT, exitCodeOf, type ExitCode } from './exit-code.js';
 import { Output, type Streams } from './output.js';
@@ -8,10 +9,12 @@ import { createProgram, type GlobalOptions } from './program.js';
 export interface Surroundings extends Streams {
   cwd: () => string;
   env: NodeJS.ProcessEnv;
+  stdin?: Input;
 }
 
 /** Does what a command line asks for, and returns what the process is to end with. Never throws. */
-export async function run(argv: readonly string[], { stdout, stderr, cwd, env }: Surroundings): Promise<ExitCode> {
+export async function run(argv: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
+  const { stdout, stderr, cwd, env } = surroundings;
   const streams = { stdout, stderr };
   const output = new Output(streams, argv.includes('--json'), argv.includes('--verbose'));
   // Told as the error of the write that met it.
@@ -21,7 +24,7 @@ export async function run(argv: readonly string[], { stdout, stderr, cwd, env }:
     const interruption = new Interruption();
     try {
       const places = { cwd: cwd(), env, ...(config === undefined ? {} : { file: config }) };
-      exitCode = await job({ output, interruption, ...places });
+      exitCode = await job({ output, interruption, input: () => surroundings.stdin, ...places });
     } finally {
       interruption.ignore();
     }

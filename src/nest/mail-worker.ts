@@ -13,6 +13,8 @@ export interface RunUntilOptions {
    * deadline. Default true.
    */
   empty?: boolean;
+  /** Ends it earlier: what is in flight is finished within `shutdownTimeout`, and what is left goes back into the queue. */
+  signal?: AbortSignal;
 }
 
 /** What a timer of Node.js can wait. Milliseconds. */
@@ -28,7 +30,10 @@ const LONGEST = 2 ** 31 - 1;
  */
 export class MailWorker {
   /** @internal */
-  constructor(private readonly mailQueue: MailQueue | undefined) {}
+  constructor(
+    private readonly mailQueue: MailQueue | undefined,
+    private readonly shutdownTimeout: number,
+  ) {}
 
   /**
    * Takes batches from the queue until it is empty or the time is over, and returns before the deadline. No message is
@@ -39,7 +44,7 @@ export class MailWorker {
    * @throws MailError (`RUNNING`) the last call has not returned
    * @throws MailQueueUnavailableError the store cannot be reached
    */
-  async runUntil({ deadline, empty = true }: RunUntilOptions): Promise<RunReport> {
+  async runUntil({ deadline, empty = true, signal }: RunUntilOptions): Promise<RunReport> {
     if (!this.mailQueue) {
       throw new MailConfigError('There is no bulk lane: the mail module was configured with queue: false.');
     }
@@ -49,7 +54,8 @@ export class MailWorker {
     const queue = this.mailQueue;
     const time = timeUntil(deadline);
     // Called by a request, it still works for everybody.
-    return outsideCollections(() => queue.runUntil(time, { empty }));
+    const options = { empty, ...(signal ? { abort: { signal, within: this.shutdownTimeout } } : {}) };
+    return outsideCollections(() => queue.runUntil(time, options));
   }
 }
 

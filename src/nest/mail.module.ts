@@ -106,7 +106,7 @@ function addMailer(definition: DynamicModule, { name, isGlobal = true }: MailMod
     {
       provide: worker,
       inject: [engine],
-      useFactory: ({ mailer: { queue } }: MailEngine) => new MailWorker(queue),
+      useFactory: ({ mailer: { queue, settings } }: MailEngine) => new MailWorker(queue, settings.shutdownTimeout),
     },
     {
       provide: APP_INTERCEPTOR,

@@ -153,6 +153,15 @@ export class MailService {
     return queue.ask(() => queue.reader.campaign(id), undefined);
   }
 
+  /**
+   * Every message of a campaign that is queued, one for each recipient, in the order in which they were. Those past retention
+   * (`queue.keep`) are left out.
+   */
+  async *recipients(campaignId: string): AsyncIterable<MailStatus> {
+    const queue = bulkLane(this.mailQueue);
+    yield* queue.askMany(() => queue.reader.recipients(campaignId));
+  }
+
   /** The messages of a campaign that failed, with the server's words. */
   async *failures(campaignId: string): AsyncIterable<MailStatus> {
     const queue = bulkLane(this.mailQueue);

@@ -84,6 +84,13 @@ export interface AttachmentSettings {
   adopt?: string;
 }
 
+/** When a run ends before its time is over. */
+export interface RunOptions {
+  empty: boolean;
+  /** `within` are the milliseconds that what is in flight has to be finished. */
+  abort?: { signal: AbortSignal; within: number };
+}
+
 /** What the bulk lane stands on. */
 export interface QueueGround {
   store: Store;
@@ -309,13 +316,13 @@ export class MailQueue {
   }
 
   /**
-   * Works on the queue for so many milliseconds, or until nothing is due any more.
+   * Works on the queue for so many milliseconds, or until nothing is due any more, or until it is aborted.
    *
    * @throws MailConfigError when the process has a worker already
    * @throws MailError it is being called already
    * @throws MailQueueUnavailableError
    */
-  async runUntil(length: number, { empty }: { empty: boolean }): Promise<RunReport> {
+  async runUntil(length: number, { empty, abort }: RunOptions): Promise<RunReport> {
     if (this.worker) {
       throw new MailConfigError(
         'runUntil() needs a process without a worker, and this one has one that runs all the time. Set queue.worker: false, or queue.worker: { autorun: false }.',
@@ -328,17 +335,22 @@ export class MailQueue {
       });
     }
     if (this.stopping) return { reason: 'closed', ...NOTHING_DONE };
+    if (abort?.signal.aborted) return { reason: 'aborted', ...NOTHING_DONE };
     this.run = new Run(length, {
       open: () => this.flusher.reach(),
       isAnythingDue: () => isAnythingDue(this.store, this.backend),
       createWorker: (shift) => this.createWorker(shift),
     });
+    const { run } = this;
+    const stop = (): void => void run.stop(abort!.within, 'aborted');
+    abort?.signal.addEventListener('abort', stop, { once: true });
     try {
       // An embedded store that was never written to is not created for this.
       if (empty && !(await this.store.exists())) return { reason: 'empty', ...NOTHING_DONE };
       this.presence.begin(() => this.run?.batches ?? 0);
-      return await this.run.work(empty);
+      return await run.work(empty);
     } finally {
+      abort?.signal.removeEventListener('abort', stop);
       // The deadline is the caller's: closing waits for it.
       void this.presence.end();
       this.run = undefined;

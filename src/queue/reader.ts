@@ -172,14 +172,21 @@ export class Reader {
     return { report, reopenings };
   }
 
+  /** The messages of a campaign in the order in which they were queued. Those past retention are left out. */
+  async *recipients(campaignId: string): AsyncIterable<MailStatus> {
+    for await (const { batch, view, waiting } of this.batches(campaignId)) {
+      for (let index = 0; index < batch.items.length; index++) yield statusOf(batch, index, view, waiting(index));
+    }
+  }
+
   /** The messages of a campaign that failed, with the server's words. */
   async *failures(campaignId: string): AsyncIterable<MailStatus> {
-    for await (const status of this.messages(campaignId)) if (status.state === 'failed') yield status;
+    for await (const status of this.recipients(campaignId)) if (status.state === 'failed') yield status;
   }
 
   /** The messages of a campaign that are still to be served. */
   async *remaining(campaignId: string): AsyncIterable<MailStatus> {
-    for await (const status of this.messages(campaignId)) if (isPending(status.state)) yield status;
+    for await (const status of this.recipients(campaignId)) if (isPending(status.state)) yield status;
   }
 
   async report(): Promise<QueueReport> {
@@ -248,12 +255,6 @@ export class Reader {
       return scheduled ? 'scheduled' : 'queued';
     };
     return { batch, view: new LedgerView(readFacts(facts)), state, waiting };
-  }
-
-  private async *messages(campaignId: string): AsyncIterable<MailStatus> {
-    for await (const { batch, view, waiting } of this.batches(campaignId)) {
-      for (let index = 0; index < batch.items.length; index++) yield statusOf(batch, index, view, waiting(index));
-    }
   }
 }
 

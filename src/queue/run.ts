@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailQueueUnavailableError } from '../errors.js';
-import { Shift, type ShiftReport } from './shift.js';
+import { Shift, type ShiftEnd, type ShiftReport } from './shift.js';
 import type { BatchWorker } from './worker.js';
 
 /** What a run has done, and why it ended. */
 export interface RunReport extends ShiftReport {
   /**
    * `empty`: nothing was due any more. `deadline`: the time was over, or too little was left for another message.
-   * `closed`: the application is shutting down.
+   * `aborted`: by its `signal`. `closed`: the application is shutting down.
    */
-  reason: 'empty' | 'deadline' | 'closed';
+  reason: 'empty' | ShiftEnd;
 }
 
 /** Between looks at the queue while the worker has nothing to do: at first, and after some of them. Milliseconds. */
@@ -58,9 +58,9 @@ export class Run {
   }
 
   /** Ends it as `BatchWorker.stop()` does, and resolves when it is over. */
-  async stop(within: number): Promise<void> {
+  async stop(within: number, why: ShiftEnd = 'closed'): Promise<void> {
     this.within = within;
-    this.shift.end('closed');
+    this.shift.end(why);
     await this.finished;
   }
 

@@ -15,7 +15,7 @@ export interface ShiftReport {
 
 export const NOTHING_DONE: ShiftReport = { batches: 0, sent: 0, failed: 0, deferred: 0 };
 
-export type ShiftEnd = 'deadline' | 'closed';
+export type ShiftEnd = 'deadline' | 'aborted' | 'closed';
 
 /** Kept for the end of a shift, to record what was accepted and to hand the batches back; of a short one, its share. */
 const RESERVE = 1_000;

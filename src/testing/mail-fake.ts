@@ -7,6 +7,7 @@ import { getMailPartsToken, type MailParts, type OpenedQueue, type Report } from
 import type { TransportContext } from '../nest/transports.js';
 import { BatchFormat } from '../queue/batch-format.js';
 import { MailQueue, type MailQueueSettings } from '../queue/mail-queue.js';
+import type { RunReport } from '../queue/run.js';
 import type { GuardedTransport } from '../transport/guarded.js';
 import type { Failure } from './failures.js';
 import { MailAssertionError } from './listing.js';
@@ -246,7 +247,7 @@ function servesAnother(): MailConfigError {
   return new MailConfigError('A MailFake serves one application at a time. Make a new one for each test application.');
 }
 
-function interrupted(reason: 'deadline' | 'closed', within: number, left: number): Error {
+function interrupted(reason: RunReport['reason'], within: number, left: number): Error {
   const why =
     reason === 'closed'
       ? 'The application was closed while deliverQueued() was running'

@@ -142,6 +142,29 @@ onEveryStore((store) => {
     expect(await running).toEqual({ reason: 'deadline', batches: 2, sent: 5, failed: 0, deferred: 0 });
   });
 
+  it('ends when its signal aborts: what is in flight is finished, the rest waits', async () => {
+    const stop = new AbortController();
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    answer = () => {
+      stop.abort();
+      return held;
+    };
+    const { id } = await queueFor(people(200));
+    const running = workerOf(app).runUntil({ deadline: '60s', signal: stop.signal });
+    await eventually(() => stop.signal.aborted);
+    letGo();
+    const { reason, sent } = await running;
+    expect({ reason, sent }).toEqual({ reason: 'aborted', sent: arrivals().length });
+    expect(sent).toBeLessThan(200);
+    expect(await workerOf(app).runUntil({ deadline: '1s', signal: stop.signal })).toMatchObject({ reason: 'aborted' });
+    answer = () => undefined;
+    expect(await run()).toMatchObject({ reason: 'empty', sent: 200 - sent });
+    const states = [];
+    for await (const { state, recipients } of app.mail.recipients(id)) states.push([recipients[0]!.address, state]);
+    expect(states).toEqual(people(200).map(({ to }) => [to, 'sent']));
+  });
+
   it('refuses a second call while the first runs', async () => {
     const running = workerOf(app).runUntil({ deadline: '1s', empty: false });
     await expect(run()).rejects.toMatchObject({ name: 'MailError', code: 'RUNNING', permanent: false });

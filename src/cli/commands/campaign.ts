@@ -16,7 +16,7 @@ export interface Lists {
 }
 
 /** The lists that went into files. */
-type Written = Partial<Record<keyof Lists, { file: string; recipients: number }>>;
+export type Written = Record<string, { file: string; recipients: number }>;
 
 /** How a campaign is doing. With a list to standard output that alone, so that it can be piped. */
 export async function campaign(context: Context, id: string, lists: Lists): Promise<ExitCode> {
@@ -35,7 +35,7 @@ export async function campaign(context: Context, id: string, lists: Lists): Prom
     }
     if (piped.length > 0) return undefined;
     const document = { ...report, ...(chosen.length > 0 ? { written } : {}) };
-    return { document, text: () => textOf(report, written) };
+    return { document, text: () => campaignText(report, written) };
   });
 }
 
@@ -50,7 +50,8 @@ function isStandardOutput(destination: Destination): destination is true | '-' {
   return destination === true || destination === '-';
 }
 
-function textOf(report: CampaignReport, written: Written): string {
+/** A campaign for a person, and where its lists are. */
+export function campaignText(report: CampaignReport, written: Written): string {
   const { id, name, state, total, suspended } = report;
   const known = facts(`Campaign ${id}${name === undefined ? '' : ` (${name})`}: ${state}`, {
     recipients: count(total),

@@ -17,7 +17,7 @@ export interface Limits {
 }
 
 /** The longest that `runUntil()` takes. */
-const LONGEST = '24d';
+export const LONGEST = '24d';
 
 /** Delivers bulk mail until its limits are reached, or a signal comes: it then ends in order, within `shutdownTimeout`. */
 export async function worker(context: Context, limits: Limits): Promise<ExitCode> {
@@ -43,7 +43,11 @@ function runUntil({ worker }: Mailer, { untilEmpty = false, maxTime }: Limits): 
 }
 
 /** @throws MailConfigError there is no bulk lane */
-function workerOptions(options: MailModuleRootOptions, { batches }: Limits, autorun: boolean): MailModuleRootOptions {
+export function workerOptions(
+  options: MailModuleRootOptions,
+  { batches }: Limits,
+  autorun: boolean,
+): MailModuleRootOptions {
   const { queue = {} } = options;
   if (queue === false)
     throw new MailConfigError('There is no bulk lane to work on: the mail is configured with queue: false.');
@@ -54,6 +58,7 @@ function workerOptions(options: MailModuleRootOptions, { batches }: Limits, auto
 const REASONS: Record<RunReport['reason'], string> = {
   empty: 'Nothing is due any more',
   deadline: 'The time is over',
+  aborted: 'Stopped',
   closed: 'Stopped',
 };
 

@@ -1,0 +1,43 @@
+import type { MailContentInput, MailMessageInput, Message, RecipientInput } from '../../message/message.js';
+import { parseBulk, type MessageRules } from '../../message/parse.js';
+import { parseRecipient } from '../../message/recipient.js';
+import { Press } from '../../mime/press.js';
+
+/**
+ * What a campaign's recipient gets, as a message of its own: their values merged, or beside those that all share where a
+ * template renders.
+ *
+ * @throws MailValidationError
+ * @throws MergeError a field has no value
+ */
+export async function mailTo(
+  recipient: RecipientInput,
+  content: MailContentInput,
+  rules: MessageRules,
+): Promise<MailMessageInput> {
+  const { to, context, locale } = recipient;
+  if (content.template !== undefined) {
+    return { ...content, to, context: { ...content.context, ...context }, ...(locale === undefined ? {} : { locale }) };
+  }
+  const bulk = await parseBulk({ ...content, recipients: [] }, rules);
+  const parsed = parseRecipient(recipient, 0, rules.limits, {});
+  if ('faults' in parsed) throw new TypeError('The recipient is not checked.');
+  const { to: address } = parsed.recipient;
+  const press = new Press(bulk, { cc: [], bcc: [], date: new Date(), merge: bulk.missingFields });
+  const data = { context: context as Record<string, unknown>, group: {}, recipient: address.address };
+  return { ...inputOf(press.message({ to: [address], data })), to };
+}
+
+function inputOf({ from, replyTo, subject, text, html, headers, attachments }: Message): MailMessageInput {
+  const grouped: Record<string, string[]> = {};
+  for (const [name, value] of headers) (grouped[name] ??= []).push(value);
+  return {
+    from,
+    subject,
+    headers: grouped,
+    attachments: attachments.map(({ disposition, ...rest }) => ({ ...rest, contentDisposition: disposition })),
+    ...(replyTo.length > 0 ? { replyTo } : {}),
+    ...(text === undefined ? {} : { text }),
+    ...(html === undefined ? {} : { html }),
+  };
+}

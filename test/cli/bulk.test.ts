@@ -1,0 +1,164 @@
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startRedis } from '../support/redis.js';
+import { startSmtpServer, type Refusal, type TestSmtpServer } from '../support/smtp-server.js';
+import { temporaryFolder } from '../support/temp.js';
+import { runHere } from './run-here.js';
+
+let smtp: TestSmtpServer;
+let connection: string;
+let refusal: (address: string) => Refusal | undefined;
+beforeAll(async () => {
+  smtp = await startSmtpServer({ onRcpt: (address) => refusal(address) });
+  connection = (await startRedis()).url;
+});
+beforeEach(() => {
+  smtp.clear();
+  refusal = () => undefined;
+});
+
+let names = 0;
+/** A folder with a configuration and a file of recipients; a mailer of its own. */
+function configured(csv: string, options: { queue?: object } = {}): string {
+  const cwd = temporaryFolder('bulk');
+  const queue = { connection, retry: { firstPause: '1h' }, ...options.queue };
+  const config = {
+    name: `bulk${names++}`,
+    from: 'Shop <shop@shop.test>',
+    transports: [{ name: 'main', url: smtp.url }],
+    queue,
+  };
+  writeFileSync(join(cwd, 'mail.config.json'), JSON.stringify(config));
+  writeFileSync(join(cwd, 'people.csv'), csv);
+  return cwd;
+}
+
+const people = (count: number): string =>
+  `email,name,code\n${Array.from({ length: count }, (_, n) => `p${n}@x.test,Person ${n},c${n}\n`).join('')}`;
+const MESSAGE = ['bulk', 'people.csv', '--subject', 'For {{name}}', '--text', 'Your code: {{code}}'];
+const arrived = (): string[] => smtp.received.flatMap(({ to }) => to).sort();
+const reportIn = (cwd: string): Record<string, string>[] =>
+  parse(readFileSync(join(cwd, 'out.csv'), 'utf8'), { columns: true });
+
+it('sends everybody their own mail, reports each, and does nothing when it is asked again', async () => {
+  const csv =
+    'email;name;code\np0@x.test;Zoë;a;b\np1@x.test;Ann;c1\nnobody@x.test;Bob;c2\nP1@X.test;;c3\nx;;\np4@x.test;;c4\n';
+  const cwd = configured(csv);
+  refusal = (address) => (address.startsWith('nobody') ? { code: 550, text: '5.1.1 No such user' } : undefined);
+  const args = [...MESSAGE, '--name', 'Codes', '--report', 'out.csv'];
+  const { code, stdout, stderr } = await runHere(args, { cwd });
+  expect(stderr).toMatch(/^line 2: p0@x\.test: has 4 cells, the heading has 3\nline 6: "x" is not an address\n/);
+  expect(stdout).toMatch(
+    /^Campaign bulk-[0-9a-f]{24} \(Codes\): completed\n {2}recipients {2}4\n {2}sent +3 \(75 %\)\n/,
+  );
+  expect(stdout).toMatch(/\nreport: 6 recipients written to .*out\.csv\nAll are served\.\n$/);
+  expect(code).toBe(1);
+  expect(arrived()).toEqual(['P1@x.test', 'p1@x.test', 'p4@x.test']);
+  const mail = smtp.received.find(({ to }) => to[0] === 'p1@x.test')!.raw.toString();
+  expect(mail).toMatch(/To: Ann <p1@x\.test>/);
+  expect(mail).toMatch(/Subject: For Ann\r\n[^]*Your code:=20c1/);
+  const rows = reportIn(cwd);
+  expect(rows.map(({ address, state, reply }) => [address, state, reply])).toEqual([
+    ['p1@x.test', 'sent', expect.stringMatching(/^250 /) as string],
+    ['nobody@x.test', 'failed', '550 5.1.1 No such user'],
+    ['P1@X.test', 'sent', expect.stringMatching(/^250 /) as string],
+    ['p4@x.test', 'sent', expect.stringMatching(/^250 /) as string],
+    ['p0@x.test', 'invalid', 'line 2: has 4 cells, the heading has 3'],
+    ['x', 'invalid', 'line 6: "x" is not an address'],
+  ]);
+  expect(rows[0]).toMatchObject({ id: expect.stringMatching(/^bulk-/) as string, attempts: '1' });
+
+  writeFileSync(join(cwd, 'out.csv'), 'lost');
+  const again = await runHere(args, { cwd });
+  expect(again).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining('completed before: nothing was sent now') as string,
+  });
+  expect(reportIn(cwd)).toEqual(rows);
+  expect(smtp.received).toHaveLength(3);
+  expect(readdirSync(cwd).sort()).toEqual(['mail.config.json', 'out.csv', 'people.csv']);
+});
+
+it('is another campaign with another message or file, unless --id says so', async () => {
+  const cwd = configured(people(2));
+  const send = async (args: string[]): Promise<{ id: string; code: number; stderr: string }> => {
+    const { code, stdout, stderr } = await runHere([...args, '--queue-only', '--json'], { cwd });
+    return { id: stdout && (JSON.parse(stdout) as { id: string }).id, code, stderr };
+  };
+  writeFileSync(join(cwd, 'terms.txt'), 'one');
+  const attached = [...MESSAGE, '--attach', 'terms.txt'];
+  const ids = [await send(MESSAGE), await send([...MESSAGE, '--from', 'a@shop.test']), await send(attached)];
+  writeFileSync(join(cwd, 'terms.txt'), 'two');
+  ids.push(await send(attached));
+  writeFileSync(join(cwd, 'people.csv'), people(3));
+  ids.push(await send(MESSAGE));
+  expect(new Set(ids.map(({ id }) => id)).size).toBe(5);
+  expect(await send([...MESSAGE, '--id', 'spring'])).toMatchObject({ id: 'spring', code: 0 });
+  expect(await send([...MESSAGE, '--id', 'spring', '--subject', 'Other'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('belongs to a campaign with another message') as string,
+  });
+  expect(smtp.received).toEqual([]);
+});
+
+it('goes on with a campaign that stands still, and says what it waits for when its time is over', async () => {
+  const cwd = configured(people(5));
+  refusal = (address) => (address === 'p3@x.test' ? { code: 450, text: '4.2.1 Later' } : undefined);
+  const args = [...MESSAGE, '--id', 'spring', '--report', 'out.csv'];
+  await runHere([...args, '--queue-only'], { cwd });
+  await runHere(['pause', 'spring'], { cwd });
+  const paused = await runHere([...args, '--json'], { cwd });
+  expect(paused).toMatchObject({ code: 6, stderr: '' });
+  expect(JSON.parse(paused.stdout)).toMatchObject({ state: 'paused', queued: 5, rows: { recipients: 5, invalid: 0 } });
+  await runHere(['resume', 'spring'], { cwd });
+
+  const { code, stdout } = await runHere([...args, '--max-time', '1s'], { cwd });
+  expect(code).toBe(6);
+  expect(stdout).toMatch(/The time is over\. The same command again goes on with those who are not served yet\.\n$/);
+  expect(reportIn(cwd).map(({ state }) => state)).toEqual(['sent', 'sent', 'sent', 'deferred', 'sent']);
+  await runHere(['cancel', 'spring'], { cwd });
+  expect(await runHere(args, { cwd })).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('was cancelled') as string,
+  });
+});
+
+describe('in a terminal', () => {
+  it('asks before a campaign begins, and only then; shows how far it is', async () => {
+    const cwd = configured(people(3));
+    const no = await runHere(MESSAGE, { cwd, answer: 'n' });
+    expect(no).toMatchObject({ code: 1, stdout: '' });
+    expect(no.stderr).toContain('Send "For {{name}}" to the 3 recipients of people.csv? [y/N] ');
+    expect(smtp.received).toEqual([]);
+    const yes = await runHere(MESSAGE, { cwd, answer: 'y' });
+    expect(yes.code).toBe(0);
+    expect(yes.stderr).toContain('] 100 %: 3 sent, 0 failed, 0 remaining');
+    expect((await runHere(MESSAGE, { cwd, answer: '' })).stderr).not.toContain('[y/N]');
+    const other = [...MESSAGE, '--from', 'other@shop.test', '--yes'];
+    expect(await runHere(other, { cwd, answer: '' })).toMatchObject({ code: 0 });
+  });
+});
+
+it('--dry-run checks the file and shows the first mail', async () => {
+  const cwd = configured(people(3), { queue: { connection: 'redis://127.0.0.1:1' } });
+  const { code, stdout } = await runHere([...MESSAGE, '--header', 'X-Code: {{code}}', '--dry-run'], { cwd });
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/To +Person 0 <p0@x\.test>\n {2}Subject +For Person 0\n {2}X-Code +c0\n\nYour code: c0\n/);
+  expect(stdout).toMatch(/Campaign bulk-[0-9a-f]{24}: 3 recipients, 0 invalid rows\.\n$/);
+  const missing = await runHere(['bulk', 'people.csv', '--text', '{{town}}', '--dry-run'], { cwd });
+  expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('{{town}} has no value') as string });
+});
+
+it.each([
+  ['email,name\nx,\n', [], 'people.csv has nobody who could be served.'],
+  ['email\na@x.test\n', ['--report', 'none/out.csv'], 'none/out.csv cannot be written: ENOENT'],
+  ['email\na@x.test\n', ['--template', 'welcome'], 'template'],
+])('refuses %j with %j before anything is sent', async (csv, args, message) => {
+  const cwd = configured(csv);
+  const { code, stdout, stderr } = await runHere([...MESSAGE, ...args], { cwd });
+  expect({ code, stdout }).toEqual({ code: expect.toBeOneOf([2, 3]) as number, stdout: '' });
+  expect(stderr).toContain(message);
+  expect(smtp.received).toEqual([]);
+});
