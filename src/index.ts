@@ -58,27 +58,25 @@ export type {
 export type { StatsOptions } from './nest/stats-range.js';
 export type {
   CollectConfig,
-  CommonProbeConfig,
   DkimConfig,
   DkimKeyConfig,
   DkimKeysConfig,
   DkimSignatureConfig,
   EncryptionKeyConfig,
-  HttpProbeConfig,
   MailModuleExtras,
   MailModuleOptions,
   MailOptionsFactory,
   MetricsConfig,
-  ProbeConfig,
   QueueConfig,
-  RateLimitConfig,
-  SmtpProbeConfig,
   SmtpTransportConfig,
   TemplatesConfig,
   TenantTransportConfig,
   TransportConfig,
 } from './nest/options/types.js';
+export type { ForeignTransportConfig } from './nest/options/foreign.js';
 export type { MetricsRegister } from './nest/options/metrics.js';
+export type { CommonProbeConfig, HttpProbeConfig, ProbeConfig, SmtpProbeConfig } from './nest/options/probe-config.js';
+export type { RateLimitConfig } from './nest/options/rate-limit.js';
 export type { TracerProviderLike } from './nest/options/tracing.js';
 
 export {
@@ -136,6 +134,7 @@ export {
   type Envelope,
   type FailureKind,
   type Outgoing,
+  type OutgoingMail,
   type Rejection,
   type SendOptions,
   type Transport,
@@ -143,5 +142,8 @@ export {
 } from './transport/transport.js';
 export type { Probe, ServerLoad } from './transport/probe.js';
 export type { Balance } from './transport/balance.js';
+export type { NestMailTransport } from './transport/adapters/nest-mail.js';
+export type { NestMailAddress, NestMailAttachment, NestMailMessage } from './transport/adapters/nest-mail-message.js';
+export type { NodemailerMail, NodemailerPlugin } from './transport/adapters/nodemailer.js';
 export type { WindowState } from './transport/window.js';
 export type { SmtpLogin } from './transport/smtp/login.js';

@@ -1,12 +1,13 @@
 import type { MailEmitter } from '../events/emitter.js';
 import { openCounter, type Counter } from '../store/counter.js';
 import type { Store } from '../store/store.js';
+import { ForeignTransport } from '../transport/adapters/foreign.js';
 import { ConnectionLeases } from '../transport/connection-leases.js';
 import { GuardedTransport } from '../transport/guarded.js';
 import { openProbe } from '../transport/probes/open.js';
 import { JITTER, RateLimit, type RateLimitSettings } from '../transport/rate-limit.js';
 import { SmtpTransport } from '../transport/smtp/transport.js';
-import type { TransportSettings } from './options/parse.js';
+import { partsOf, type TransportSettings } from './options/parse.js';
 import type { SmtpSettings } from './options/smtp.js';
 
 /** What the transports of one mailer have in common, some of it with other processes. */
@@ -22,13 +23,18 @@ export interface TransportContext {
 /** A transport with what stands around it. */
 export function createTransport(settings: TransportSettings, context: TransportContext): GuardedTransport {
   if ('custom' in settings) return new GuardedTransport(settings.custom, context.events);
-  const { smtp, rateLimit, probe, weight } = settings;
-  const transport = new SmtpTransport(smtp, leasesOf(settings, context));
-  return new GuardedTransport(transport, context.events, {
-    limit: rateLimit && limitOf(smtp.name, rateLimit, context),
-    probe: probe && openProbe(probe, transport),
-    weight,
-  });
+  const { rateLimit, weight } = settings;
+  const guards = { weight, limit: rateLimit && limitOf(partsOf(settings).name, rateLimit, context) };
+  if ('foreign' in settings) {
+    const probe = settings.probe && openProbe(settings.probe);
+    return new GuardedTransport(new ForeignTransport(settings.foreign, settings.carrier), context.events, {
+      ...guards,
+      probe,
+    });
+  }
+  const transport = new SmtpTransport(settings.smtp, leasesOf(settings, context));
+  const probe = settings.probe && openProbe(settings.probe, transport);
+  return new GuardedTransport(transport, context.events, { ...guards, probe });
 }
 
 function leasesOf(

@@ -1,5 +1,5 @@
 import type { Lane } from '../message/message.js';
-import type { TransportSettings } from '../nest/options/parse.js';
+import { partsOf, type TransportSettings } from '../nest/options/parse.js';
 import type { TransportContext } from '../nest/transports.js';
 import { GuardedTransport } from '../transport/guarded.js';
 import type { Acceptance, Outgoing, SendOptions, Transport } from '../transport/transport.js';
@@ -35,7 +35,7 @@ class MemoryTransport implements Transport {
     settings: TransportSettings,
     private readonly outbox: Outbox,
   ) {
-    const { name, region, lanes, maxConnections } = 'custom' in settings ? settings.custom : settings.smtp;
+    const { name, region, lanes, maxConnections } = partsOf(settings);
     this.name = name;
     if (region !== undefined) this.region = region;
     this.lanes = lanes;

@@ -13,14 +13,15 @@ import { fail, OptionReader } from './reader.js';
 import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
+import { isForeign, parseForeign, type ForeignTransportSettings } from './foreign.js';
 import { parseMetrics, type MetricsSettings } from './metrics.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
 import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
 
-/** A transport to be made: of a provider, or the application's own. */
-export type TransportSettings = SmtpSettings | { custom: Transport };
+/** A transport to be made: of an SMTP provider, around somebody else's, or the application's own. */
+export type TransportSettings = SmtpSettings | ForeignTransportSettings | { custom: Transport };
 
 /** The priority lane's settings, checked. Times are milliseconds. */
 export interface PrioritySettings {
@@ -155,18 +156,21 @@ function parseTransports(value: unknown): TransportSettings[] {
   return transports;
 }
 
-function parseTransport(entry: unknown, path: string): TransportSettings {
-  return isTransport(entry) ? { custom: checkTransport(entry, path) } : parseSmtp(new OptionReader(entry, path));
+function parseTransport(entry: unknown, path: string, tenant?: string): TransportSettings {
+  if (isTransport(entry)) return { custom: checkTransport(entry, path) };
+  if (isForeign(entry)) return parseForeign(entry, path, tenant);
+  return parseSmtp(new OptionReader(entry, path), tenant);
 }
 
 /** What `resolveTransport` gave for a name. @throws MailConfigError */
 export function parseTenant(name: string, entry: unknown): TransportSettings {
-  const path = `resolveTransport(${JSON.stringify(name)})`;
-  return isTransport(entry) ? { custom: checkTransport(entry, path) } : parseSmtp(new OptionReader(entry, path), name);
+  return parseTransport(entry, `resolveTransport(${JSON.stringify(name)})`, name);
 }
 
-function partsOf(transport: TransportSettings): { name: string; lanes: readonly Lane[] } {
-  return 'custom' in transport ? transport.custom : transport.smtp;
+/** What of a transport to be made it takes to stand in for it. */
+export function partsOf(transport: TransportSettings): Pick<Transport, 'name' | 'region' | 'lanes' | 'maxConnections'> {
+  if ('custom' in transport) return transport.custom;
+  return 'foreign' in transport ? transport.foreign : transport.smtp;
 }
 
 function isTransport(entry: unknown): entry is Transport {

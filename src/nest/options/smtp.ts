@@ -1,12 +1,13 @@
-import { parseDuration } from '../../message/duration.js';
-import { LANES, type Lane } from '../../message/message.js';
+import { LANES } from '../../message/message.js';
 import type { ProbeSettings } from '../../transport/probes/open.js';
 import type { RateLimitSettings } from '../../transport/rate-limit.js';
 import type { SmtpTransportOptions } from '../../transport/smtp/options.js';
 import { DEFAULTS } from './defaults.js';
 import { parseDkim } from './dkim.js';
+import { parseLanes } from './lanes.js';
 import { parseLogin } from './login.js';
 import { parseProbe } from './probe.js';
+import { parseRateLimit } from './rate-limit.js';
 import { fail, type OptionReader } from './reader.js';
 
 const PORTS: Record<string, number> = { 'smtp:': 587, 'smtps:': 465 };
@@ -90,28 +91,4 @@ function parseUrl(reader: OptionReader): { url: URL; port: number } {
     );
   }
   return { url, port: url.port === '' ? port : Number(url.port) };
-}
-
-function parseLanes(reader: OptionReader): readonly Lane[] {
-  const value = reader.raw('lanes');
-  if (value === undefined) return LANES;
-  if (Array.isArray(value) && value.length > 0 && value.every((lane) => LANES.includes(lane as Lane))) {
-    return value as Lane[];
-  }
-  return fail(reader.pathOf('lanes'), value, "Give a list of 'priority' and 'bulk'.");
-}
-
-function parseRateLimit(parent: OptionReader): RateLimitSettings | undefined {
-  if (parent.raw('rateLimit') === undefined) return undefined;
-  const reader = parent.section('rateLimit');
-  const messages = reader.integer('messages', 0, 1, 1_000_000);
-  if (messages === 0) fail(reader.pathOf('messages'), undefined, 'Give a whole number from 1 to 1000000.');
-  if (parseDuration(reader.raw('per')) === undefined) {
-    fail(reader.pathOf('per'), reader.raw('per'), "Give milliseconds or a string such as '1s', '1m' or '24h'.");
-  }
-  // Counters on Redis and PostgreSQL know no shorter span.
-  const per = reader.duration('per', 1_000, 1_000);
-  const reserve = reader.integer('reserve', 0, 0, messages - 1);
-  reader.end();
-  return { messages, per, reserve };
 }
