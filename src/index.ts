@@ -62,16 +62,12 @@ export type {
 export type { StatsOptions } from './nest/stats-range.js';
 export type {
   CollectConfig,
-  CommonProbeConfig,
   EncryptionKeyConfig,
-  HttpProbeConfig,
   MailModuleExtras,
   MailModuleOptions,
   MailOptionsFactory,
   MetricsConfig,
-  ProbeConfig,
   QueueConfig,
-  SmtpProbeConfig,
   SmtpTransportConfig,
   TemplatesConfig,
   TenantTransportConfig,
@@ -80,9 +76,11 @@ export type {
 export type { SuppressionConfig } from './nest/options/suppression.js';
 export type { FeedbackConfig } from './nest/options/feedback.js';
 export type { DkimConfig, DkimKeyConfig, DkimKeysConfig, DkimSignatureConfig } from './nest/options/dkim.js';
+export type { ForeignTransportConfig } from './nest/options/foreign.js';
 export type { MetricsRegister } from './nest/options/metrics.js';
 export type { RateLimitConfig } from './nest/options/rate-limit.js';
 export type { SesConfig, SesTransportConfig } from './nest/options/ses.js';
+export type { CommonProbeConfig, HttpProbeConfig, ProbeConfig, SmtpProbeConfig } from './nest/options/probe-config.js';
 export type { TracerProviderLike } from './nest/options/tracing.js';
 
 export {
@@ -155,6 +153,7 @@ export {
   type Envelope,
   type FailureKind,
   type Outgoing,
+  type OutgoingMail,
   type Rejection,
   type SendOptions,
   type Transport,
@@ -162,6 +161,9 @@ export {
 } from './transport/transport.js';
 export type { Probe, ServerLoad } from './transport/probe.js';
 export type { Balance } from './transport/balance.js';
+export type { NestMailTransport } from './transport/adapters/nest-mail.js';
+export type { NestMailAddress, NestMailAttachment, NestMailMessage } from './transport/adapters/nest-mail-message.js';
+export type { NodemailerMail, NodemailerPlugin } from './transport/adapters/nodemailer.js';
 export type { WindowState } from './transport/window.js';
 export type { SesClient, SesCredentials } from './transport/ses/options.js';
 export type { SmtpLogin } from './transport/smtp/login.js';

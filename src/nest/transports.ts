@@ -1,6 +1,7 @@
 import type { MailEmitter } from '../events/emitter.js';
 import { openCounter, type Counter } from '../store/counter.js';
 import type { Store } from '../store/store.js';
+import { ForeignTransport } from '../transport/adapters/foreign.js';
 import { ConnectionLeases } from '../transport/connection-leases.js';
 import { GuardedTransport } from '../transport/guarded.js';
 import { openProbe } from '../transport/probes/open.js';
@@ -9,7 +10,7 @@ import { JITTER, RateLimit, type RateLimitSettings } from '../transport/rate-lim
 import { checkSes } from '../transport/ses/client.js';
 import { SesTransport } from '../transport/ses/transport.js';
 import { SmtpTransport } from '../transport/smtp/transport.js';
-import type { TransportSettings } from './options/parse.js';
+import { partsOf, type TransportSettings } from './options/parse.js';
 import type { SesSettings } from './options/ses.js';
 import type { SmtpSettings } from './options/smtp.js';
 
@@ -28,13 +29,18 @@ export interface TransportContext {
 export function createTransport(settings: TransportSettings, context: TransportContext): GuardedTransport {
   if ('custom' in settings) return new GuardedTransport(settings.custom, context.events);
   if ('ses' in settings) return createSes(settings, context);
-  const { smtp, rateLimit, probe, weight } = settings;
-  const transport = new SmtpTransport(smtp, leasesOf(settings, context));
-  return new GuardedTransport(transport, context.events, {
-    limit: rateLimit && limitOf(smtp.name, rateLimit, context),
-    probe: probe && openProbe(probe, transport),
-    weight,
-  });
+  const { rateLimit, weight } = settings;
+  const guards = { weight, limit: rateLimit && limitOf(partsOf(settings).name, rateLimit, context) };
+  if ('foreign' in settings) {
+    const probe = settings.probe && openProbe(settings.probe);
+    return new GuardedTransport(new ForeignTransport(settings.foreign, settings.carrier), context.events, {
+      ...guards,
+      probe,
+    });
+  }
+  const transport = new SmtpTransport(settings.smtp, leasesOf(settings, context));
+  const probe = settings.probe && openProbe(settings.probe, transport);
+  return new GuardedTransport(transport, context.events, { ...guards, probe });
 }
 
 /** What is wrong with a configuration, and shows only when it is used. @throws MailConfigError */

@@ -213,13 +213,17 @@ const AWS_LOGIN = new RegExp(
   ].join('|'),
 );
 
+/** What Resend, Postmark and SendGrid say of an address that is none. */
+const RECIPIENT_FIELD = /\binvalid [`'"]?(to|cc|bcc)\b|parsing '(to|cc|bcc)'|personalizations\.\d+\.(to|cc|bcc)\b/i;
+
 /**
  * The same table for providers with an API, whose errors have names or an HTTP status. Words stand first: one name is said
  * for several reasons.
  */
 export const PROVIDER_RULES: readonly ProviderRule[] = [
   // The allowance of a day is not back in a moment, as that of a second is.
-  { text: /daily (message|sending|e-?mail)s? (quota|limit)/i, phase: 'greeting', kind: 'down' },
+  { text: /daily (message|sending|e-?mail)s? (quota|limit)|credits exceeded/i, phase: 'greeting', kind: 'down' },
+  { name: /^(daily|monthly)_quota_exceeded$/, phase: 'greeting', kind: 'down' },
   { name: /^(AccountSuspended|SendingPaused)/, phase: 'greeting', kind: 'down' },
   { name: AWS_LOGIN, phase: 'auth', kind: 'down' },
   // A configuration set that is not there.
@@ -227,6 +231,14 @@ export const PROVIDER_RULES: readonly ProviderRule[] = [
   // The sender's domain, or in the sandbox the recipient: somebody forgot to verify it, and no message is to blame.
   { name: /^(MessageRejected|MailFromDomainNotVerified)/, text: /not verified/i, phase: 'mail', kind: 'down' },
   { name: /^MailFromDomainNotVerified/, phase: 'mail', kind: 'down' },
+  { status: /^403$/, text: /\bverif(y|ied)\b/i, phase: 'mail', kind: 'down' },
+  // Postmark's: the sender is not confirmed; no credits, not approved yet; an address that it has given up.
+  { name: /^40[01]$/, status: /^422$/, phase: 'mail', kind: 'down' },
+  { name: /^4(05|12)$/, status: /^422$/, phase: 'greeting', kind: 'down' },
+  { name: /^406$/, status: /^422$/, phase: 'rcpt', kind: 'recipient-refused' },
+  // Resend's: the same mail is being taken; its key was another mail's.
+  { name: /^concurrent_idempotent_requests$/, phase: 'final', kind: 'unknown' },
+  { name: /^invalid_idempotent_request$/, phase: 'final', kind: 'message-refused' },
   // A policy may allow some senders.
   { name: /^AccessDenied/, phase: 'mail', kind: 'down' },
   {
@@ -236,6 +248,7 @@ export const PROVIDER_RULES: readonly ProviderRule[] = [
   },
   { status: /^429$/, phase: 'final', kind: 'busy' },
 
+  { status: /^4(00|22)$/, text: RECIPIENT_FIELD, sole: true, phase: 'rcpt', kind: 'recipient-refused' },
   { status: /^(400|413|422)$/, phase: 'final', kind: 'message-refused' },
   // A gateway before the provider has had no answer of it.
   { status: /^50[24]$/, phase: 'final', kind: 'unknown' },

@@ -68,7 +68,7 @@ export class Tenants {
     const old = this.known.get(name);
     try {
       const config = await this.ask(name);
-      if (old && isDeepStrictEqual(config, old.config)) {
+      if (old && isSame(config, old.config)) {
         this.known.set(name, { ...old, resolvedAt: now, usedAt: now });
         return old.transport;
       }
@@ -117,4 +117,10 @@ export class Tenants {
     }
     for (const [name, { usedAt }] of this.known) if (now - usedAt >= IDLE_AFTER) this.forget(name);
   }
+}
+
+/** A transport in it is told by its identity: what it hides, such as a key, cannot be compared. */
+function isSame(some: unknown, other: unknown): boolean {
+  const transportOf = (config: unknown): unknown => (config as { transport?: unknown } | null | undefined)?.transport;
+  return transportOf(some) === transportOf(other) && isDeepStrictEqual(some, other);
 }

@@ -16,6 +16,7 @@ import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
 import { parseFeedbackOptions } from './feedback.js';
+import { isForeign, parseForeign, type ForeignTransportSettings } from './foreign.js';
 import { parseMetrics, type MetricsSettings } from './metrics.js';
 import { isSes, parseSes, type SesSettings } from './ses.js';
 import { parseSmtp, type SmtpSettings } from './smtp.js';
@@ -24,8 +25,8 @@ import { parseTemplates, type TemplateSettings } from './templates.js';
 import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
 
-/** A transport to be made: of a provider, or the application's own. */
-export type TransportSettings = SmtpSettings | SesSettings | { custom: Transport };
+/** A transport to be made: of a provider, around somebody else's, or the application's own. */
+export type TransportSettings = SmtpSettings | SesSettings | ForeignTransportSettings | { custom: Transport };
 
 /** The priority lane's settings, checked. Times are milliseconds. */
 export interface PrioritySettings {
@@ -165,6 +166,7 @@ function parseTransports(value: unknown): TransportSettings[] {
 
 function parseTransport(entry: unknown, path: string, tenant?: string): TransportSettings {
   if (isTransport(entry)) return { custom: checkTransport(entry, path) };
+  if (isForeign(entry)) return parseForeign(entry, path, tenant);
   const reader = new OptionReader(entry, path);
   return isSes(entry) ? parseSes(reader, tenant) : parseSmtp(reader, tenant);
 }
@@ -177,6 +179,7 @@ export function parseTenant(name: string, entry: unknown): TransportSettings {
 /** What all transports have, however they are made. */
 export function partsOf(transport: TransportSettings): Pick<Transport, 'name' | 'region' | 'lanes' | 'maxConnections'> {
   if ('custom' in transport) return transport.custom;
+  if ('foreign' in transport) return transport.foreign;
   return 'ses' in transport ? transport.ses : transport.smtp;
 }
 

@@ -8,7 +8,6 @@ import type { Lane } from '../../message/message.js';
 import type { StoreConnection } from '../../store/target.js';
 import type { TemplateEngine } from '../../templates/engine.js';
 import type { HandlebarsOptions } from '../../templates/handlebars/options.js';
-import type { ServerLoad } from '../../transport/probe.js';
 import type { Balance } from '../../transport/balance.js';
 import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
@@ -16,10 +15,12 @@ import type { AttachmentsConfig } from './attachments.js';
 import type { OnCollectError } from './collect.js';
 import type { FeedbackConfig } from './feedback.js';
 import type { DkimConfig } from './dkim.js';
+import type { ForeignTransportConfig } from './foreign.js';
 import type { MetricsRegister } from './metrics.js';
 import type { SuppressionConfig } from './suppression.js';
-import type { RateLimitConfig } from './rate-limit.js';
 import type { SesTransportConfig } from './ses.js';
+import type { ProbeConfig } from './probe-config.js';
+import type { RateLimitConfig } from './rate-limit.js';
 import type { TracerProviderLike } from './tracing.js';
 
 /** One SMTP provider. */
@@ -77,57 +78,14 @@ export interface SmtpTransportConfig {
   dkim?: DkimConfig;
 }
 
-/** What all probes have in common. */
-export interface CommonProbeConfig {
-  /** From one answer to the next question. Default `'5s'`. */
-  every?: Duration;
-  /** For one answer. Default `'5s'`. */
-  timeout?: Duration;
-  /**
-   * Told the figures, decides in place of the limits whether bulk mail may come. Its `state` is that of the time before. One that
-   * throws, or takes longer than `timeout`, is a probe that failed.
-   */
-  admit?: (state: ServerLoad) => boolean | Promise<boolean>;
-  /**
-   * What bulk mail does while the probe has no answer: at first, and after two in a row were lost. Default `'wait'`; the
-   * priority lane never waits.
-   */
-  onProbeFailure?: 'wait' | 'send';
-}
-
-/** Watches how fast the mail server answers. */
-export interface SmtpProbeConfig extends CommonProbeConfig {
-  type: 'smtp';
-  /** Of a NOOP, and of the replies to messages on average. Less than `timeout`. Default `'3s'`. */
-  maxLatency?: Duration;
-}
-
-/** Reads a status page beside the mail server, such as that of `priority-mail status-agent`. */
-export interface HttpProbeConfig extends CommonProbeConfig {
-  type: 'http';
-  /** `https://mail.internal:8025/status`, or `http:`. Without credentials; redirects are not followed. */
-  url: string;
-  /** Sent as a bearer token. Default: none. */
-  token?: string;
-  /** Load average of a minute, per core. Default 2. */
-  maxLoad?: number;
-  /** Percent. Default 5. */
-  minFreeMemory?: number;
-  /** Of the spool's disk, in percent. Default 10. */
-  minFreeDisk?: number;
-  /** Messages in the mail server's own queue. Default: any number. */
-  maxQueue?: number;
-}
-
-export type ProbeConfig = 'smtp' | SmtpProbeConfig | HttpProbeConfig;
-
-/** A provider, or an object that is a transport itself, such as a test's. */
-export type TransportConfig = SmtpTransportConfig | SesTransportConfig | Transport;
+/** A provider, somebody else's transport, or an object that is a transport of this package itself, such as a test's. */
+export type TransportConfig = SmtpTransportConfig | SesTransportConfig | ForeignTransportConfig | Transport;
 
 /** What `resolveTransport` gives: the same without a name. `minWarm` is 0 unless it says otherwise. */
 export type TenantTransportConfig =
   | Omit<SmtpTransportConfig, 'name' | 'lanes' | 'weight'>
   | Omit<SesTransportConfig, 'name' | 'lanes' | 'weight'>
+  | Omit<ForeignTransportConfig, 'name' | 'lanes' | 'weight'>
   | Transport;
 
 /** A secret that encrypts what is stored. */

@@ -10,20 +10,25 @@ import { Thresholds, type Limits } from './thresholds.js';
 export type Admit = (state: ServerLoad) => boolean | Promise<boolean>;
 
 /** How a mail server is watched, checked and complete. */
-export type ProbeSettings = PeriodicProbeSettings & {
-  limits: Limits;
-  admit?: Admit;
-} & ({ type: 'smtp' } | { type: 'http'; url: URL; token?: string });
+export type ProbeSettings = SmtpProbeSettings | HttpProbeSettings;
+
+type CommonSettings = PeriodicProbeSettings & { limits: Limits; admit?: Admit };
+export type SmtpProbeSettings = CommonSettings & { type: 'smtp' };
+export type HttpProbeSettings = CommonSettings & { type: 'http'; url: URL; token?: string };
+
+type Timed = Pick<SmtpTransport, 'ping' | 'replyTime'>;
 
 /** Makes the probe of one transport. */
-export function openProbe(settings: ProbeSettings, transport: Pick<SmtpTransport, 'ping' | 'replyTime'>): Probe {
+export function openProbe(settings: HttpProbeSettings): Probe;
+export function openProbe(settings: ProbeSettings, transport: Timed): Probe;
+export function openProbe(settings: ProbeSettings, transport?: Timed): Probe {
   const { limits, admit } = settings;
-  const ask = settings.type === 'smtp' ? latencyOf(transport) : statusPage(settings.url, settings.token);
+  const ask = settings.type === 'smtp' ? latencyOf(transport!) : statusPage(settings.url, settings.token);
   return new PeriodicProbe(ask, admit ? judgedBy(admit) : judgedByLimits(limits), settings);
 }
 
 /** How long a NOOP takes, or a message's reply where that has taken longer of late. */
-function latencyOf(transport: Pick<SmtpTransport, 'ping' | 'replyTime'>): Ask {
+function latencyOf(transport: Timed): Ask {
   return async (signal) => {
     const { replyTime } = transport;
     try {

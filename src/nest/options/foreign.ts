@@ -1,0 +1,103 @@
+import { LANES, type Lane } from '../../message/message.js';
+import type { Carrier } from '../../transport/adapters/carrier.js';
+import type { ForeignSettings } from '../../transport/adapters/foreign.js';
+import { NestMailCarrier, type NestMailTransport } from '../../transport/adapters/nest-mail.js';
+import {
+  isNodemailer,
+  NodemailerCarrier,
+  type NodemailerMail,
+  type NodemailerPlugin,
+} from '../../transport/adapters/nodemailer.js';
+import type { HttpProbeSettings } from '../../transport/probes/open.js';
+import type { RateLimitSettings } from '../../transport/rate-limit.js';
+import { DEFAULTS } from './defaults.js';
+import { parseLanes } from './lanes.js';
+import { parseProbe } from './probe.js';
+import type { HttpProbeConfig } from './probe-config.js';
+import { parseRateLimit, type RateLimitConfig } from './rate-limit.js';
+import { fail, OptionReader } from './reader.js';
+
+/** Somebody else's transport: of `@nestjs/mail`, or of nodemailer. */
+export interface ForeignTransportConfig {
+  /** How messages, receipts and logs name it. */
+  name: string;
+  /**
+   * A `MailTransport` of `@nestjs/mail`, such as `new ResendTransport({ apiKey })`; a transport of nodemailer; or what
+   * nodemailer's `createTransport()` returns. Closed with the application.
+   */
+  transport: NestMailTransport | NodemailerPlugin | NodemailerMail;
+  /** Where it is. Transports of the module's own `region` are tried first. */
+  region?: string;
+  /** The lanes that may use it. Default: both. */
+  lanes?: readonly Lane[];
+  /** Its share of the bulk mail with `balance: 'weighted'`, beside the weights of the others. Default 1. */
+  weight?: number;
+  /** Messages at once, per lane and process. Default: those of the transport's own pool, or 5. */
+  maxConnections?: number;
+  /** As of an SMTP provider. */
+  rateLimit?: RateLimitConfig;
+  /** As of an SMTP provider, by a status page alone. */
+  probe?: HttpProbeConfig;
+}
+
+/** One of somebody else's with its limits, checked. */
+export interface ForeignTransportSettings {
+  foreign: ForeignSettings;
+  carrier: Carrier;
+  weight: number;
+  rateLimit?: RateLimitSettings;
+  probe?: HttpProbeSettings;
+}
+
+/** The entry has a transport in it. */
+export function isForeign(entry: unknown): boolean {
+  return typeof entry === 'object' && entry !== null && 'transport' in entry && !('send' in entry);
+}
+
+/**
+ * One entry of `transports` that has a `transport`, or what `resolveTransport` gave.
+ *
+ * @param tenant the name that was looked up
+ * @throws MailConfigError
+ */
+export function parseForeign(entry: unknown, path: string, tenant?: string): ForeignTransportSettings {
+  const reader = new OptionReader(entry, path);
+  const given = tenant === undefined ? reader.string('name') : (reader.raw('name'), tenant);
+  const name = given ?? fail(reader.pathOf('name'), undefined, 'Give it a name.');
+  const carrier = parseTransport(reader);
+  const region = reader.string('region');
+  const lanes = tenant === undefined ? parseLanes(reader) : LANES;
+  const { transport: defaults } = DEFAULTS;
+  const own = carrier.maxConnections ?? defaults.maxConnections;
+  const maxConnections = reader.integer('maxConnections', own, 1, 1_000);
+  const weight = tenant === undefined ? reader.integer('weight', defaults.weight, 1, 1_000) : defaults.weight;
+  const rateLimit = parseRateLimit(reader);
+  const probe = parseProbe(reader);
+  if (probe?.type === 'smtp') {
+    fail(reader.pathOf('probe'), 'smtp', "Give { type: 'http', url }; this transport is not asked how fast it is.");
+  }
+  reader.end();
+  return {
+    foreign: { name, lanes, maxConnections, ...(region === undefined ? {} : { region }) },
+    carrier,
+    weight,
+    ...(rateLimit ? { rateLimit } : {}),
+    ...(probe ? { probe } : {}),
+  };
+}
+
+const REMEDY =
+  'Give a transport of @nestjs/mail, such as new ResendTransport({ apiKey }), or one of nodemailer, such as createTransport({ … }).';
+
+function parseTransport(reader: OptionReader): Carrier {
+  const value = reader.raw('transport');
+  const path = reader.pathOf('transport');
+  if (typeof value !== 'object' || value === null) return fail(path, value, REMEDY);
+  if (isNodemailer(value)) return new NodemailerCarrier(value);
+  const { send, sendMail, lanes, verify } = value as Record<string, unknown>;
+  if (typeof send === 'function' && Array.isArray(lanes) && typeof verify === 'function') {
+    return fail(path, value, 'It is a transport of this package: give it as the entry itself.');
+  }
+  if (typeof send !== 'function' || typeof sendMail === 'function') return fail(path, value, REMEDY);
+  return new NestMailCarrier(value as NestMailTransport);
+}
