@@ -85,6 +85,7 @@ export type {
 export type { SuppressionConfig } from './nest/options/suppression.js';
 export type { FeedbackConfig } from './nest/options/feedback.js';
 export type { MetricsRegister } from './nest/options/metrics.js';
+export type { UnsubscribeConfig } from './nest/options/unsubscribe.js';
 export type { TracerProviderLike } from './nest/options/tracing.js';
 
 export {

@@ -22,6 +22,7 @@ import { parseSuppression } from './suppression.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
 import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
+import { parseUnsubscribe, type UnsubscribeOptions } from './unsubscribe.js';
 
 /** A transport to be made: of a provider, or the application's own. */
 export type TransportSettings = SmtpSettings | { custom: Transport };
@@ -42,6 +43,7 @@ export interface MailSettings {
   queue: MailQueueSettings | false;
   rules: MessageRules;
   templates?: TemplateSettings;
+  unsubscribe?: UnsubscribeOptions;
   priority: PrioritySettings;
   collect: CollectSettings;
   suppression: SuppressionSettings;
@@ -82,6 +84,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const given = { limits, lockTimeout: shutdownTimeout, suppression, feedback };
   const queue = parseQueue(reader, queueName, given, host, stored);
   const templates = parseTemplates(reader);
+  const unsubscribe = parseUnsubscribe(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   const classify = reader.functions<Classifier>(
     'classify',
@@ -108,8 +111,10 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
       limits,
       attachments: { readTimeout: priority.timeout, ...(allowedDir === undefined ? {} : { allowedDir }) },
       ...(from ? { from } : {}),
+      ...(unsubscribe ? { unsubscribe: unsubscribe.ways } : {}),
     },
     ...(templates ? { templates } : {}),
+    ...(unsubscribe ? { unsubscribe } : {}),
     ...(region === undefined ? {} : { region }),
     ...(metrics === undefined ? {} : { metrics }),
     ...(tracing === undefined ? {} : { tracing }),

@@ -19,6 +19,7 @@ import type { FeedbackConfig } from './feedback.js';
 import type { MetricsRegister } from './metrics.js';
 import type { SuppressionConfig } from './suppression.js';
 import type { TracerProviderLike } from './tracing.js';
+import type { UnsubscribeConfig } from './unsubscribe.js';
 
 /** One SMTP provider. */
 export interface SmtpTransportConfig {
@@ -307,6 +308,8 @@ export interface MailModuleOptions {
   suppression?: SuppressionConfig;
   /** The templates of messages that name one. Default: none. */
   templates?: TemplatesConfig;
+  /** Lets readers of bulk mail unsubscribe. Default: no message can have `unsubscribe`. */
+  unsubscribe?: UnsubscribeConfig;
   limits?: Partial<Limits>;
   /** The lane of messages on which nothing else has decided. Default `'priority'`. */
   defaultLane?: Lane;
