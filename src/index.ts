@@ -81,6 +81,7 @@ export type { MetricsRegister } from './nest/options/metrics.js';
 export type { RateLimitConfig } from './nest/options/rate-limit.js';
 export type { SesConfig, SesTransportConfig } from './nest/options/ses.js';
 export type { CommonProbeConfig, HttpProbeConfig, ProbeConfig, SmtpProbeConfig } from './nest/options/probe-config.js';
+export type { UnsubscribeConfig } from './nest/options/unsubscribe.js';
 export type { TracerProviderLike } from './nest/options/tracing.js';
 
 export {

@@ -1,5 +1,6 @@
 import { MailError, MailValidationError, reasonOf } from '../errors.js';
-import type { Message, Rendering, Source } from '../message/message.js';
+import type { UnsubscribeLink, UnsubscribeLinks } from '../feedback/unsubscribe-links.js';
+import { envelopeRecipients, type Message, type Rendering, type Source, type Travel } from '../message/message.js';
 import type { MessageRules } from '../message/parse.js';
 import { frozen } from '../message/data.js';
 import { parseRendered, type RenderedContent } from '../message/rendered.js';
@@ -15,11 +16,21 @@ export class Preparation {
     private readonly renderer: Renderer,
     private readonly rules: MessageRules,
     private readonly interception?: Interception,
+    /** Undefined: there is no secret to make them with. */
+    readonly links?: UnsubscribeLinks,
   ) {}
 
   /** Why nothing can be made from this source here. Undefined: it can. */
   missing(source: Source): string | undefined | Promise<string | undefined> {
     return this.renderer.missing(source);
+  }
+
+  /** The message with its recipient's link, where it is to have one. */
+  linked(message: Message & Travel, id: string): Message & Travel {
+    const { unsubscribe } = message;
+    const [address] = envelopeRecipients(message);
+    if (!unsubscribe || !this.links || address === undefined) return message;
+    return withLink(message, this.links.of(unsubscribe, { address, id, date: Date.now() }));
   }
 
   /** Whether it can be anything else afterwards than it is. */
@@ -43,11 +54,11 @@ export class Preparation {
   private async render(
     id: string,
     message: Message,
-    { source, context, locale, ownSender }: Rendering,
+    { source, context, ownSender, ...others }: Rendering,
   ): Promise<Message> {
     try {
       // Messages of a batch share it, and further tries of one.
-      const request = { source, context: frozen(context), to: message.to, ...(locale === undefined ? {} : { locale }) };
+      const request = { source, context: frozen(context), to: message.to, ...others };
       const rules = { ...this.rules, from: message.from };
       const rendering = this.renderer.render(request).then((said) => parseRendered(said, rules));
       const rendered = await answered(rendering);
@@ -56,6 +67,15 @@ export class Preparation {
       throw renderError(id, source, error);
     }
   }
+}
+
+function withLink<T extends Message>(message: T, { url, headers }: UnsubscribeLink): T {
+  const { rendering } = message;
+  return {
+    ...message,
+    headers: [...message.headers, ...headers],
+    ...(rendering ? { rendering: { ...rendering, unsubscribeUrl: url } } : {}),
+  };
 }
 
 /** What the message says itself goes before what was rendered; headers come together, and attachments too. */

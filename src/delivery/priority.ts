@@ -69,11 +69,12 @@ export async function sendNow(
   const timer = setTimeout(() => over.abort(new Error(late)), left);
   try {
     const messageId = messageIdHeader(id, message.from.address);
-    const draft: Draft = { id, messageId, lane: 'priority', message };
+    const linked = preparation?.linked(message, id) ?? message;
+    const draft: Draft = { id, messageId, lane: 'priority', message: linked };
     const prepare = async (): Promise<{ whole: Message } & Encoded> => {
-      const whole = preparation?.changes(message)
+      const whole = preparation?.changes(linked)
         ? await within(over.signal, preparation.prepare(draft), draft)
-        : message;
+        : linked;
       return { whole, ...(await compose(whole, { messageId, date: new Date() })) };
     };
     const [route, { whole, ...encoded }] = await Promise.all([

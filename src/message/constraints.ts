@@ -12,6 +12,7 @@ import {
   LOCALE_RULE,
   TEMPLATE_RULE,
 } from './text.js';
+import { unsubscribeFaults } from './unsubscribe.js';
 
 /** A check that finds any number of faults in a property's value, each at a path of its own. */
 type FaultFinder = (value: unknown, path: string) => Fault[];
@@ -101,6 +102,9 @@ export const IsKey = constraint('isKey', (value, path) => one(path, !isKey(value
 
 /** A language tag. */
 export const IsLocale = constraint('isLocale', (value, path) => one(path, !isLocale(value) && LOCALE_RULE));
+
+/** Whether and how a reader can unsubscribe. */
+export const IsUnsubscribe = constraint('isUnsubscribe', unsubscribeFaults);
 
 /** The name of a template. */
 export const IsTemplateName = constraint('isTemplateName', (value, path) =>

@@ -26,6 +26,7 @@ import {
   IsMoment,
   IsSender,
   IsTemplateName,
+  IsUnsubscribe,
 } from './constraints.js';
 import type { Duration } from './duration.js';
 import { CAMPAIGN_ID, LIST_NAME } from './ids.js';
@@ -40,6 +41,7 @@ import {
   type RecipientInput,
   type Urgency,
 } from './message.js';
+import type { UnsubscribeInput } from './unsubscribe.js';
 
 /** A type and any number of parameters, such as `text/calendar; method=REQUEST; charset=utf-8`. */
 const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+(;[ \w.+="'-]*)*$/;
@@ -71,6 +73,7 @@ export class MailContentDto implements MailContentInput {
   @IsOptional() @IsLocale() locale?: string;
   @IsOptional() @AreHeaders() headers?: Record<string, string | string[]>;
   @IsOptional() @IsArray() @ValidateNested({ each: true }) @Type(() => AttachmentDto) attachments?: AttachmentDto[];
+  @IsOptional() @IsUnsubscribe() unsubscribe?: UnsubscribeInput;
   @IsOptional() @IsString() @MaxLength(100) transport?: string;
   @IsOptional() @IsMoment() sendAt?: Date | string | number;
   @IsOptional() @IsDuration() delay?: Duration;

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { TraceContext } from '../events/tracer.js';
 import type { Address, AddressInput, AddressesInput } from './address.js';
 import type { Duration } from './duration.js';
+import type { UnsubscribeInput, UnsubscribeSettings } from './unsubscribe.js';
 
 /** How a message travels: `priority` while the caller waits, `bulk` through the queue. */
 export type Lane = 'priority' | 'bulk';
@@ -50,6 +51,12 @@ export interface MailContentInput {
   /** Beside those that are written from the other fields, which are refused here. */
   headers?: Record<string, string | readonly string[]>;
   attachments?: readonly AttachmentInput[];
+  /**
+   * Writes the headers by which mail programs unsubscribe their reader (RFC 2369, RFC 8058), with a link that is the recipient's own:
+   * `true` for the ways of the module's option `unsubscribe`, or other ones. The link for the body is `{{unsubscribeUrl}}`. A message
+   * of `send()` has one recipient then. Default false.
+   */
+  unsubscribe?: UnsubscribeInput;
   /** Forces one transport by name. */
   transport?: string;
   /** Not before this time (bulk lane). A Date, or anything `new Date()` reads. */
@@ -156,6 +163,8 @@ export interface Rendering {
   locale?: string;
   /** The message names its sender itself. Otherwise a sender that is rendered goes before the one it has. */
   ownSender?: true;
+  /** Its reader's own. */
+  unsubscribeUrl?: string;
 }
 
 /** The mail class that a message is made by, and what of. */
@@ -199,6 +208,8 @@ export interface Travel {
   expiresAt?: number;
   urgency?: Urgency;
   idempotencyKey?: string;
+  /** Its reader can unsubscribe, by a link that is made when it is sent. */
+  unsubscribe?: UnsubscribeSettings;
   /** The span in which it was sent. */
   trace?: TraceContext;
 }

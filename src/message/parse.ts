@@ -1,5 +1,5 @@
 import { validateSync, type ValidationError } from 'class-validator';
-import { MailValidationError, type Fault } from '../errors.js';
+import { MailConfigError, MailValidationError, type Fault } from '../errors.js';
 import { parseAddresses, type Address } from './address.js';
 import { attachmentFaults, readAttachments, type AttachmentRules } from './attachments.js';
 import { faultsOf, momentOf } from './constraints.js';
@@ -21,6 +21,12 @@ import type {
 } from './message.js';
 import { isSurelyValid } from './surely-valid.js';
 import { cleanObject, isKey, KEY_RULE } from './text.js';
+import {
+  unsubscribeFaults,
+  unsubscribeSettings,
+  type UnsubscribeSettings,
+  type UnsubscribeWays,
+} from './unsubscribe.js';
 
 /** What the module's options say about messages. */
 export interface MessageRules {
@@ -28,6 +34,8 @@ export interface MessageRules {
   from?: Address;
   limits: Limits;
   attachments: AttachmentRules;
+  /** How readers unsubscribe where a message says no more than that they can. Undefined: there is no secret for it. */
+  unsubscribe?: UnsubscribeWays;
 }
 
 export interface ParsedMessage extends Message, Travel {
@@ -68,6 +76,10 @@ export async function parseMessage(
   if (count > rules.limits.recipients) {
     const message = `${count} recipients, more than limits.recipients (${rules.limits.recipients}); use sendBulk() for many`;
     faults.push({ path: 'to', message });
+  }
+  if (dto.unsubscribe !== undefined && dto.unsubscribe !== false && count > 1) {
+    const message = 'is for one recipient, whose own link it is; send a message to each, or use sendBulk()';
+    faults.push({ path: 'unsubscribe', message });
   }
   const rendering = parseRendering(dto, rules.limits, mail, faults);
   if (!mail && dto.template === undefined && dto.context !== undefined) {
@@ -138,7 +150,7 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?
 }
 
 /** What is wrong with fields that many messages are to have. */
-export function contentFaults(fields: Pick<MailContentInput, 'from' | 'replyTo' | 'headers'>): Fault[] {
+export function contentFaults(fields: Pick<MailContentInput, 'from' | 'replyTo' | 'headers' | 'unsubscribe'>): Fault[] {
   const dto = instantiate(MailContentDto, fields, 'content');
   const faults = validate(dto);
   return [...faults, ...unfilledFaults(dto, faults)];
@@ -232,6 +244,7 @@ function contentOf(dto: MailContentDto, rules: MessageRules, faults: Fault[]): C
   atMost('text', dto.text, limits.bodyBytes, 'limits.bodyBytes', faults);
   atMost('html', dto.html, limits.bodyBytes, 'limits.bodyBytes', faults);
   const headers = headerEntries(dto.headers, limits, faults);
+  const unsubscribe = parseUnsubscribe(dto, rules, faults);
   const expiresAt = momentOf(dto.expiresAt);
   const sendAt = departure(dto, faults);
   if (expiresAt !== undefined && sendAt !== undefined && expiresAt <= sendAt) {
@@ -251,7 +264,28 @@ function contentOf(dto: MailContentDto, rules: MessageRules, faults: Fault[]): C
     ...(sendAt === undefined ? {} : { sendAt }),
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(dto.urgency === undefined ? {} : { urgency: dto.urgency }),
+    ...(unsubscribe === undefined ? {} : { unsubscribe }),
   };
+}
+
+/** @throws MailConfigError there is no secret to make links with */
+function parseUnsubscribe(
+  { unsubscribe, headers }: MailContentDto,
+  rules: MessageRules,
+  faults: Fault[],
+): UnsubscribeSettings | undefined {
+  // What is wrong with it has been said.
+  if (!unsubscribe || unsubscribeFaults(unsubscribe, '').length > 0) return undefined;
+  if (!rules.unsubscribe) {
+    throw new MailConfigError(
+      'The message has `unsubscribe`, and the mail option unsubscribe.secret is not set. Give it 32 random bytes or more as text, such as `openssl rand -base64 32` prints.',
+    );
+  }
+  for (const name of Object.keys(headers ?? {})) {
+    if (!/^list-unsubscribe(-post)?$/i.test(name)) continue;
+    faults.push({ path: `headers.${name}`, message: 'is written for `unsubscribe`; leave out one of them' });
+  }
+  return unsubscribeSettings(unsubscribe, rules.unsubscribe, faults);
 }
 
 function departure(dto: MailContentDto, faults: Fault[]): number | undefined {

@@ -32,6 +32,7 @@ const CHECKS: Record<string, Check> = {
   context: (value) => !('problem' in cleanObject(value)),
   locale: isLocale,
   headers: (value) => faultsOf('areHeaders', value, '')?.length === 0,
+  unsubscribe: (value) => typeof value === 'boolean',
   transport: isShortAscii,
   sendAt: isMoment,
   delay: (value) => parseDuration(value) !== undefined,

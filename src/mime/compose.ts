@@ -4,6 +4,7 @@ import type { Message } from '../message/message.js';
 import { oneKindOfLineEnd } from '../message/text.js';
 import { composedContent } from './base64.js';
 import type { Encoded } from './encoded.js';
+import { foldedUrls } from './header-line.js';
 import { serialise } from './serialise.js';
 
 export interface Stamp {
@@ -30,7 +31,7 @@ export function composer(message: Message, stamp: Stamp, boundary: { boundaryPre
     subject: message.subject,
     ...(message.text === undefined ? {} : { text: oneKindOfLineEnd(message.text) }),
     ...(message.html === undefined ? {} : { html: oneKindOfLineEnd(message.html) }),
-    headers: message.headers.map(([key, value]) => ({ key, value })),
+    headers: message.headers.map(([key, value]) => ({ key, value: prepared(key, value) })),
     attachments: message.attachments.map((attachment) => {
       const { filename, contentType, cid, disposition } = attachment;
       return { filename, contentType, cid, contentDisposition: disposition, content: composedContent(attachment) };
@@ -42,6 +43,12 @@ export function composer(message: Message, stamp: Stamp, boundary: { boundaryPre
     disableUrlAccess: true,
     ...boundary,
   });
+}
+
+/** nodemailer writes what is prepared as it is. */
+function prepared(name: string, value: string): string | { prepared: true; value: string } {
+  const urls = foldedUrls(name, value);
+  return urls === undefined ? value : { prepared: true, value: urls };
 }
 
 /** An address as SMTP carries it: the domain in ASCII (RFC 5891), the local part as it is (RFC 6531). */

@@ -37,6 +37,8 @@ export interface Shape {
   subject: boolean;
   text?: Encoding | undefined;
   html?: Encoding | undefined;
+  /** Names of headers. */
+  headers: readonly string[];
 }
 
 /** Quoted-printable keeps what is mostly ASCII readable and short; base64 is shorter for most other scripts. */
@@ -82,6 +84,10 @@ export function engrave(
     ? openText(content.subject)
     : openHeader(({ subject = '' }, _, name) => textHeader(name, subject));
   probe.headers = content.headers.map(([name, value]) => [name, openText(value)]);
+  own.headers.forEach((header, index) => {
+    const fill: HeaderSlot = ({ headers = [] }, _, name) => textHeader(name, headers[index]![1]);
+    probe.headers.push([header, openHeader(fill)]);
+  });
   for (const field of BODIES) {
     const encoding = own[field];
     const text = content[field];

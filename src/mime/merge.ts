@@ -6,8 +6,10 @@ import { headerFault, oneKindOfLineEnd } from '../message/text.js';
 /** Where a merge value stands decides how it is escaped. */
 export type Place = 'html' | 'text' | 'header';
 
-/** The values a field is looked up in, in this order: the recipient's own context, then its group's data. */
+/** The values a field is looked up in, in this order: reserved ones, the recipient's own context, then its group's data. */
 export interface MergeData {
+  /** What the message itself says about its recipient. */
+  reserved?: Readonly<Record<string, string>>;
   context: Readonly<Record<string, unknown>>;
   group: Readonly<Record<string, unknown>>;
   /** Whose they are, for errors. */
@@ -143,7 +145,7 @@ export function compileAddress(template: Address, missing: MissingFields): Fille
 }
 
 function valueOf({ name, path }: Field, data: MergeData, missing: MissingFields): string {
-  const value = lookup(data.context, path) ?? lookup(data.group, path);
+  const value = lookup(data.reserved, path) ?? lookup(data.context, path) ?? lookup(data.group, path);
   switch (typeof value) {
     case 'string':
       return value;

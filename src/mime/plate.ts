@@ -9,6 +9,8 @@ export interface Letter extends OwnParts {
   to: Address[];
   /** For the merge fields. */
   data?: MergeData;
+  /** Beside those that all have. */
+  headers?: readonly [name: string, value: string][];
 }
 
 /** A header line of its own for each letter; empty for none. */

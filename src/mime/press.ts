@@ -34,7 +34,8 @@ export class Press {
   /** The message as nodemailer's composer takes it. @throws MergeError */
   message(letter: Letter): Message {
     const { cc, bcc } = this.options;
-    return { ...this.fill(letter.data ?? NO_DATA, letter), to: letter.to, cc, bcc };
+    const message = { ...this.fill(letter.data ?? NO_DATA, letter), to: letter.to, cc, bcc };
+    return letter.headers ? { ...message, headers: [...message.headers, ...letter.headers] } : message;
   }
 
   /** Its bytes. @throws MergeError */
@@ -51,9 +52,10 @@ export class Press {
     // Without that part it is another kind of message.
     if (BODIES.some((field) => letter[field] === '')) return undefined;
     const encodings = BODIES.map((field) => (letter[field] === undefined ? undefined : encodingOf(letter[field])));
-    const shape = [...encodings, letter.subject === undefined].join();
+    const headers = letter.headers?.map(([name]) => name) ?? [];
+    const shape = [...encodings, letter.subject === undefined, ...headers].join();
     if (this.plates.has(shape)) return this.plates.get(shape);
-    const own = { subject: letter.subject !== undefined, text: encodings[0], html: encodings[1] };
+    const own = { subject: letter.subject !== undefined, text: encodings[0], html: encodings[1], headers };
     const sender = this.fillSender && ((each: Letter): Address => this.sender(each));
     const plate = engrave(this.content, this.options, own, sender);
     this.plates.set(shape, plate);

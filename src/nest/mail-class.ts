@@ -5,6 +5,7 @@ import { MailConfigError, type Fault } from '../errors.js';
 import { parseAddresses, type Address, type AddressesInput, type AddressInput } from '../message/address.js';
 import { LANES, URGENCIES, type AttachmentInput, type Lane, type Urgency } from '../message/message.js';
 import { contentFaults } from '../message/parse.js';
+import type { UnsubscribeInput } from '../message/unsubscribe.js';
 
 /** What `render()` gets beside the data. */
 export interface MailRenderContext {
@@ -12,6 +13,8 @@ export interface MailRenderContext {
   readonly locale?: string;
   /** Whom it goes to. */
   readonly to: readonly { readonly name?: string; readonly address: string }[];
+  /** Where this reader unsubscribes, for the mail's body. Undefined: it is sent without `unsubscribe`. */
+  readonly unsubscribeUrl?: string;
 }
 
 /** HTML as an object, such as the `html` template of `@nestjs/mail` gives. */
@@ -82,6 +85,8 @@ export interface MailClassOptions {
   from?: AddressInput;
   replyTo?: AddressesInput;
   headers?: Record<string, string | readonly string[]>;
+  /** Default: readers cannot unsubscribe by their mail program. */
+  unsubscribe?: UnsubscribeInput;
 }
 
 /** A class's `@Mail`, checked. */
@@ -126,7 +131,7 @@ function faultsIn(options: MailClassOptions): Fault[] {
   if (typeof options !== 'object' || options === null) {
     return [{ path: 'its argument', message: "must be an object such as { name: 'welcome' }" }];
   }
-  const { name, lane, urgency, transport, from, replyTo, headers, ...unknown } = options;
+  const { name, lane, urgency, transport, from, replyTo, headers, unsubscribe, ...unknown } = options;
   const fault = (path: string, wrong: boolean, message: string): Fault[] => (wrong ? [{ path, message }] : []);
   const isOneOf = (value: unknown, all: readonly unknown[]): boolean => value === undefined || all.includes(value);
   const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.length <= 100;
@@ -135,7 +140,7 @@ function faultsIn(options: MailClassOptions): Fault[] {
     ...fault('lane', !isOneOf(lane, LANES), `must be one of ${LANES.join(', ')}`),
     ...fault('urgency', !isOneOf(urgency, URGENCIES), `must be one of ${URGENCIES.join(', ')}`),
     ...fault('transport', transport !== undefined && !isName(transport), 'must be the name of a transport'),
-    ...contentFaults({ from, replyTo, headers }),
+    ...contentFaults({ from, replyTo, headers, unsubscribe }),
     ...Object.keys(unknown).map((path) => ({ path, message: 'is not a known option' })),
   ];
 }

@@ -43,26 +43,32 @@ export class MailRenderer implements Renderer {
     }
   }
 
-  async render({ source, context, locale: given, to }: RenderRequest): Promise<object> {
+  async render({ source, context, locale: given, to, unsubscribeUrl }: RenderRequest): Promise<object> {
     const locale = given === undefined ? undefined : languageTag(given);
+    const link = unsubscribeUrl === undefined ? {} : { unsubscribeUrl };
     // Engines add fields of their own to their values.
-    if (source.kind === 'template') return this.template(source.name, { ...(context as object) }, locale);
+    if (source.kind === 'template') return this.template(source.name, { ...(context as object), ...link }, locale);
     const mail = this.mailables.named(source.name);
     if (!mail) throw new MailConfigError(`no module provides a mail class with that name`);
     const recipients = to.map(({ name, address }) => (name === '' ? { address } : { name, address }));
-    const said = await mail.instance.render(context, { ...(locale === undefined ? {} : { locale }), to: recipients });
+    const about = { ...(locale === undefined ? {} : { locale }), to: recipients, ...link };
+    const said = await mail.instance.render(context, about);
     if (typeof said !== 'object' || said === null) {
       throw new TypeError(`render() returned ${said === null ? 'null' : typeof said}; return { subject, html }`);
     }
-    return withDefaults(mail, await this.complete(said, locale));
+    return withDefaults(mail, await this.complete(said, locale, link));
   }
 
   /** What a mail class says, its template rendered. */
-  private async complete({ template, context, ...said }: MailableContent, locale: string | undefined): Promise<object> {
+  private async complete(
+    { template, context, ...said }: MailableContent,
+    locale: string | undefined,
+    link: { unsubscribeUrl?: string },
+  ): Promise<object> {
     const own = withoutNothing({ ...said, html: textOf(said.html) });
     if (template === undefined) return own;
     if (!isTemplateName(template)) throw new TypeError(`template ${TEMPLATE_RULE}`);
-    return { ...(await this.template(template, { ...context }, locale)), ...own };
+    return { ...(await this.template(template, { ...context, ...link }, locale)), ...own };
   }
 
   private async template(name: string, context: Record<string, unknown>, locale: string | undefined): Promise<object> {

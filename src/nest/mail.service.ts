@@ -21,6 +21,7 @@ import { checkOnCollectError, type OnCollectError } from './options/collect.js';
 import type { MailSettings } from './options/parse.js';
 import { bulkLane, Sender, type MailReceipt } from './sender.js';
 import { parseStatsRange, type StatsOptions } from './stats-range.js';
+import { MailUnsubscriptions } from './unsubscribe/mail-unsubscriptions.js';
 
 /** Whether a transport can be reached and logged in to, and where it stands among the others. */
 export interface TransportCheck extends TransportHealth {
@@ -43,6 +44,8 @@ export interface TransportCheck extends TransportHealth {
 export class MailService {
   /** The addresses that get no more mail. */
   readonly suppressions: MailSuppressions;
+  /** Takes what the links of mails ask for. */
+  readonly unsubscriptions: MailUnsubscriptions;
 
   /** Takes bounces, complaints and whatever else is reported of mails that were sent. */
   readonly feedback: MailFeedback;
@@ -58,6 +61,13 @@ export class MailService {
     this.sender = new Sender(mailer);
     this.suppressions = new MailSuppressions(mailer.suppressions);
     this.settings = mailer.settings;
+    const { tokens, onUnsubscribe } = mailer.settings.unsubscribe ?? {};
+    this.unsubscriptions = new MailUnsubscriptions({
+      tokens,
+      suppressions: mailer.suppressions,
+      report: () => Promise.resolve(),
+      onUnsubscribe,
+    });
     this.routes = mailer.routes;
     this.mailQueue = mailer.queue;
     this.feedback = new MailFeedback(mailer.queue);

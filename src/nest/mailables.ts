@@ -61,12 +61,13 @@ export class Mailables {
     type: Type<Mailable<never>>,
     options: Input & { data?: unknown },
   ): { input: Omit<Input, 'data'>; mail: MailClassUse } {
-    const { name, lane, urgency, transport, from } = this.of(type);
+    const { name, lane, urgency, transport, from, unsubscribe } = this.of(type);
     const { data, ...input } = options ?? {};
     return {
       input: {
         ...(urgency === undefined ? {} : { urgency }),
         ...(transport === undefined ? {} : { transport }),
+        ...(unsubscribe === undefined ? {} : { unsubscribe }),
         ...withoutNothing(input),
       } as Omit<Input, 'data'>,
       mail: { name, data, ...(lane === undefined ? {} : { lane }), ...(from === undefined ? {} : { from }) },

@@ -76,7 +76,8 @@ export async function createMailer(
   const tracer = settings.tracing ? await openTracer(settings.tracing) : NO_TRACER;
   const routes = new Routes(transports, settings.region, tenants, settings.balance);
   const renderer = new MailRenderer(mailables, settings.templates?.engine);
-  const preparation = new Preparation(renderer, settings.rules, interceptionOf(settings));
+  const interception = interceptionOf(settings);
+  const preparation = new Preparation(renderer, settings.rules, interception, settings.unsubscribe?.links);
   const queue = opened?.create(routes, events, preparation, tracer);
   if (store?.kind === 'embedded' && process.env['NODE_ENV'] === 'production') {
     logger.warn(

@@ -1,6 +1,8 @@
 import type { BatchWork, Written } from '../delivery/batch.js';
 import type { Preparation } from '../delivery/preparation.js';
+import type { UnsubscribeLink } from '../feedback/unsubscribe-links.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
+import { listId } from '../message/list-id.js';
 import { envelopeRecipients, ownParts, type Content, type Message, type Rendering } from '../message/message.js';
 import { compose, type Stamp } from '../mime/compose.js';
 import { BODIES } from '../mime/engrave.js';
@@ -41,6 +43,7 @@ class BatchWriter {
   private readonly press: Press;
   /** The same at every try. */
   private readonly date: Date;
+  private readonly hasListId: boolean;
 
   constructor(
     private readonly batch: Batch,
@@ -52,6 +55,7 @@ class BatchWriter {
     const attachments = shared.attachments.map(({ blob, ...rest }) => ({ ...rest, content: blobs.get(blob)! }));
     const content: Content = { from, replyTo, headers, subject, attachments, ...ownParts({ text, html }) };
     this.date = new Date(sendAt ?? createdAt);
+    this.hasListId = headers.some(([name]) => name.toLowerCase() === 'list-id');
     this.press = new Press(content, { cc, bcc, date: this.date, ...(merge === undefined ? {} : { merge }) });
   }
 
@@ -59,12 +63,34 @@ class BatchWriter {
     const letter = letterOf(this.batch, index);
     const sender = this.press.sender(letter).address;
     const stamp = { messageId: messageIdHeader(messageId(this.batch.id, index), sender), date: this.date };
+    const link = this.linkFor(letter, index);
+    const headers = this.headersFor(sender, link);
+    if (headers.length > 0) letter.headers = headers;
+    if (link && letter.data) letter.data.reserved = { unsubscribeUrl: link.url };
     const rendering = renderingOf(this.batch, index);
+    if (link && rendering) rendering.unsubscribeUrl = link.url;
     if (this.preparation.changes({ rendering })) return this.prepare(index, letter, stamp, rendering);
     const encoded = this.press.encode(letter, stamp.messageId);
     const mail = this.mail(index, stamp, () => this.press.message(letter));
     if (encoded instanceof Promise) return encoded.then((bytes) => ({ sender, mail, ...bytes }));
     return { sender, mail, ...encoded };
+  }
+
+  private linkFor({ to }: Letter, index: number): UnsubscribeLink | undefined {
+    const { id, shared } = this.batch;
+    const { unsubscribe, list, cc, bcc } = shared;
+    const { links } = this.preparation;
+    const [address] = envelopeRecipients({ to, cc, bcc });
+    if (!unsubscribe || !links || address === undefined) return undefined;
+    const about = { address, id: messageId(id, index), date: this.date.getTime() };
+    return links.of(unsubscribe, list === undefined ? about : { ...about, list });
+  }
+
+  /** What the campaign's list and the recipient's link add to those that the campaign was given. */
+  private headersFor(sender: string, link: UnsubscribeLink | undefined): [name: string, value: string][] {
+    const { list } = this.batch.shared;
+    const headers = link?.headers ?? [];
+    return list === undefined || this.hasListId ? headers : [...headers, ['List-Id', listId(list, sender)]];
   }
 
   private mail(index: number, { messageId: header }: Stamp, message: () => Message): OutgoingMail {
@@ -104,7 +130,8 @@ class BatchWriter {
       SHARED.every((field) => prepared[field] === message[field]) &&
       BODIES.every((field) => message[field] === undefined || prepared[field] !== undefined);
     if (!isUsual) return compose(prepared, stamp);
-    return this.press.encode({ to: prepared.to, ...ownParts(prepared) }, stamp.messageId);
+    const { headers } = letter;
+    return this.press.encode({ to: prepared.to, ...ownParts(prepared), ...(headers && { headers }) }, stamp.messageId);
   }
 }
 

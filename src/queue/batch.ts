@@ -9,6 +9,7 @@ import {
   type Rendering,
   type Source,
 } from '../message/message.js';
+import type { UnsubscribeSettings } from '../message/unsubscribe.js';
 import { compileText, type MergeData } from '../mime/merge.js';
 import type { Letter } from '../mime/plate.js';
 import type { BatchUrgency } from './urgency.js';
@@ -41,6 +42,8 @@ export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | '
   ownSender?: true;
   /** The mailing list that its campaign is for. */
   list?: string;
+  /** Each message gets a link of its own when it is written. */
+  unsubscribe?: UnsubscribeSettings;
 };
 
 /** One message of a batch: a recipient of a campaign, or what a single `send()` does not share with its neighbours. */

@@ -35,7 +35,7 @@ export class Packer {
     private readonly limits: BatchLimits,
     private readonly pass: number,
   ) {
-    const { from, replyTo, headers, subject, text, html, rendering, list } = bulk;
+    const { from, replyTo, headers, subject, text, html, rendering, list, unsubscribe } = bulk;
     this.shared = {
       from,
       replyTo,
@@ -48,6 +48,7 @@ export class Packer {
       ...(html === undefined ? {} : { html }),
       ...(rendering ? { ...sharedRendering(rendering), ...valuesOf(rendering) } : {}),
       ...(list === undefined ? {} : { list }),
+      ...(unsubscribe ? { unsubscribe } : {}),
     };
     this.sharedBytes = JSON.stringify(this.shared).length;
     this.bytes = this.sharedBytes;

@@ -104,10 +104,15 @@ export class Packing {
 }
 
 function metaOf(message: Message & Travel, attachments: StoredAttachment[], own: OwnBatch | undefined): Meta {
-  const { from, replyTo, headers, cc, bcc, transport, sendAt, expiresAt, urgency = 'normal', rendering } = message;
+  const { from, replyTo, headers, cc, bcc, transport, sendAt, expiresAt, urgency = 'normal' } = message;
+  const { rendering, unsubscribe } = message;
   return {
     urgency: own?.urgency ?? urgency,
-    shared: { from, replyTo, headers, cc, bcc, attachments, ...(rendering ? sharedRendering(rendering) : {}) },
+    shared: {
+      ...{ from, replyTo, headers, cc, bcc, attachments },
+      ...(rendering ? sharedRendering(rendering) : {}),
+      ...(unsubscribe ? { unsubscribe } : {}),
+    },
     ...(transport === undefined ? {} : { transport }),
     ...(sendAt === undefined ? {} : { sendAt }),
     ...(expiresAt === undefined ? {} : { expiresAt }),

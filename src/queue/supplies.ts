@@ -6,6 +6,8 @@ import type { Batch } from './batch.js';
 import type { Supplies } from './batch-work.js';
 import type { Blobs } from './blobs.js';
 
+const NO_SECRET = 'This process has no mail option unsubscribe.secret, which the links of the mail are made with';
+
 /** Gets what a batch needs beside itself. */
 export class Supplier {
   constructor(
@@ -22,6 +24,7 @@ export class Supplier {
     const { source } = batch.shared;
     const missing = source && (await preparation.missing(source));
     if (missing !== undefined) return { ...nothing, blocked: missing };
+    if (batch.shared.unsubscribe && !preparation.links) return { ...nothing, blocked: NO_SECRET };
     try {
       // What came over from the priority lane goes by that lane's transports.
       const lane = batch.urgency === 'overflow' ? 'priority' : 'bulk';

@@ -43,6 +43,7 @@ export const DEFAULTS = {
     remember: 7 * 24 * 3_600_000,
     suppress: { bounces: 'all', complaints: 'bulk', unsubscribes: true },
   },
+  unsubscribe: { expiresAfter: 365 * 24 * 3_600_000 },
   waitForCapacity: 15 * 60_000,
   keep: { sent: 24 * 3_600_000, failed: 30 * 24 * 3_600_000 },
 } as const;

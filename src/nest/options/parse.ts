@@ -24,6 +24,7 @@ import { parseSuppression } from './suppression.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
 import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
+import { parseUnsubscribe, type UnsubscribeOptions } from './unsubscribe.js';
 
 /** A transport to be made: of a provider, around somebody else's, or the application's own. */
 export type TransportSettings = SmtpSettings | SesSettings | ForeignTransportSettings | { custom: Transport };
@@ -44,6 +45,7 @@ export interface MailSettings {
   queue: MailQueueSettings | false;
   rules: MessageRules;
   templates?: TemplateSettings;
+  unsubscribe?: UnsubscribeOptions;
   priority: PrioritySettings;
   collect: CollectSettings;
   suppression: SuppressionSettings;
@@ -84,6 +86,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const given = { limits, lockTimeout: shutdownTimeout, suppression, feedback };
   const queue = parseQueue(reader, queueName, given, host, stored);
   const templates = parseTemplates(reader);
+  const unsubscribe = parseUnsubscribe(reader);
   const defaultLane = reader.oneOf('defaultLane', LANES, DEFAULTS.defaultLane);
   const classify = reader.functions<Classifier>(
     'classify',
@@ -110,8 +113,10 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
       limits,
       attachments: { readTimeout: priority.timeout, ...(allowedDir === undefined ? {} : { allowedDir }) },
       ...(from ? { from } : {}),
+      ...(unsubscribe ? { unsubscribe: unsubscribe.ways } : {}),
     },
     ...(templates ? { templates } : {}),
+    ...(unsubscribe ? { unsubscribe } : {}),
     ...(region === undefined ? {} : { region }),
     ...(metrics === undefined ? {} : { metrics }),
     ...(tracing === undefined ? {} : { tracing }),

@@ -22,6 +22,7 @@ import type { SesTransportConfig } from './ses.js';
 import type { ProbeConfig } from './probe-config.js';
 import type { RateLimitConfig } from './rate-limit.js';
 import type { TracerProviderLike } from './tracing.js';
+import type { UnsubscribeConfig } from './unsubscribe.js';
 
 /** One SMTP provider. */
 export interface SmtpTransportConfig {
@@ -236,6 +237,8 @@ export interface MailModuleOptions {
   suppression?: SuppressionConfig;
   /** The templates of messages that name one. Default: none. */
   templates?: TemplatesConfig;
+  /** Lets readers of bulk mail unsubscribe. Default: no message can have `unsubscribe`. */
+  unsubscribe?: UnsubscribeConfig;
   limits?: Partial<Limits>;
   /** The lane of messages on which nothing else has decided. Default `'priority'`. */
   defaultLane?: Lane;

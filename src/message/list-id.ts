@@ -1,0 +1,12 @@
+import { asciiDomain, domainOf } from './address.js';
+
+/**
+ * The List-Id header's value (RFC 2919): the list's name in the sender's domain. Dots at the ends or in a row make no name there.
+ *
+ * @param sender the From header's address
+ */
+export function listId(list: string, sender: string): string {
+  const label = list.replace(/\.{2,}/g, '.').replace(/^\.|\.$/g, '') || 'list';
+  const domain = asciiDomain(domainOf(sender));
+  return `<${label}.${domain === '' ? 'localhost' : domain}>`;
+}

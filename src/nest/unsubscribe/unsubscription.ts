@@ -1,0 +1,18 @@
+import type { SuppressionScope } from '../../feedback/suppression.js';
+
+/** A mail program's POST, the button of a page, or a mail to the `mailto` address. */
+export type UnsubscriptionWay = 'one-click' | 'page' | 'mail';
+
+/** A reader has unsubscribed. */
+export interface Unsubscription {
+  address: string;
+  /** What the address gets no more of: bulk mail, or one list. */
+  scope: SuppressionScope;
+  /** The campaign's `list`, where it has one. */
+  list?: string;
+  /** The mail whose link it was, as `status()` takes it. */
+  id: string;
+  via: UnsubscriptionWay;
+  /** The address had unsubscribed already. */
+  repeated: boolean;
+}
