@@ -1,7 +1,7 @@
 import { LANES, type Lane } from '../../message/message.js';
 import { fail, type OptionReader } from './reader.js';
 
-/** The `lanes` of one transport. @throws MailConfigError */
+/** The lanes that one transport serves. @throws MailConfigError */
 export function parseLanes(reader: OptionReader): readonly Lane[] {
   const value = reader.raw('lanes');
   if (value === undefined) return LANES;

@@ -7,7 +7,7 @@ import { DEFAULTS } from './defaults.js';
 import { parseDkim, type DkimConfig } from './dkim.js';
 import { parseLanes } from './lanes.js';
 import { parseRateLimit, type RateLimitConfig } from './rate-limit.js';
-import { fail, failUnseen, OptionReader } from './reader.js';
+import { fail, failUnseen, type OptionReader } from './reader.js';
 
 /** Amazon SES by its API. Needs `@aws-sdk/client-sesv2`. */
 export interface SesTransportConfig {
@@ -116,10 +116,7 @@ function parseAccount(reader: OptionReader): Account {
   }
   const endpoint = parseEndpoint(reader);
   const credentials = parseCredentials(reader);
-  const client = reader.raw('client');
-  if (client !== undefined && typeof (client as Partial<SesClient> | null)?.send !== 'function') {
-    fail(reader.pathOf('client'), client, 'Give an SESv2Client of @aws-sdk/client-sesv2.');
-  }
+  const client = parseClient(reader);
   const account: Account = {
     timeout: reader.duration('timeout', DEFAULTS.transport.ses.timeout, 1),
     tags: parseTags(reader),
@@ -127,10 +124,16 @@ function parseAccount(reader: OptionReader): Account {
     ...(configurationSet === undefined ? {} : { configurationSet }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
-    ...(client === undefined ? {} : { client: client as SesClient }),
+    ...(client === undefined ? {} : { client }),
   };
   reader.end();
   return account;
+}
+
+function parseClient(reader: OptionReader): SesClient | undefined {
+  const given = reader.raw('client') as SesClient | undefined;
+  if (given === undefined || typeof given?.send === 'function') return given;
+  return fail(reader.pathOf('client'), given, 'Give an SESv2Client of @aws-sdk/client-sesv2.');
 }
 
 function parseEndpoint(reader: OptionReader): string | undefined {

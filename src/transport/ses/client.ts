@@ -1,3 +1,4 @@
+import type * as Sdk from '@aws-sdk/client-sesv2';
 import type { GetAccountCommandOutput, SendEmailCommandInput, SendEmailCommandOutput } from '@aws-sdk/client-sesv2';
 import { MailConfigError } from '../../errors.js';
 import { loadPeer } from '../../peer.js';
@@ -5,7 +6,7 @@ import type { Exchange } from './exchange.js';
 import { SesHttp } from './http.js';
 import type { SesTransportOptions } from './options.js';
 
-function loadSdk(): Promise<typeof import('@aws-sdk/client-sesv2')> {
+async function loadSdk(): Promise<typeof Sdk> {
   return loadPeer('@aws-sdk/client-sesv2', () => import('@aws-sdk/client-sesv2'), 'A mail transport with `ses`');
 }
 
@@ -39,8 +40,8 @@ interface Client {
 export interface SesApi {
   SendEmailCommand: new (input: SendEmailCommandInput) => Command;
   config: Client['config'];
-  send(command: Command, exchange: Exchange): Promise<SendEmailCommandOutput>;
-  account(exchange: Exchange): Promise<GetAccountCommandOutput>;
+  send: (command: Command, exchange: Exchange) => Promise<SendEmailCommandOutput>;
+  account: (exchange: Exchange) => Promise<GetAccountCommandOutput>;
 }
 
 /** The SDK's client, made when it is first used. */

@@ -1,5 +1,5 @@
 import type { Lane } from '../../message/message.js';
-import { TransportError, notAsked, type SendOptions } from '../transport.js';
+import { notAsked, type SendOptions } from '../transport.js';
 
 /** One request and its answer: who may still end it, and whether SES may have read it. */
 export class Exchange {
