@@ -1,11 +1,13 @@
 import { createRequire } from 'node:module';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseDuration } from '../message/duration.js';
+import { SUPPRESSION_REASONS } from '../feedback/suppression.js';
 import { LANES } from '../message/message.js';
 import type { BulkOptions } from './commands/bulk.js';
 import type { Lists } from './commands/campaign.js';
 import type { SendOptions } from './commands/send.js';
 import type { StatusAgentSettings } from './commands/status-agent.js';
+import type { SuppressOptions } from './commands/suppress.js';
 import type { Limits } from './commands/worker.js';
 import type { Context } from './context.js';
 import type { ExitCode } from './exit-code.js';
@@ -82,6 +84,7 @@ export function createProgram(
     .option('--name <name>', 'what the campaign is called in reports')
     .option('--address-column <name>', 'of the addresses')
     .option('--locale-column <name>', "of the recipients' languages")
+    .option('--list <name>', 'the mailing list it belongs to: those who have left it get nothing')
     .option('--report <file>', 'write what became of each recipient, as CSV')
     .option('--max-time <duration>', 'end after so long at the latest, such as 30s or 5m', duration)
     .option('--queue-only', "leave the delivery to the application's workers")
@@ -135,6 +138,22 @@ export function createProgram(
     .description('stop what is unsent of a campaign, or one message')
     .argument('<id>', 'of the campaign or the message')
     .action((id: string) => run(async (context) => (await import('./commands/control.js')).cancel(context, id)));
+
+  program
+    .command('suppress')
+    .description('look after the addresses that get no more mail')
+    .argument('[address...]', 'to be suppressed')
+    .option('--scope <scope>', 'all, bulk or list:<name> (default: by the reason)')
+    .addOption(new Option('--reason <reason>', 'why (default: manual)').choices(SUPPRESSION_REASONS))
+    .option('--note <text>', 'who did it, or what for')
+    .option('--remove <address...>', 'take them off the list, altogether or for one --scope')
+    .option('--check <address...>', 'what is known of them')
+    .option('--list', 'all of them')
+    .option('--import <file>', 'add the rows of a CSV file')
+    .option('--export [file]', 'write all of them as CSV')
+    .action((addresses: string[], options: SuppressOptions) =>
+      run(async (context) => (await import('./commands/suppress.js')).suppress(context, addresses, options)),
+    );
 
   program
     .command('worker')

@@ -28,7 +28,11 @@ describe('docs/command.md', () => {
     ];
     const shown = rows('Commands')
       .filter((row) => row.length === 3)
-      .map(([flags = '', of = '']) => [unquoted(flags), unquoted(of)]);
+      .flatMap(([flags = '', of = '']) =>
+        unquoted(of)
+          .split(', ')
+          .map((one) => [unquoted(flags), one]),
+      );
     expect(shown.sort()).toEqual(declared.sort());
   });
 

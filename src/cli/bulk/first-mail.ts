@@ -1,7 +1,16 @@
-import type { MailContentInput, MailMessageInput, Message, RecipientInput } from '../../message/message.js';
+import type {
+  BulkMailInput,
+  MailContentInput,
+  MailMessageInput,
+  Message,
+  RecipientInput,
+} from '../../message/message.js';
 import { parseBulk, type MessageRules } from '../../message/parse.js';
 import { parseRecipient } from '../../message/recipient.js';
 import { Press } from '../../mime/press.js';
+
+/** What a campaign says, and whom it is for. */
+export type CampaignContent = MailContentInput & Pick<BulkMailInput, 'list'>;
 
 /**
  * What a campaign's recipient gets, as a message of its own: their values merged, or beside those that all share where a
@@ -12,7 +21,7 @@ import { Press } from '../../mime/press.js';
  */
 export async function mailTo(
   recipient: RecipientInput,
-  content: MailContentInput,
+  { list: _, ...content }: CampaignContent,
   rules: MessageRules,
 ): Promise<MailMessageInput> {
   const { to, context, locale } = recipient;

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { MailError } from '../../errors.js';
-import type { BulkMailInput, MailContentInput } from '../../message/message.js';
+import type { BulkMailInput } from '../../message/message.js';
 import type { CampaignReport } from '../../queue/reader.js';
 import { CampaignRun } from '../bulk/campaign-run.js';
 import { outcomeOf } from '../bulk/outcome.js';
-import { mailTo } from '../bulk/first-mail.js';
+import { mailTo, type CampaignContent } from '../bulk/first-mail.js';
 import { RecipientFile, type Survey } from '../bulk/recipient-file.js';
 import { checkReport, writeReport, type WrittenReport } from '../bulk/report-file.js';
 import { loadConfig } from '../config/config.js';
@@ -23,6 +23,7 @@ import { workerOptions } from './worker.js';
 export interface BulkOptions extends ContentOptions {
   id?: string;
   name?: string;
+  list?: string;
   addressColumn?: string;
   localeColumn?: string;
   report?: string;
@@ -36,7 +37,7 @@ export interface BulkOptions extends ContentOptions {
 /** A campaign as the command line asks for it. */
 interface Asked {
   id: string;
-  content: MailContentInput;
+  content: CampaignContent;
   recipients: RecipientFile;
   survey: Survey;
   options: BulkOptions;
@@ -53,7 +54,10 @@ export async function bulk(context: Context, file: string, options: BulkOptions)
   const { output, interruption, cwd } = context;
   const config = await loadConfig(context);
   const { rules } = settingsOf(config);
-  const content = await readContent(options, context);
+  const content = {
+    ...(await readContent(options, context)),
+    ...(options.list === undefined ? {} : { list: options.list }),
+  };
   if (options.report !== undefined) await checkReport(resolve(cwd, options.report));
   const columns = { address: options.addressColumn, locale: options.localeColumn };
   const recipients = await RecipientFile.open(resolve(cwd, file), rules.limits, columns);
@@ -157,7 +161,7 @@ function tellInvalid({ invalid, examples }: Survey, output: Output): void {
 }
 
 /** The same for the same file and the same message, under whatever name. */
-function idOf({ digest }: Survey, { attachments = [], ...content }: MailContentInput, options: BulkOptions): string {
+function idOf({ digest }: Survey, { attachments = [], ...content }: CampaignContent, options: BulkOptions): string {
   const { addressColumn, localeColumn } = options;
   const hash = createHash('sha256').update(JSON.stringify([digest, content, addressColumn, localeColumn]));
   for (const { filename, content: bytes } of attachments) hash.update(`${filename}\0`).update(bytes as Buffer);
