@@ -324,7 +324,7 @@ describe('the lease', () => {
         await scheduler.waitFor(all);
         for (const blob of await Promise.all(used)) expect((await store.find([blob!])).has(blob!)).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 });
