@@ -34,8 +34,11 @@ const DAY = 24 * 3_600_000;
 const SURELY_THERE = 60_000;
 const MAX_KNOWN = 10_000;
 
+const UNNAMED =
+  'Queued mail has attachments, and attachments.store is not set in this process. Set it to the store that the other processes have.';
+
 /** Where the names of content are, for the same to be stored once. A hint: without it there are two copies. */
-const nameKey = (hash: string): string => `attachments/name/${hash}`;
+export const nameKey = (hash: string): string => `attachments/name/${hash}`;
 
 /**
  * Keeps content in the attachment store, the same content once, encrypted where the queue is; and gives it back.
@@ -46,6 +49,7 @@ export class Attachments {
   readonly leases: Leases;
   readonly marker: Marker | undefined;
   private readonly known = new Map<string, { blob: string; at: number }>();
+  private told = false;
   private readonly keeping = new Map<string, Promise<string>>();
 
   /** @param store undefined where none is named: then nothing can be kept */
@@ -54,6 +58,7 @@ export class Attachments {
     private readonly records: Records,
     private readonly sealer: Sealer,
     private readonly settings: AttachmentSettings,
+    private readonly onError: (error: Error) => void = () => undefined,
   ) {
     this.leases = new Leases(records);
     this.marker = store && new Marker(store, records, settings.adopt);
@@ -94,14 +99,18 @@ export class Attachments {
    */
   async read(blob: string): Promise<Readable> {
     const { store, marker } = this;
-    if (!store || !marker) throw unnamed();
+    if (!store || !marker) {
+      this.tell(new MailConfigError(UNNAMED));
+      throw new BlobUnavailable('elsewhere', `is not here: ${UNNAMED}`);
+    }
     let stored: Readable | undefined;
     try {
       await marker.look();
       stored = await store.read(blob);
     } catch (error) {
-      if (error instanceof MailConfigError) throw new BlobUnavailable('elsewhere', `is not here: ${error.message}`);
-      throw away(store, error);
+      if (!(error instanceof MailConfigError)) throw away(store, error);
+      this.tell(error);
+      throw new BlobUnavailable('elsewhere', `is not here: ${error.message}`);
     }
     if (!stored) throw new BlobUnavailable('missing', `is not in the attachment store ${store.location} any more`);
     return Readable.from(this.verified(blob, store, stored), { objectMode: false });
@@ -134,6 +143,13 @@ export class Attachments {
     return this.leases.renew(wanted);
   }
 
+  /** Whether the store is the queue's; tells it where not. For boot, so that it is known before the first mail waits. */
+  async inspect(): Promise<void> {
+    await this.marker?.look().catch((error: unknown) => {
+      if (error instanceof MailConfigError) this.tell(error);
+    });
+  }
+
   /** What content is known by, without asking the store. */
   hashOf(content: Buffer): string {
     return hashOf(content, this.sealer);
@@ -149,6 +165,13 @@ export class Attachments {
     throw new MailConfigError(
       "A mail with an attachment cannot be queued, since attachments.store is not set. Set it to 's3://bucket/prefix', or to 'file:///folder' on a disk that all processes share.",
     );
+  }
+
+  /** Once: every batch with an attachment finds it out anew. */
+  private tell(error: MailConfigError): void {
+    if (this.told) return;
+    this.told = true;
+    this.onError(error);
   }
 
   private async keepOnce(store: AttachmentStore, spooled: Spooled): Promise<string> {
@@ -189,7 +212,8 @@ export class Attachments {
   private async write(store: AttachmentStore, { hash, storedBytes, read }: Spooled, until: number): Promise<string> {
     const blob = newBlobName(await this.marker!.claim(), hash);
     await this.leases.renew(new Map([[blob, until]]));
-    await store.write(blob, read(), storedBytes);
+    // A store cannot repeat a stream by itself.
+    await store.write(blob, read(), storedBytes).catch(() => store.write(blob, read(), storedBytes));
     await this.records.merge([{ key: nameKey(hash), fields: { blob } }]);
     return blob;
   }
@@ -235,12 +259,5 @@ function away(store: AttachmentStore, error: unknown): BlobUnavailable {
     'away',
     `cannot be read now: the attachment store ${store.location} failed: ${reasonOf(error)}`,
     { cause: error },
-  );
-}
-
-function unnamed(): BlobUnavailable {
-  return new BlobUnavailable(
-    'elsewhere',
-    'is not here: attachments.store is not set in this process. Set it to the store that the other processes have.',
   );
 }

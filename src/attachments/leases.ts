@@ -1,18 +1,20 @@
 import type { Fields, Records } from '../store/records.js';
 
-const DAY = 24 * 3_600_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 /** The end of a lease that has none. */
 const EVER = 'ever';
 /** Set once, and never taken back: nobody new may rely on the blob. */
 const CONDEMNED = 'condemned';
-/** What is left of a blob that is gone stays for this long, longer than any process stands still between two steps. */
+/** That a blob was condemned is remembered for longer than any process stands still between two steps. */
 const REMEMBERED_FOR = 30 * DAY;
 const MAX_KNOWN = 10_000;
 
 /** Of a blob: until when somebody needs it, and whether it is condemned. */
 export interface Lease {
   until: number;
-  condemned: boolean;
+  /** When it was condemned last, milliseconds since the epoch. */
+  condemnedAt?: number;
 }
 
 /**
@@ -37,7 +39,7 @@ export class Leases {
   /**
    * Makes sure that the blobs are there until then.
    *
-   * @returns those that are condemned, which nobody may rely on
+   * @returns those that are condemned, and on which this process did not rely before: it must not now
    */
   async renew(wanted: ReadonlyMap<string, number>): Promise<Set<string>> {
     const short = [...wanted].filter(([blob, until]) => !this.holds(blob, until));
@@ -47,8 +49,10 @@ export class Leases {
     const leases = await this.get(blobs);
     const condemned = new Set<string>();
     for (const [blob, lease] of leases) {
-      if (lease.condemned) condemned.add(blob);
-      else this.know(blob, lease.until);
+      // Whoever condemned it saw the lease that this process had before, and has to let that end first.
+      const relied = this.holds(blob, Date.now() + HOUR);
+      if (lease.condemnedAt === undefined || relied) this.know(blob, lease.until);
+      else condemned.add(blob);
     }
     return condemned;
   }
@@ -61,16 +65,25 @@ export class Leases {
     return leases;
   }
 
-  /** From now on nobody new relies on the blob. Tells whether nobody does who has done so before: then it may go. */
-  async condemn(blob: string, before: number): Promise<boolean> {
-    await this.records.merge([{ key: keyOf(blob), fields: { [CONDEMNED]: '1' } }]);
+  /**
+   * From now on nobody new relies on the blob.
+   *
+   * @param before it may go if its lease ended before this
+   * @returns whether it may go; if not, it stays for those who relied on it before
+   */
+  async condemn(blob: string, before: number, now: number): Promise<boolean> {
+    await this.records.merge([{ key: keyOf(blob), fields: { [CONDEMNED]: String(now) } }]);
     const lease = (await this.get([blob])).get(blob);
     return lease !== undefined && lease.until < before;
   }
 
-  /** Those of blobs that are gone. That they were condemned is remembered for a while. */
-  async forget(blobs: readonly string[], now: number): Promise<void> {
-    if (blobs.length > 0) await this.records.expire(blobs.map(keyOf), now + REMEMBERED_FOR);
+  /** Whether it tells nothing any more, the blob being gone. */
+  isSpent({ until, condemnedAt }: Lease, now: number): boolean {
+    return now - (condemnedAt ?? until) > REMEMBERED_FOR && now - until > REMEMBERED_FOR;
+  }
+
+  async forget(blobs: readonly string[]): Promise<void> {
+    await this.records.delete(blobs.map(keyOf));
   }
 
   /** Of all blobs that are leased, or were. */
@@ -101,5 +114,8 @@ function fieldOf(until: number): string {
 function read(fields: Fields): Lease {
   const { [CONDEMNED]: condemned, [EVER]: ever, ...days } = fields;
   const last = Object.keys(days).reduce((max, day) => Math.max(max, Number(day)), 0);
-  return { until: ever === undefined ? last * DAY : Infinity, condemned: condemned !== undefined };
+  return {
+    until: ever === undefined ? last * DAY : Infinity,
+    ...(condemned === undefined ? {} : { condemnedAt: Number(condemned) }),
+  };
 }

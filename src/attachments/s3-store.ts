@@ -66,6 +66,8 @@ export class S3AttachmentStore implements AttachmentStore {
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       forcePathStyle,
+      // It would write to the console.
+      logger: { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore },
       ...(region === undefined ? {} : { region }),
       ...(endpoint === undefined ? {} : { endpoint }),
       ...(credentials === undefined ? {} : { credentials }),
@@ -169,6 +171,10 @@ export class S3AttachmentStore implements AttachmentStore {
     const status = $metadata?.httpStatusCode === undefined ? '' : ` (HTTP ${$metadata.httpStatusCode})`;
     return new Error(`${name}${status}${message === '' || message === name ? '' : `: ${message}`}`);
   }
+}
+
+function ignore(): void {
+  // What goes wrong is thrown as well.
 }
 
 /** Fails where it comes to another length. */

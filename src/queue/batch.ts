@@ -85,6 +85,12 @@ export interface BatchContent {
 /** One BullMQ job: messages that share their meta. */
 export type Batch = BatchHead & BatchContent;
 
+/** What a batch needs of the attachment store. @param payload where its content is, if that is outside its job */
+export function blobsOf({ shared }: Batch, payload?: string): string[] {
+  const blobs = shared.attachments.map(({ blob }) => blob);
+  return payload === undefined ? blobs : [...blobs, payload];
+}
+
 export function versionFor({ source }: SharedContent): BatchHead['v'] {
   return source ? RENDERED_VERSION : BATCH_VERSION;
 }

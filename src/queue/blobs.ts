@@ -31,6 +31,12 @@ export class Blobs {
     return (await this.attachments.keep(content)).blob;
   }
 
+  /** They are needed still, as from now. */
+  async renew(blobs: readonly string[]): Promise<void> {
+    const now = Date.now();
+    await this.attachments.renew(new Map(blobs.map((blob) => [blob, now])));
+  }
+
   /** The bytes by their blobs' names; or why one of them is not to be had. */
   async get(attachments: readonly StoredAttachment[]): Promise<{ blobs: Map<string, Buffer>; blocked?: string }> {
     const blobs = new Map<string, Buffer>();

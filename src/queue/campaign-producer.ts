@@ -5,11 +5,10 @@ import type { ParsedBulk } from '../message/parse.js';
 import { recipientKey } from '../message/recipient.js';
 import { oneLine } from '../message/text.js';
 import type { Records } from '../store/records.js';
-import { lockedReason } from '../store/sealing.js';
 import { answered } from './answered.js';
 import type { Backend } from './backend.js';
 import { itemTo } from './batch.js';
-import type { BatchFormat } from './batch-format.js';
+import { waitingError, type BatchFormat } from './batch-format.js';
 import type { Blobs } from './blobs.js';
 import {
   fingerprintOf,
@@ -182,10 +181,10 @@ export class CampaignProducer {
       const numbers = Array.from({ length: READ_AHEAD }, (_, index) => from + index);
       const jobs = await Promise.all(numbers.map((number) => this.backend.queue.getJob(batchId(id, pass, number))));
       for (const [index, job] of jobs.entries()) {
-        const read = job ? this.format.read(job.data) : undefined;
+        const read = job ? await this.format.read(job.data) : undefined;
         if (!read || 'problem' in read) continue;
         // Who is in it cannot be told, and would be queued a second time.
-        if ('locked' in read) throw new MailConfigError(lockedReason(`Batch ${read.head.id}`, read.locked));
+        if ('head' in read) throw waitingError(read, `Batch ${read.head.id}`);
         const { items } = read.batch;
         for (const item of items) {
           const { key } = item;

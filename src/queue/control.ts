@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Attachments } from '../attachments/attachments.js';
 import { slotOf } from '../delivery/batch.js';
 import { splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
 import { promoteBatch, type MailJob, type MailJobQueue } from './backend.js';
-import { itemRecipients } from './batch.js';
+import { blobsOf, itemRecipients } from './batch.js';
 import { batchIds, readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
 import { keys } from './keys.js';
 import type { KnownBatch, Reader } from './reader.js';
@@ -33,6 +34,7 @@ export class Control {
     private readonly reader: Reader,
     private readonly retention: Retention,
     private readonly checkpoints: Checkpoints,
+    private readonly attachments: Pick<Attachments, 'renew'>,
   ) {}
 
   /** A message's or a campaign's id. True when something unsent was stopped. */
@@ -69,7 +71,11 @@ export class Control {
     for await (const known of this.reader.batches(campaignId)) {
       const slots = slotsOf(known);
       const failed = slots.filter((slot) => known.view.get(slot)?.fact.kind === 'failed');
-      if (failed.length > 0) await this.checkpoints.reopen(known.batch, known.view, failed);
+      if (failed.length > 0) {
+        const now = Date.now();
+        await this.attachments.renew(new Map(blobsOf(known.batch, known.payload).map((blob) => [blob, now])));
+        await this.checkpoints.reopen(known.batch, known.view, failed);
+      }
       reopened += failed.length;
       // One that was reopened, and never taken up again because whoever did it was interrupted, is taken up as well.
       if (slots.some((slot) => !known.view.isSettled(slot))) await this.takeUp(known.batch.id);

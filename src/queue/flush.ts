@@ -3,8 +3,8 @@ import { MailError, MailQueueUnavailableError, reasonOf } from '../errors.js';
 import type { Store } from '../store/store.js';
 import { within } from '../within.js';
 import type { Backend } from './backend.js';
-import { itemRecipients, type Batch } from './batch.js';
-import type { BatchFormat } from './batch-format.js';
+import { blobsOf, itemRecipients, type Batch } from './batch.js';
+import type { BatchFormat, WrittenBatch } from './batch-format.js';
 import type { Statistics } from './statistics.js';
 import { QueueTraces } from './traces.js';
 import { jobPriority } from './urgency.js';
@@ -16,6 +16,12 @@ const ANSWER_WITHIN = 10_000;
 const FOREVER = 1_000_000;
 
 const noAnswer = (): Error => new Error(`no answer within ${ANSWER_WITHIN} ms`);
+
+/** A batch, and its job's data. */
+interface Prepared {
+  batch: Batch;
+  data: WrittenBatch['data'];
+}
 
 /** Adds batches to the queue, all or none of them. */
 export class Flusher {
@@ -43,13 +49,13 @@ export class Flusher {
 
   private async write(batches: readonly Batch[]): Promise<void> {
     await this.reach();
-    await this.lease(batches);
+    const jobs = await this.prepare(batches);
     try {
-      await within(ANSWER_WITHIN, this.add(batches), noAnswer);
+      await within(ANSWER_WITHIN, this.add(jobs), noAnswer);
     } catch (first) {
       try {
         await this.reach();
-        await within(ANSWER_WITHIN, this.add(batches), noAnswer);
+        await within(ANSWER_WITHIN, this.add(jobs), noAnswer);
       } catch (error) {
         const outcome = neverLeft(first) && neverLeft(error) ? 'not-sent' : 'unknown';
         throw unavailable(error, outcome);
@@ -75,24 +81,31 @@ export class Flusher {
     }
   }
 
-  /** Before any of them is queued, so that nothing that they name goes while they wait. */
-  private async lease(batches: readonly Batch[]): Promise<void> {
-    const dues = duesOf(batches);
-    if (dues.size === 0) return;
+  /** Sees to it that nothing that the batches need beside the queue goes while they wait. */
+  private async prepare(batches: readonly Batch[]): Promise<Prepared[]> {
+    const prepared: Prepared[] = [];
+    const dues = new Map<string, number>();
     try {
-      await within(ANSWER_WITHIN, this.attachments.lease(dues), noAnswer);
+      for (const batch of batches) {
+        const { data, payload } = await this.format.write(batch);
+        prepared.push({ batch, data });
+        const { sendAt = 0 } = batch;
+        for (const blob of blobsOf(batch, payload)) dues.set(blob, Math.max(sendAt, dues.get(blob) ?? 0));
+      }
+      if (dues.size > 0) await within(ANSWER_WITHIN, this.attachments.lease(dues), noAnswer);
     } catch (error) {
       throw error instanceof MailError ? error : unavailable(error, 'not-sent');
     }
+    return prepared;
   }
 
-  private async add(batches: readonly Batch[]): Promise<void> {
+  private async add(jobs: readonly Prepared[]): Promise<void> {
     const now = Date.now();
     await this.backend.flow.addBulk(
-      batches.map((batch) => ({
+      jobs.map(({ batch, data }) => ({
         name: batch.campaign ? 'campaign' : 'mail',
         queueName: this.queueName,
-        data: this.format.write(batch),
+        data,
         opts: {
           jobId: batch.id,
           priority: jobPriority(batch.urgency, batch.campaign?.number ?? 0),
@@ -113,15 +126,6 @@ function recipientsOf(batches: readonly Batch[]): number {
     else for (const item of batch.items) count += itemRecipients(batch, item).length;
   }
   return count;
-}
-
-/** When what they name beside the queue is needed last, by its name. */
-function duesOf(batches: readonly Batch[]): Map<string, number> {
-  const dues = new Map<string, number>();
-  for (const { shared, sendAt = 0 } of batches) {
-    for (const { blob } of shared.attachments) dues.set(blob, Math.max(sendAt, dues.get(blob) ?? 0));
-  }
-  return dues;
 }
 
 function unavailable(cause: unknown, outcome: 'not-sent' | 'unknown'): MailQueueUnavailableError {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailConfigError, MailError } from '../errors.js';
+import { AttachmentSweep } from '../attachments/attachment-sweep.js';
 import { Attachments } from '../attachments/attachments.js';
 import type { AttachmentStore } from '../attachments/attachment-store.js';
 import type { AttachmentTarget } from '../attachments/target.js';
@@ -154,11 +155,12 @@ export class MailQueue {
     this.now = now;
     const { records } = store;
     const { queue } = backend;
-    this.format = new BatchFormat(settings.sealer);
     const { expireAfter, adopt } = settings.attachments;
     const leased = { expireAfter, neededFor: settings.retry.maxAge + settings.keep.failed, ...(adopt ? { adopt } : {}) };
-    this.attachments = new Attachments(attachmentStore, records, settings.sealer, leased);
+    this.attachments = new Attachments(attachmentStore, records, settings.sealer, leased, onError);
     this.blobs = new Blobs(this.attachments);
+    // What is in memory anyway need not go anywhere else.
+    this.format = new BatchFormat(settings.sealer, store.kind === 'memory' ? undefined : this.attachments);
     this.recorded = new RecordedSuppressions(records, settings.sealer);
     this.suppressions = settings.suppression.list ?? new QueueSuppressions(this, this.recorded);
     this.statistics = new Statistics(store, onError);
@@ -170,11 +172,12 @@ export class MailQueue {
     const campaignOptions = { ...settings.batch, limits: settings.limits, loop: this.loop };
     const { flusher, format, blobs } = this;
     this.campaigns = new CampaignProducer(flusher, backend, records, format, blobs, campaignOptions, onError);
-    this.sweep = new Sweep(records, this.retention, settings.keep, onError);
+    const sweep = attachmentStore && new AttachmentSweep(attachmentStore, attachments, records, expireAfter);
+    this.sweep = new Sweep(records, this.retention, settings.keep, this.reader, sweep, onError);
     const { keep, sealer, feedback } = settings;
     const kept = { message: Math.max(keep.sent, keep.failed), campaign: RECORD_KEPT_FOR };
     this.checkpoints = new Checkpoints(records, onError, feedback.providerIds ? kept.message : undefined);
-    this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints);
+    this.control = new Control(queue, records, this.reader, this.retention, this.checkpoints, attachments);
     this.presence = new Presence(records, store.opened);
     this.suspension = new Suspension(records, events, settings.waitForCapacity);
     const lookup = new MailLookup(queue, records, format, sealer);
@@ -210,6 +213,7 @@ export class MailQueue {
       this.presence.begin(() => worker.batches);
     }
     void this.store.opened.then(() => this.sweep.start());
+    void this.store.opened.then(() => this.attachments.inspect());
     void this.store.opened.then(() => this.bus?.start());
     this.statistics.start();
     if (!(await this.store.exists())) return;

@@ -1,12 +1,11 @@
 import type { JobState } from 'bullmq';
 import { LedgerView } from '../delivery/ledger.js';
-import { MailConfigError } from '../errors.js';
 import { isOwnId, splitMessageId } from '../message/ids.js';
 import type { Fields, Records } from '../store/records.js';
-import { lockedReason, type Sealer } from '../store/sealing.js';
+import type { Sealer } from '../store/sealing.js';
 import type { Backend, MailJobQueue } from './backend.js';
 import type { Batch } from './batch.js';
-import type { BatchFormat } from './batch-format.js';
+import { waitingError, type BatchFormat, type WaitingBatch } from './batch-format.js';
 import { batchIds, queuedRecipients, readRecord, type CampaignRecord } from './campaign-record.js';
 import { boundBy, type Limit } from './bottleneck.js';
 import { readCounts, readReports, type FeedbackCounts } from './feedback/reports.js';
@@ -20,6 +19,8 @@ import { readFacts } from './store-ledger.js';
 /** A batch with what is known of it. */
 export interface KnownBatch {
   batch: Batch;
+  /** The blob that its content lies in, where that is not its job. */
+  payload?: string;
   view: LedgerView;
   /** Of its job. */
   state: JobState | 'unknown';
@@ -214,7 +215,7 @@ export class Reader {
   /**
    * The batches of a campaign, in order. Those past retention are left out.
    *
-   * @throws MailConfigError for one that is encrypted with a key that is not here: who is in it cannot be told
+   * @throws MailError for one whose key or content is not here: who is in it cannot be told
    */
   async *batches(campaignId: string): AsyncIterable<KnownBatch> {
     const [fields] = await this.records.get([keys.campaign(campaignId)]);
@@ -224,7 +225,7 @@ export class Reader {
       const some = ids.slice(from, from + READ_AHEAD);
       const known = await Promise.all(some.map((id) => this.load(id)));
       for (const [index, one] of known.entries()) {
-        if (one && 'locked' in one) throw new MailConfigError(lockedReason(`Batch ${some[index]}`, one.locked));
+        if (one && 'head' in one) throw waitingError(one, `Batch ${some[index]}`);
         if (one) yield one;
       }
     }
@@ -235,12 +236,12 @@ export class Reader {
     return known && 'batch' in known ? known : undefined;
   }
 
-  private async load(id: string): Promise<KnownBatch | { locked: string } | undefined> {
+  private async load(id: string): Promise<KnownBatch | WaitingBatch | undefined> {
     const job = await this.queue.getJob(id);
-    const read = job ? this.format.read(job.data) : undefined;
+    const read = job ? await this.format.read(job.data) : undefined;
     if (!job || !read || 'problem' in read) return undefined;
-    if ('locked' in read) return read;
-    const { batch } = read;
+    if ('head' in read) return read;
+    const { batch, payload } = read;
     const wanted = [keys.ledger(id), keys.marks(id), ...(batch.campaign ? [keys.campaign(batch.campaign.id)] : [])];
     // In this order: a batch that ends in between is then seen with its facts, and not as waiting without them.
     const state = await job.getState();
@@ -254,7 +255,8 @@ export class Reader {
       if (record?.suspended) return 'suspended';
       return scheduled ? 'scheduled' : 'queued';
     };
-    return { batch, view: new LedgerView(readFacts(facts)), state, waiting };
+    const known = { batch, view: new LedgerView(readFacts(facts)), state, waiting };
+    return payload === undefined ? known : { ...known, payload };
   }
 }
 

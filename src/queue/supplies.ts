@@ -2,7 +2,7 @@ import { reasonOf } from '../errors.js';
 import { inOrder } from '../transport/dispatch.js';
 import type { Routes } from '../transport/route.js';
 import type { Preparation } from '../delivery/preparation.js';
-import type { Batch } from './batch.js';
+import { blobsOf, type Batch } from './batch.js';
 import type { Supplies } from './batch-work.js';
 import type { Blobs } from './blobs.js';
 
@@ -15,6 +15,12 @@ export class Supplier {
     private readonly routes: Routes,
     private readonly preparation: Preparation,
   ) {}
+
+  /** Whoever takes the batch up, if only to put it off, makes what it needs stay. */
+  async renew(batch: Batch, payload?: string): Promise<void> {
+    const blobs = blobsOf(batch, payload);
+    if (blobs.length > 0) await this.blobs.renew(blobs);
+  }
 
   async of(batch: Batch): Promise<Supplies> {
     const { blobs, blocked } = await this.blobs.get(batch.shared.attachments);

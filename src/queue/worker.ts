@@ -5,7 +5,6 @@ import { harmless, type DeliveryObserver } from '../delivery/observer.js';
 import type { MessageTraces } from '../delivery/traced.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
-import { lockedReason } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
 import type { Routes } from '../transport/route.js';
 import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
@@ -13,7 +12,7 @@ import { promoteBatch, type Backend, type MailJob, type MailJobWorker } from './
 import type { Batch } from './batch.js';
 import { workOf } from './batch-work.js';
 import { BatchEvents, type Told } from './batch-events.js';
-import type { BatchFormat, ReadBatch } from './batch-format.js';
+import { waitingReason, type BatchFormat, type WaitingBatch } from './batch-format.js';
 import { Bottleneck } from './bottleneck.js';
 import type { Completions } from './completions.js';
 import type { EventLoopShare } from './event-loop-share.js';
@@ -183,16 +182,17 @@ export class BatchWorker {
   }
 
   private async process(job: MailJob, token: string): Promise<unknown> {
-    const read = this.format.read(job.data);
+    const read = await this.format.read(job.data);
     if ('problem' in read) throw new UnrecoverableError(read.problem);
-    if ('locked' in read) return this.waitForKey(job, token, read);
-    const { batch } = read;
+    if ('head' in read) return this.waitForContent(job, token, read);
+    const { batch, payload } = read;
     const { sendAt = 0 } = batch;
     if (sendAt > this.settings.now() || this.stopping) return this.handBack(job, token, sendAt);
     // A lock that is lost ends the run before the next message. Those in flight are finished: what becomes of them is
     // worth recording for the worker that has the batch now.
     const lease = new Lease(job, token, this.settings.lockDuration);
     try {
+      await this.supplier.renew(batch, payload);
       const orders = await this.orders(batch);
       if (orders.held) return await this.holdBack(job, token, batch, orders);
       const ledger = await this.openLedger(batch);
@@ -330,15 +330,15 @@ export class BatchWorker {
     throw new DelayedError();
   }
 
-  /** Another release, or this one with its options put right, may have the key. Until then nobody knows whose mail it is. */
-  private async waitForKey(
-    job: MailJob,
-    token: string,
-    { locked, head: { id, campaign } }: Extract<ReadBatch, { locked: string }>,
-  ): Promise<never> {
-    this.onError(new Error(lockedReason('A batch', locked)));
+  /**
+   * Another release, or this one with its options put right, may have the key, and the attachment store may come back. Until then
+   * nobody knows whose mail it is.
+   */
+  private async waitForContent(job: MailJob, token: string, waiting: WaitingBatch): Promise<never> {
+    const { id, campaign } = waiting.head;
+    this.onError(new Error(waitingReason(waiting, 'A batch')));
     if (campaign) {
-      const fields = { lastError: lockedReason(`Batch ${id}`, locked) };
+      const fields = { lastError: waitingReason(waiting, `Batch ${id}`) };
       await this.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.onError);
     }
     return this.handBack(job, token, Date.now() + pauseAfterTrouble(Math.max(1, job.attemptsStarted)));

@@ -95,7 +95,7 @@ export interface MemoryLane {
 /** The messages that wait: those that could go now, in their order, and then those that are to go later. */
 export function queuedMails({ store, backend, format }: MemoryLane): QueuedMail[] {
   return backend.jobs.in('active', 'wait', 'prioritized', 'delayed').flatMap(({ data }) => {
-    const read = format.read(data);
+    const read = format.readHere(data);
     return 'batch' in read ? mailsOf(read.batch, store.records) : [];
   });
 }

@@ -26,7 +26,7 @@ export class Sources {
   private inQueue(batch: string | undefined): Source | undefined {
     const { lane } = this;
     const job = lane && batch !== undefined ? lane.backend.jobs.get(batch) : undefined;
-    const read = job && lane?.format.read(job.data);
+    const read = job && lane?.format.readHere(job.data);
     return read && 'batch' in read ? read.batch.shared.source : undefined;
   }
 }

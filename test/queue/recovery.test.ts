@@ -6,6 +6,7 @@ import type { RecipientInput } from '../../src/message/message.js';
 import { keys } from '../../src/queue/keys.js';
 import type { Store } from '../../src/store/store.js';
 import { startMail, type MailApp } from '../support/app.js';
+import { attachmentsOf, blobsIn } from '../support/attachment-stores.js';
 import { eventually } from '../support/eventually.js';
 import { freePort } from '../support/free-port.js';
 import { openQueueStore } from '../support/open-store.js';
@@ -104,7 +105,8 @@ describe('what goes wrong beside the mail servers', () => {
       subject: 'x',
       attachments: [{ filename: 'a.txt', content: 'gone' }],
     });
-    for await (const key of store.records.scan('blob/')) await store.records.delete([key]);
+    const place = attachmentsOf(url);
+    await place.delete(await blobsIn(place));
     await app.mail.resume();
     const queue = app.context.get<Queue>(getQueueToken('mail'));
     await eventually(async () => expect((await queue.getJobCounts('delayed')).delayed).toBe(1));

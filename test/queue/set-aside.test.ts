@@ -25,8 +25,8 @@ const BAD: [what: string, data: object, reason: RegExp][] = [
   ],
   [
     'is of a newer version',
-    { v: 5, id: 'x', createdAt: 1, urgency: 'low', shared, items: [good] },
-    /version 5.*reads up to 4/,
+    { v: 6, id: 'x', createdAt: 1, urgency: 'low', shared, items: [good] },
+    /version 6.*reads up to 5/,
   ],
 ];
 

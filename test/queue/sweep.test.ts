@@ -38,7 +38,7 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     const { queue } = backend;
     const reader = new Reader(backend, store.records, new BatchFormat(UNSEALED), UNSEALED);
     const retention = new Retention(queue, store.records, reader, KEEP);
-    sweep = new Sweep(store.records, retention, KEEP, onError);
+    sweep = new Sweep(store.records, retention, KEEP, reader, undefined, onError);
   });
 
   const people = (prefix: string, count: number): RecipientInput[] =>
