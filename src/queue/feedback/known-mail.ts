@@ -90,7 +90,7 @@ export class MailLookup {
 
   private async load(id: string): Promise<KnownBatch | undefined> {
     const job = await this.queue.getJob(id);
-    const read = job && this.format.read(job.data);
+    const read = job && (await this.format.read(job.data));
     // One more for what there is not: it is to count too.
     this.addresses++;
     if (!read || !('batch' in read)) return undefined;
