@@ -12,12 +12,23 @@ class SlowFirst extends BaseSequencer {
   }
 }
 
+/** Their files leave nothing behind, so several run in one process, which loads the packages once. */
+const TOGETHER = ['bench', 'docs', 'feedback', 'message', 'mime', 'templates', 'testing'].map(
+  (room) => `test/${room}/**/*.test.ts`,
+);
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts', 'sample-app/test/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'together', include: TOGETHER, isolate: false } },
+      {
+        extends: true,
+        test: { name: 'alone', include: ['test/**/*.test.ts', 'sample-app/test/**/*.test.ts'], exclude: TOGETHER },
+      },
+    ],
     globalSetup: 'test/support/global-setup.ts',
     setupFiles: 'test/support/setup.ts',
-    // A process for each file: tests kill servers, fill heaps and look at what keeps a process alive.
+    // A process for each of the other files: tests kill servers, fill heaps and look at what keeps a process alive.
     pool: 'forks',
     // More than a small machine's processors: most files wait for servers and pauses most of the time.
     maxWorkers: 4,
