@@ -261,7 +261,7 @@ describe("an application's own list", () => {
     await own.mail.send({ to: 'ann@readers.test', subject: 'Your code', text: '1234' });
     expect(receivers()).toEqual(['ann@readers.test', 'ann@readers.test']);
 
-    answer = () => Promise.resolve(new Map());
+    answer = () => Promise.resolve(new Map<string, Suppression>());
     await own.mail.resume(id);
     await eventually(() => expect(receivers()).toContain('bob@readers.test'));
   });

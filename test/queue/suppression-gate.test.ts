@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { LedgerView } from '../../src/delivery/ledger.js';
 import { RecordedSuppressions, SUPPRESSION_MARKER } from '../../src/feedback/recorded-suppressions.js';
-import type { SuppressedMail, SuppressionList } from '../../src/feedback/suppression.js';
+import type { SuppressedMail, Suppression, SuppressionList } from '../../src/feedback/suppression.js';
 import type { Batch } from '../../src/queue/batch.js';
 import { SuppressionGate } from '../../src/queue/suppression-gate.js';
 import type { Fields } from '../../src/store/records.js';
@@ -90,7 +90,7 @@ it.each([
   const mails: SuppressedMail[] = [];
   const find: SuppressionList['find'] = (_, mail) => {
     mails.push(mail);
-    return Promise.resolve(new Map());
+    return Promise.resolve(new Map<string, Suppression>());
   };
   const gate = new SuppressionGate(recorded, { list: { find } as unknown as SuppressionList, priority });
   await gate.open({ ...batch, urgency: 'overflow' }, view, undefined);
