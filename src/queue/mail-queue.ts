@@ -157,7 +157,11 @@ export class MailQueue {
     const { records } = store;
     const { queue } = backend;
     const { expireAfter, adopt } = settings.attachments;
-    const leased = { expireAfter, neededFor: settings.retry.maxAge + settings.keep.failed, ...(adopt ? { adopt } : {}) };
+    const leased = {
+      expireAfter,
+      neededFor: settings.retry.maxAge + settings.keep.failed,
+      ...(adopt ? { adopt } : {}),
+    };
     this.attachments = new Attachments(attachmentStore, records, settings.sealer, leased, onError);
     this.blobs = new Blobs(this.attachments);
     // What is in memory anyway need not go anywhere else.
