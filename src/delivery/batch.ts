@@ -1,4 +1,5 @@
 import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
+import { suppressionReply, type Suppression } from '../feedback/suppression.js';
 import { messageId } from '../message/ids.js';
 import { envelopeAddress } from '../mime/compose.js';
 import type { Encoded } from '../mime/encoded.js';
@@ -47,6 +48,8 @@ export interface BatchControl {
   /** Asked before a body leaves: whether the batch is still this worker's. */
   isHeld(): boolean;
   isCancelled(index: number): boolean;
+  /** Why an envelope recipient is not to get this mail. Default: nobody is suppressed. */
+  suppressed?: (address: string) => Suppression | undefined;
   /** How many workers died, or were taken for dead, that had this batch. */
   deaths: number;
   /** Hangs up on messages in flight. */
@@ -170,7 +173,8 @@ class BatchRun {
   }
 
   private async one(index: number, pending: readonly number[]): Promise<void> {
-    if (this.isOver(index, pending)) return;
+    const wanted = this.wanted(index, pending);
+    if (wanted.length === 0) return;
     const route = await this.work.dispatch.next(this.mayContinue);
     if (!route) {
       this.stopped = true;
@@ -181,7 +185,8 @@ class BatchRun {
     const leave = await this.control.enter();
     try {
       // The waits may have been long.
-      if (this.mayContinue() && !this.isOver(index, pending)) await this.attempt(index, pending, route);
+      const left = this.mayContinue() ? this.wanted(index, wanted) : [];
+      if (left.length > 0) await this.attempt(index, left, route);
     } finally {
       leave();
       route.leave();
@@ -203,6 +208,24 @@ class BatchRun {
     }
     // Whatever ended this run, it was not this message: the worker has lived to tell.
     if (this.singly && this.stopped) this.mark('');
+  }
+
+  /** Those of its recipients to whom it is still to be sent. What becomes of the others is recorded. */
+  private wanted(index: number, pending: readonly number[]): readonly number[] {
+    if (this.isOver(index, pending)) return [];
+    const { suppressed } = this.control;
+    if (!suppressed) return pending;
+    const recipients = this.work.recipients(index);
+    return pending.filter((place) => {
+      const why = suppressed(recipients[place]!);
+      if (why) this.suppress(index, place, why);
+      return !why;
+    });
+  }
+
+  private suppress(index: number, place: number, why: Suppression): void {
+    const fact = { kind: 'cancelled', reply: suppressionReply(why), suppressed: why.reason } as const;
+    this.all(index, [place], { ...fact, at: Date.now() });
   }
 
   /** It is not to be sent any more, and that is recorded; or nothing can be sent for now. */

@@ -1,3 +1,5 @@
+import type { SuppressionReason } from '../feedback/suppression.js';
+
 /** What became of one recipient of one queued message. `slot` names the recipient inside its batch. */
 export type Fact = { slot: string; at: number } & (
   | { kind: 'sent'; transport: string; reply: string; providerId?: string }
@@ -12,7 +14,8 @@ export type Fact = { slot: string; at: number } & (
       /** The transport was busy: it spends no attempt. */
       yielded?: boolean;
     }
-  | { kind: 'cancelled' }
+  // With a reason: the suppression list stopped it.
+  | { kind: 'cancelled'; reply?: string; suppressed?: SuppressionReason }
   | { kind: 'expired' }
   // The transports' trouble, or that none has room; not a message's: no attempt is spent. Its slot is empty.
   | { kind: 'trouble'; reply: string; transport?: string }
@@ -60,6 +63,7 @@ export function isSettled(kind: RecipientKind): boolean {
 export class LedgerView {
   private readonly slots = new Map<string, SlotState>();
   private readonly counts: Counts = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0 };
+  private stopped = 0;
   private readonly troubles: number[] = [];
   /** What was begun last, by how many deaths there had been. */
   private readonly begun = new Map<number, { slot: string; at: number }>();
@@ -156,6 +160,11 @@ export class LedgerView {
     return count;
   }
 
+  /** How many of the cancelled ones the suppression list stopped. */
+  get suppressed(): number {
+    return this.stopped;
+  }
+
   /** How many recipients are in each state. */
   count(): Counts {
     return { ...this.counts };
@@ -168,18 +177,23 @@ export class LedgerView {
     const known = this.slots.get(fact.slot);
     if (!known) {
       this.slots.set(fact.slot, { fact, attempts: 1 - yields, yields, paused });
-      this.counts[fact.kind]++;
+      this.tally(fact, 1);
       return;
     }
     const stronger = STRENGTH[fact.kind] - STRENGTH[known.fact.kind] || fact.at - known.fact.at;
     if (stronger > 0) {
-      this.counts[known.fact.kind]--;
-      this.counts[fact.kind]++;
+      this.tally(known.fact, -1);
+      this.tally(fact, 1);
       known.fact = fact;
     }
     known.attempts += 1 - yields;
     known.yields += yields;
     known.paused += paused;
+  }
+
+  private tally(fact: RecipientFact, by: 1 | -1): void {
+    this.counts[fact.kind] += by;
+    if (fact.kind === 'cancelled' && fact.suppressed !== undefined) this.stopped += by;
   }
 
   private reopen({ slot, at }: Fact): void {

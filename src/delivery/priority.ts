@@ -6,6 +6,8 @@ import { compose, envelopeAddress } from '../mime/compose.js';
 import type { Encoded } from '../mime/encoded.js';
 import type { Routes } from '../transport/route.js';
 import { notAsked, TransportError, type Rejection, type Transport } from '../transport/transport.js';
+import { suppressionReply } from '../feedback/suppression.js';
+import { SuppressedMailError, type Suppressed } from './suppressed.js';
 import { attemptOf, deliver, type Delivery } from './deliver.js';
 import type { Draft } from './interception.js';
 import type { Preparation } from './preparation.js';
@@ -19,9 +21,9 @@ export interface SentReceipt {
   lane: 'priority';
   transport: string;
   accepted: string[];
-  /** Addresses the server refused while it took the others. */
+  /** Addresses that the server refused, or that are suppressed, while it took the others. */
   rejected: string[];
-  /** What it said about each of them. */
+  /** What it said about each of them, or why they are suppressed. */
   rejections: Rejection[];
   /** The provider's final reply. */
   response: string;
@@ -32,6 +34,8 @@ export interface SentNow {
   receipt: SentReceipt;
   /** What the answer means for the message's own recipients, also where an interceptor has put others in their place. */
   settled: Settled;
+  /** Those of its recipients that were left out. They are in the receipt's rejections, and in neither of `settled`. */
+  suppressed: Suppressed;
   delivery: Pick<Delivery, 'attempts' | 'providerId'>;
 }
 
@@ -46,19 +50,23 @@ export interface SendNowOptions {
   retryUnknown?: boolean;
   preparation?: Preparation;
   tracer?: Tracer;
+  /** Who of the recipients is not to get it. It never rejects. Default: nobody is suppressed. */
+  find?: (addresses: readonly string[]) => Promise<Suppressed>;
 }
+
+const NOBODY: Suppressed = new Map();
 
 /**
  * Sends one message while the caller waits.
  *
- * @throws MailDeliveryError
+ * @throws MailDeliveryError; `SuppressedMailError` where all recipients are suppressed
  * @throws MailError (`RENDER`) it is to be rendered, and cannot be
  * @throws Veto | InterceptorError
  */
 export async function sendNow(
   message: Message & Travel,
   routes: Routes,
-  { id, timeout, retryUnknown = false, preparation, tracer = NO_TRACER }: SendNowOptions,
+  { id, timeout, retryUnknown = false, preparation, tracer = NO_TRACER, find }: SendNowOptions,
 ): Promise<SentNow> {
   const expiry = message.expiresAt === undefined ? Infinity : message.expiresAt - Date.now();
   if (expiry <= 0) throw expired(id);
@@ -77,11 +85,17 @@ export async function sendNow(
         : linked;
       return { whole, ...(await compose(whole, { messageId, date: new Date() })) };
     };
-    const [route, { whole, ...encoded }] = await Promise.all([
+    const own = envelopeRecipients(message);
+    // All at once: asking the list takes no time of its own.
+    const [route, { whole, ...encoded }, suppressed] = await Promise.all([
       routeOf(id, message.transport, routes, over.signal),
       prepare(),
+      find ? unservedOf(id, own, find) : NOBODY,
     ]);
-    const recipients = new Map(envelopeRecipients(whole).map((address) => [envelopeAddress(address), address]));
+    const served = envelopeRecipients(whole).filter((address) => !suppressed.has(address));
+    // An interceptor has left those alone in it.
+    if (served.length === 0) throw new SuppressedMailError(id, suppressed);
+    const recipients = new Map(served.map((address) => [envelopeAddress(address), address]));
     const envelope = { from: envelopeAddress(whole.from.address), to: [...recipients.keys()] };
     const options = { id, lane: 'priority', signal: over.signal, deadline, retryUnknown } as const;
     const hops = tracer.on ? traceAttempts(tracer, route, 'priority') : route;
@@ -90,11 +104,16 @@ export async function sendNow(
     const asGiven = (address: string): string => recipients.get(address) ?? address;
     const { transport, response } = delivery;
     const accepted = delivery.accepted.map(asGiven);
-    const rejections = delivery.rejections.map((rejection) => ({ ...rejection, address: asGiven(rejection.address) }));
+    const refused = delivery.rejections.map((rejection) => ({ ...rejection, address: asGiven(rejection.address) }));
+    const rejections = [...refused, ...rejectionsOf(suppressed)];
     const rejected = rejections.map((rejection) => rejection.address);
     const about = { id, messageId, lane: 'priority' } as const;
     const receipt: SentReceipt = { status: 'sent', ...about, transport, accepted, rejected, rejections, response };
-    return { receipt, settled: settle(envelopeRecipients(message), delivery.rejections), delivery };
+    const settled = settle(
+      own.filter((address) => !suppressed.has(address)),
+      delivery.rejections,
+    );
+    return { receipt, settled, suppressed, delivery };
   } catch (error) {
     const isLate = message.expiresAt !== undefined && message.expiresAt <= Date.now();
     if (isLate && error instanceof MailDeliveryError && error.outcome === 'not-sent') throw expired(id, error);
@@ -102,6 +121,21 @@ export async function sendNow(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Those that are not served. @throws SuppressedMailError that is all of them */
+async function unservedOf(
+  id: string,
+  recipients: readonly string[],
+  find: NonNullable<SendNowOptions['find']>,
+): Promise<Suppressed> {
+  const suppressed = await find(recipients);
+  if (recipients.every((address) => suppressed.has(address))) throw new SuppressedMailError(id, suppressed);
+  return suppressed;
+}
+
+function rejectionsOf(suppressed: Suppressed): Rejection[] {
+  return Array.from(suppressed, ([address, why]) => ({ address, reply: suppressionReply(why), permanent: true }));
 }
 
 /** One that others stand in for is settled by what becomes of the message. */

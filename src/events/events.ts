@@ -102,8 +102,15 @@ export interface FailedEvent extends AboutMessage {
   duration: number;
 }
 
-/** A queued message was cancelled, alone or with its campaign, and a worker has put it away; or an interceptor vetoed one. */
+/**
+ * A queued message was cancelled, alone or with its campaign, and a worker has put it away; or an interceptor vetoed one; or the
+ * suppression list stopped it, for the recipients that are named.
+ */
 export interface CancelledEvent extends AboutMessage {
+  /** Why the suppression list stopped it. */
+  suppressed?: 'hard-bounce' | 'complaint' | 'unsubscribed' | 'manual';
+  /** The same in words. */
+  reply?: string;
   /** Priority lane: what decided on the lane, as in `queued`. */
   laneBy?: string;
 }
@@ -124,6 +131,8 @@ export interface BatchCompletedEvent {
   sent: number;
   failed: number;
   cancelled: number;
+  /** Of the cancelled: those that the suppression list stopped. */
+  suppressed: number;
   expired: number;
   /** Milliseconds that its last run took. */
   duration: number;
@@ -140,6 +149,8 @@ export interface CampaignCompletedEvent {
   sent: number;
   failed: number;
   cancelled: number;
+  /** Of the cancelled: those that the suppression list stopped. */
+  suppressed: number;
   expired: number;
   startedAt: Date;
   finishedAt: Date;

@@ -61,13 +61,8 @@ export const SCOPES: Readonly<Record<SuppressionReason, SuppressionScope>> = {
   manual: 'all',
 };
 
-/** The larger, the graver. */
-const GRAVITY: Readonly<Record<SuppressionReason, number>> = {
-  unsubscribed: 1,
-  manual: 2,
-  'hard-bounce': 3,
-  complaint: 4,
-};
+/** Of several reasons the first that there is counts. */
+export const GRAVEST_FIRST: readonly SuppressionReason[] = ['complaint', 'hard-bounce', 'manual', 'unsubscribed'];
 
 /** For which a mail that somebody is waiting for is not sent. */
 const STOPS_PRIORITY: ReadonlySet<SuppressionReason> = new Set(['hard-bounce', 'manual']);
@@ -84,12 +79,16 @@ export function stops(
   return scope === 'all' || scope === 'bulk' || (list !== undefined && scope === scopeOfList(list));
 }
 
-/** The one for the gravest reason: a complaint, then a hard bounce, then by hand, then unsubscribed. */
+/** The one for the gravest reason, and of equals the first. */
 export function gravest(suppressions: readonly Suppression[]): Suppression | undefined {
   return suppressions.reduce<Suppression | undefined>(
-    (worst, one) => (worst && GRAVITY[worst.reason] >= GRAVITY[one.reason] ? worst : one),
+    (worst, one) => (worst && gravity(worst) >= gravity(one) ? worst : one),
     undefined,
   );
+}
+
+function gravity({ reason }: Suppression): number {
+  return -GRAVEST_FIRST.indexOf(reason);
 }
 
 export function scopeOfList(list: string): SuppressionScope {

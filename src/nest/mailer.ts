@@ -39,6 +39,8 @@ export interface Mailer {
   readonly collector: Collector;
   readonly tracer: Tracer;
   readonly metrics: MailMetrics | undefined;
+  /** Takes what nobody waits for; the same is told once in a while. */
+  readonly onError: (error: Error) => void;
 }
 
 /**
@@ -92,7 +94,7 @@ export async function createMailer(
   const collector = new Collector(name, settings, queue, once, events, onError);
   const suppressions = queue?.suppressions ?? settings.suppression.list;
   const lanes = { routes, queue, once, collector, suppressions };
-  return { settings, events, ...lanes, statistics, renderer, preparation, tracer, metrics };
+  return { settings, events, ...lanes, statistics, renderer, preparation, tracer, metrics, onError };
 }
 
 function interceptionOf({ intercept, rules }: MailSettings): Interception | undefined {

@@ -1,7 +1,9 @@
 import type { SentNow } from '../delivery/priority.js';
+import { SuppressedMailError, type Suppressed } from '../delivery/suppressed.js';
 import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
 import type { AboutMessage } from '../events/events.js';
+import { suppressionReply } from '../feedback/suppression.js';
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import { unsentState } from '../queue/priority-record.js';
@@ -21,7 +23,7 @@ export class PriorityEvents {
     private readonly statistics: Statistics,
   ) {}
 
-  sent({ receipt, settled, delivery }: SentNow, { id, message, duration }: Handled): void {
+  sent({ receipt, settled, suppressed, delivery }: SentNow, { id, message, duration }: Handled): void {
     const { transport, response } = receipt;
     const { accepted, rejections } = settled;
     const { attempts, providerId } = delivery;
@@ -33,6 +35,7 @@ export class PriorityEvents {
       const answer = { transport, reply: response, ...(providerId === undefined ? {} : { providerId }) };
       this.events.emit('sent', { ...about(id, message, accepted), ...answer, attempts, duration: lasted });
     }
+    this.suppressed(id, message, suppressed);
     const [first] = rejections;
     if (!first || !this.events.wants('failed')) return;
     const { reply, replyCode, enhancedCode } = first;
@@ -53,6 +56,7 @@ export class PriorityEvents {
   }
 
   unsent(error: unknown, { id, message, duration }: Handled): void {
+    if (error instanceof SuppressedMailError) return this.suppressed(id, message, error.suppressed);
     const name = unsentState(error);
     const recipients = envelopeRecipients(message);
     const attempts = error instanceof MailDeliveryError ? error.attempts : [];
@@ -78,6 +82,17 @@ export class PriorityEvents {
       ...(code === undefined || code === 'DELIVERY' ? {} : { code }),
       duration: Math.round(duration),
     });
+  }
+
+  private suppressed(id: string, message: Message & Travel, suppressed: Suppressed): void {
+    if (suppressed.size === 0) return;
+    this.statistics.count('priority', 'cancelled', suppressed.size);
+    this.statistics.count('priority', 'suppressed', suppressed.size);
+    if (!this.events.wants('cancelled')) return;
+    for (const [address, why] of suppressed) {
+      const reply = suppressionReply(why);
+      this.events.emit('cancelled', { ...about(id, message, [address]), suppressed: why.reason, reply });
+    }
   }
 }
 

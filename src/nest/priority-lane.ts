@@ -1,7 +1,9 @@
 import type { Preparation } from '../delivery/preparation.js';
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
+import type { Suppressed } from '../delivery/suppressed.js';
 import { MailDeliveryError, MailError, MailValidationError, reasonOf } from '../errors.js';
 import type { Tracer } from '../events/tracer.js';
+import type { SuppressionList } from '../feedback/suppression.js';
 import { messageIdHeader } from '../message/ids.js';
 import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
 import type { MailQueue } from '../queue/mail-queue.js';
@@ -15,6 +17,8 @@ import { PriorityEvents } from './priority-events.js';
 
 /** The caller has waited for the providers already. */
 const QUEUED_WITHIN = 10_000;
+/** Somebody waits for the mail. Milliseconds. */
+const FOUND_WITHIN = 250;
 
 /** Sends while the caller waits; what no provider takes at once goes over to the queue where the application wants that. */
 export class PriorityLane {
@@ -24,14 +28,18 @@ export class PriorityLane {
   private readonly preparation: Preparation;
   private readonly events: PriorityEvents;
   private readonly tracer: Tracer;
+  private readonly suppressions: SuppressionList | undefined;
+  private readonly onError: (error: Error) => void;
 
-  constructor({ settings, routes, queue, preparation, events, statistics, tracer }: Mailer) {
+  constructor({ settings, routes, queue, preparation, events, statistics, tracer, suppressions, onError }: Mailer) {
     this.settings = settings.priority;
     this.routes = routes;
     this.queue = queue;
     this.preparation = preparation;
     this.events = new PriorityEvents(events, statistics);
     this.tracer = tracer;
+    this.suppressions = settings.suppression.priority === 'ignore' ? undefined : suppressions;
+    this.onError = onError;
   }
 
   /**
@@ -51,10 +59,13 @@ export class PriorityLane {
     try {
       const { retryUnknown } = this.settings;
       const { preparation, tracer } = this;
-      const sent = await sendNow(message, this.routes, { id, timeout, retryUnknown, preparation, tracer });
-      this.queue?.recordPriority({ ...sent.receipt, ...sent.settled }, mail, sent.delivery.providerId);
+      const find = this.finder(Math.min(FOUND_WITHIN, timeout / 4));
+      const options = { id, timeout, retryUnknown, preparation, tracer, ...(find ? { find } : {}) };
+      const sent = await sendNow(message, this.routes, options);
+      const { receipt, settled, suppressed, delivery } = sent;
+      this.queue?.recordPriority({ ...receipt, ...settled, suppressed }, mail, delivery.providerId);
       this.events.sent(sent, { id, message, duration: performance.now() - startedAt });
-      return sent.receipt;
+      return receipt;
     } catch (error) {
       let failure = error;
       if (error instanceof MailDeliveryError && mayFlowOver(error)) {
@@ -66,6 +77,22 @@ export class PriorityLane {
       this.events.unsent(failure, { id, message, duration: performance.now() - startedAt });
       throw failure;
     }
+  }
+
+  /** Who of the recipients is suppressed. A list that does not answer in time stops no mail. */
+  private finder(milliseconds: number): ((addresses: readonly string[]) => Promise<Suppressed>) | undefined {
+    const { suppressions } = this;
+    if (!suppressions) return undefined;
+    return async (addresses) => {
+      try {
+        const found = suppressions.find(addresses, { lane: 'priority' });
+        return await within(milliseconds, found, () => new Error('it did not answer in time'));
+      } catch (error) {
+        const message = `A priority mail is sent without asking the suppression list: ${reasonOf(error)}`;
+        this.onError(new Error(message, { cause: error }));
+        return new Map();
+      }
+    };
   }
 
   /** Into the queue, ahead of everything, with the same id and Message-ID; the error when that fails too. */

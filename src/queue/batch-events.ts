@@ -23,6 +23,7 @@ export class BatchEvents implements DeliveryObserver {
       const [fact] = alike;
       const transport = 'transport' in fact ? fact.transport : undefined;
       this.statistics.count('bulk', fact.kind, alike.length, transport);
+      if (isSuppressed(fact)) this.statistics.count('bulk', 'suppressed', alike.length);
       if (fact.kind === 'sent') this.statistics.delivered('bulk', fact.transport, attempt.duration);
       if (this.events.wants(fact.kind)) this.tell(index, alike, attempt);
     }
@@ -38,6 +39,7 @@ export class BatchEvents implements DeliveryObserver {
       ...(campaign ? { campaignId: campaign.id } : {}),
       size: items.length,
       ...counts,
+      suppressed: this.ledger.view.suppressed,
       duration: Math.round(duration),
       queuedFor: queuedFor(this.batch, Date.now()),
     });
@@ -67,6 +69,11 @@ export class BatchEvents implements DeliveryObserver {
         const why = { ...answerOf(fact), outcome, ...(code === undefined ? {} : { code }) };
         return this.emit('failed', { ...about, ...why, attempts: answers, duration: lasted });
       }
+      case 'cancelled': {
+        const { suppressed, reply } = fact;
+        const why = suppressed === undefined ? {} : { suppressed };
+        return this.emit('cancelled', { ...about, ...why, ...(reply === undefined ? {} : { reply }) });
+      }
       default:
         return this.emit(fact.kind, about);
     }
@@ -95,6 +102,10 @@ export class BatchEvents implements DeliveryObserver {
 
 /** Facts of one kind. */
 type Alike = readonly [RecipientFact, ...RecipientFact[]];
+
+function isSuppressed(fact: RecipientFact): boolean {
+  return fact.kind === 'cancelled' && fact.suppressed !== undefined;
+}
 
 function byKind(facts: readonly RecipientFact[]): Iterable<Alike> {
   const kinds = new Map<RecipientFact['kind'], [RecipientFact, ...RecipientFact[]]>();

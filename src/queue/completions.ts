@@ -104,7 +104,7 @@ export class Completions {
   }
 
   private tell(report: CampaignReport, audience: Audience): void {
-    const { id, name, total, sent, failed, cancelled, expired, startedAt, finishedAt, boundBy } = report;
+    const { id, name, total, sent, failed, cancelled, suppressed, expired, startedAt, finishedAt, boundBy } = report;
     const event = {
       campaignId: id,
       ...(name === undefined ? {} : { name }),
@@ -112,6 +112,7 @@ export class Completions {
       sent,
       failed,
       cancelled,
+      suppressed,
       expired,
       startedAt,
       finishedAt: finishedAt ?? new Date(),

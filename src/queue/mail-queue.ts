@@ -48,6 +48,7 @@ import { NOTHING_DONE, type Shift } from './shift.js';
 import { Statistics, type MailStats, type StatsRange } from './statistics.js';
 import { Supplier } from './supplies.js';
 import { QueueSuppressions } from './queue-suppressions.js';
+import { SuppressionGate } from './suppression-gate.js';
 import { Suspension } from './suspension.js';
 import { Sweep } from './sweep.js';
 import { QueueTraces } from './traces.js';
@@ -156,7 +157,11 @@ export class MailQueue {
     const { records } = store;
     const { queue } = backend;
     const { expireAfter, adopt } = settings.attachments;
-    const leased = { expireAfter, neededFor: settings.retry.maxAge + settings.keep.failed, ...(adopt ? { adopt } : {}) };
+    const leased = {
+      expireAfter,
+      neededFor: settings.retry.maxAge + settings.keep.failed,
+      ...(adopt ? { adopt } : {}),
+    };
     this.attachments = new Attachments(attachmentStore, records, settings.sealer, leased, onError);
     this.blobs = new Blobs(this.attachments);
     // What is in memory anyway need not go anywhere else.
@@ -389,7 +394,7 @@ export class MailQueue {
   }
 
   private createWorker(shift?: Shift): BatchWorker {
-    const { batch, retry, worker } = this.settings;
+    const { batch, retry, suppression, worker } = this.settings;
     return new BatchWorker(
       this.backend,
       this.store,
@@ -400,6 +405,7 @@ export class MailQueue {
       this.completions,
       this.format,
       new Supplier(this.blobs, this.routes, this.preparation),
+      new SuppressionGate(this.recorded, suppression),
       this.routes,
       { ...worker, maxDuration: batch.maxDuration, retry, now: this.now },
       this.loop,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Records } from '../store/records.js';
+import type { Fields, Records } from '../store/records.js';
 import type { MailJobQueue } from './backend.js';
 import type { Batch } from './batch.js';
 import { readRecord } from './campaign-record.js';
@@ -21,32 +21,36 @@ export interface Orders {
 /** Looked up this often while a batch is being delivered. */
 const LOOK_EVERY = 500;
 
-export async function readOrders(queue: MailJobQueue, records: Records, { id, campaign }: Batch): Promise<Orders> {
-  const [[marks, fields], paused] = await Promise.all([
-    records.get([keys.marks(id), ...(campaign ? [keys.campaign(campaign.id)] : [])]),
+/** @param along other records to be read with it */
+export async function readOrders(
+  queue: MailJobQueue,
+  records: Records,
+  { id, campaign }: Batch,
+  along: readonly string[] = [],
+): Promise<{ orders: Orders; along: (Fields | undefined)[] }> {
+  const [[marks, ...found], paused] = await Promise.all([
+    records.get([keys.marks(id), ...along, ...(campaign ? [keys.campaign(campaign.id)] : [])]),
     queue.isPaused(),
   ]);
+  const fields = found[along.length];
   const record = fields && readRecord(fields);
   const campaignPaused = record?.paused === true || record?.suspended !== undefined;
   const cancelled = record?.cancelled === true;
-  return {
+  const orders: Orders = {
     held: (paused || campaignPaused) && !cancelled,
     campaignPaused,
     resumedAt: record?.resumedAt ?? 0,
     cancelled,
     marks: marks ?? {},
   };
+  return { orders, along: found.slice(0, along.length) };
 }
 
-/** Looks again and again until `done`. While the store is away nothing is told. */
-export async function watchOrders(
-  look: () => Promise<Orders>,
-  tell: (orders: Orders) => void,
-  done: AbortSignal,
-): Promise<void> {
+/** Looks again and again until `done`. A look that fails, since the store is away, is made again. */
+export async function watchOrders(look: () => Promise<void>, done: AbortSignal): Promise<void> {
   for (;;) {
     await sleep(LOOK_EVERY, undefined, { signal: done }).catch(() => undefined);
     if (done.aborted) return;
-    await look().then(tell, () => undefined);
+    await look().catch(() => undefined);
   }
 }

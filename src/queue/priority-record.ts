@@ -1,6 +1,8 @@
 import { MailDeliveryError, reasonOf, type DeliveryAttempt } from '../errors.js';
 import { Veto } from '../delivery/interception.js';
 import type { SentReceipt } from '../delivery/priority.js';
+import { SuppressedMailError, type Suppressed } from '../delivery/suppressed.js';
+import { suppressionReply, type SuppressionReason } from '../feedback/suppression.js';
 import { oneLine } from '../message/text.js';
 import type { Fields } from '../store/records.js';
 import type { Sealer } from '../store/sealing.js';
@@ -16,7 +18,7 @@ export interface PriorityMail {
 }
 
 /** What a priority send came to, or what it ended with. */
-export type PriorityResult = SentReceipt | { status: 'unsent'; error: unknown };
+export type PriorityResult = (SentReceipt & { suppressed?: Suppressed }) | { status: 'unsent'; error: unknown };
 
 /** The same as a record's fields. */
 export function priorityFields(result: PriorityResult, mail: PriorityMail, at: number, sealer: Sealer): Fields {
@@ -33,12 +35,19 @@ interface Stored {
   recipients: Omit<RecipientStatus, 'at'>[];
   transport?: string;
   reply?: string;
+  suppressed?: SuppressionReason;
   replyCode?: number;
   enhancedCode?: string;
   attempts: number;
 }
 
-function sent({ transport, accepted, rejections, response }: SentReceipt): Stored {
+function sent({
+  transport,
+  accepted,
+  rejections,
+  response,
+  suppressed = new Map(),
+}: SentReceipt & { suppressed?: Suppressed }): Stored {
   return {
     state: 'sent',
     transport,
@@ -52,12 +61,24 @@ function sent({ transport, accepted, rejections, response }: SentReceipt): Store
         attempts: 1,
         transport,
       })),
+      ...stopped(suppressed),
     ],
   };
 }
 
+function stopped(suppressed: Suppressed): Stored['recipients'] {
+  return Array.from(suppressed, ([address, why]) => {
+    return { address, state: 'cancelled', attempts: 0, reply: suppressionReply(why), suppressed: why.reason };
+  });
+}
+
 function unsent(error: unknown, recipients: readonly string[]): Stored {
   const state = unsentState(error);
+  if (error instanceof SuppressedMailError) {
+    const each = stopped(error.suppressed);
+    const { reply, suppressed } = each[0]!;
+    return { state, attempts: 0, reply: reply!, suppressed: suppressed!, recipients: each };
+  }
   const attempts = error instanceof MailDeliveryError ? error.attempts : [];
   const last: Partial<DeliveryAttempt> =
     attempts.at(-1) ?? (state === 'failed' ? { reply: oneLine(reasonOf(error)) } : {});
@@ -75,7 +96,7 @@ function unsent(error: unknown, recipients: readonly string[]): Stored {
 
 /** What a priority mail is that ended with this error. */
 export function unsentState(error: unknown): 'failed' | 'expired' | 'cancelled' {
-  if (error instanceof Veto) return 'cancelled';
+  if (error instanceof Veto || error instanceof SuppressedMailError) return 'cancelled';
   return error instanceof MailDeliveryError && error.code === 'EXPIRED' ? 'expired' : 'failed';
 }
 

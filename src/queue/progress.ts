@@ -8,6 +8,8 @@ export interface Progress {
   failed: number;
   deferred: number;
   cancelled: number;
+  /** Of the cancelled: those that the suppression list stopped. */
+  suppressed: number;
   expired: number;
   /** When the latest of them was recorded; 0 when none was. */
   at: number;
@@ -23,7 +25,17 @@ export interface Progress {
  */
 export function progressField({ id, campaign }: Batch, view: LedgerView, writer: string): Fields {
   const { sent, failed, deferred, cancelled, expired } = view.count();
-  const values = [sent, failed, deferred, cancelled, expired, view.lastAt, view.acceptedAt, view.reopenings];
+  const values = [
+    sent,
+    failed,
+    deferred,
+    cancelled,
+    expired,
+    view.lastAt,
+    view.acceptedAt,
+    view.reopenings,
+    view.suppressed,
+  ];
   return { [`${id.slice(campaign?.id.length)} ${writer}`]: values.join(' ') };
 }
 
@@ -36,9 +48,20 @@ export function readProgress(fields: Fields | undefined): Progress {
     const known = batches.get(batch);
     if (!known || isNewer(progress, known)) batches.set(batch, progress);
   }
-  const sum = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0, at: 0, acceptedAt: 0, reopenings: 0 };
+  const sum = {
+    sent: 0,
+    failed: 0,
+    deferred: 0,
+    cancelled: 0,
+    suppressed: 0,
+    expired: 0,
+    at: 0,
+    acceptedAt: 0,
+    reopenings: 0,
+  };
   for (const progress of batches.values()) {
-    for (const state of ['sent', 'failed', 'deferred', 'cancelled', 'expired'] as const) sum[state] += progress[state];
+    for (const state of ['sent', 'failed', 'deferred', 'cancelled', 'suppressed', 'expired'] as const)
+      sum[state] += progress[state];
     sum.at = Math.max(sum.at, progress.at);
     sum.acceptedAt = Math.max(sum.acceptedAt, progress.acceptedAt);
     sum.reopenings += progress.reopenings;
@@ -47,10 +70,9 @@ export function readProgress(fields: Fields | undefined): Progress {
 }
 
 function parse(value: string): Progress {
-  const [sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, at = 0, acceptedAt = 0, reopenings = 0] = value
-    .split(' ')
-    .map(Number);
-  return { sent, failed, deferred, cancelled, expired, at, acceptedAt, reopenings };
+  const [sent = 0, failed = 0, deferred = 0, cancelled = 0, expired = 0, ...rest] = value.split(' ').map(Number);
+  const [at = 0, acceptedAt = 0, reopenings = 0, suppressed = 0] = rest;
+  return { sent, failed, deferred, cancelled, suppressed, expired, at, acceptedAt, reopenings };
 }
 
 /** Who knows of more that is settled knows more, unless what had failed was tried anew since. */

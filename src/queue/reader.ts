@@ -42,6 +42,8 @@ export interface CampaignReport {
   /** Tried, and to be tried again. */
   deferred: number;
   cancelled: number;
+  /** Of the cancelled: those that the suppression list stopped. */
+  suppressed: number;
   expired: number;
   startedAt: Date;
   /** When anything was last heard of it: of its queueing, or of a message. */
@@ -141,7 +143,7 @@ export class Reader {
     const [fields, progress, bound, reported] = await this.records.get(wanted);
     if (!fields) return undefined;
     const record = readRecord(fields);
-    const { sent, failed, deferred, expired, cancelled, at, reopenings } = readProgress(progress);
+    const { sent, failed, deferred, expired, cancelled, suppressed, at, reopenings } = readProgress(progress);
     const settled = sent + failed + expired + cancelled;
     const total = queuedRecipients(record);
     const open = total - settled;
@@ -158,6 +160,7 @@ export class Reader {
       failed,
       deferred: record.cancelled ? 0 : deferred,
       cancelled: cancelled + stopped,
+      suppressed,
       expired,
       startedAt: new Date(record.startedAt),
       seenAt: new Date(Math.max(record.seenAt, at)),

@@ -238,6 +238,7 @@ function plus(one: MailCounts, other: MailCounts): MailCounts {
     failed: one.failed + other.failed,
     deferred: one.deferred + other.deferred,
     cancelled: one.cancelled + other.cancelled,
+    suppressed: one.suppressed + other.suppressed,
     expired: one.expired + other.expired,
   };
 }

@@ -2,6 +2,7 @@ import { messageId, messageIdHeader } from '../message/ids.js';
 import type { Lane } from '../message/message.js';
 import { slotOf } from '../delivery/batch.js';
 import { isSettled, type LedgerView, type RecipientFact, type SlotState } from '../delivery/ledger.js';
+import type { SuppressionReason } from '../feedback/suppression.js';
 import { itemRecipients, senderOf, type Batch } from './batch.js';
 import type { RecipientFeedback } from './feedback/reports.js';
 
@@ -12,8 +13,10 @@ export type MailState =
 export interface RecipientStatus {
   address: string;
   state: MailState;
-  /** The server's own words. */
+  /** The server's own words, or why the suppression list stopped it. */
   reply?: string;
+  /** Of one that is cancelled: why the suppression list stopped it. */
+  suppressed?: SuppressionReason;
   replyCode?: number;
   enhancedCode?: string;
   transport?: string;
@@ -36,6 +39,8 @@ export interface MailStatus {
   state: MailState;
   campaignId?: string;
   recipients: RecipientStatus[];
+  /** Why the suppression list stopped it, where it did so for all recipients. */
+  suppressed?: SuppressionReason;
   /** Of the latest answer about any recipient. */
   transport?: string;
   reply?: string;
@@ -59,7 +64,11 @@ export function statusOf(batch: Batch, index: number, view: LedgerView, waiting:
     recipientStatus(address, view.get(slotOf(work, index, recipient)), waiting),
   );
   const id = messageId(batch.id, index);
-  const latest = recipients.reduce((a, b) => ((b.at?.getTime() ?? 0) > (a.at?.getTime() ?? 0) ? b : a));
+  // What the servers said goes before whom the suppression list left out.
+  const served = recipients.filter(({ suppressed }) => suppressed === undefined);
+  const latest = (served.length > 0 ? served : recipients).reduce((a, b) =>
+    (b.at?.getTime() ?? 0) > (a.at?.getTime() ?? 0) ? b : a,
+  );
   const { address: _, state: __, attempts: ___, ...details } = latest;
   return {
     id,
@@ -78,7 +87,8 @@ function recipientStatus(address: string, known: SlotState | undefined, waiting:
   const { fact, attempts } = known;
   const state = stateOf(fact, waiting);
   const details: Partial<RecipientStatus> = {};
-  if ('reply' in fact) details.reply = fact.reply;
+  if ('reply' in fact && fact.reply !== undefined) details.reply = fact.reply;
+  if ('suppressed' in fact && fact.suppressed !== undefined) details.suppressed = fact.suppressed;
   if ('transport' in fact && fact.transport !== undefined) details.transport = fact.transport;
   if ('replyCode' in fact && fact.replyCode !== undefined) details.replyCode = fact.replyCode;
   if ('enhancedCode' in fact && fact.enhancedCode !== undefined) details.enhancedCode = fact.enhancedCode;

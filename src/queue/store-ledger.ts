@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LedgerView, type Fact, type FactKind, type Ledger } from '../delivery/ledger.js';
+import type { SuppressionReason } from '../feedback/suppression.js';
 import { messageId } from '../message/ids.js';
 import { oneLine } from '../message/text.js';
 import type { Change, Fields, Records } from '../store/records.js';
@@ -190,6 +191,8 @@ function encode(fact: Fact): Row {
       return [...head, fact.transport ?? null, fact.reply];
     case 'begun':
       return [...head, fact.deaths];
+    case 'cancelled':
+      return fact.reply === undefined ? [...head] : [...head, null, fact.reply, fact.suppressed ?? null];
     default:
       return [...head];
   }
@@ -224,6 +227,12 @@ function decode(row: Row): Fact {
     case 'begun':
       return { ...base, kind, deaths: Number(transport) };
     case 'cancelled':
+      return {
+        ...base,
+        kind,
+        ...(typeof reply === 'string' ? { reply } : {}),
+        ...(typeof third === 'string' ? { suppressed: third as SuppressionReason } : {}),
+      };
     case 'expired':
     case 'reopened':
     case 'orphaned':

@@ -11,6 +11,8 @@ export interface MailCounts {
   /** Put off by a server; the same recipient each time anew. */
   deferred: number;
   cancelled: number;
+  /** Of the cancelled: those that the suppression list stopped. */
+  suppressed: number;
   expired: number;
 }
 
@@ -20,11 +22,11 @@ export interface TransportStats extends Pick<MailCounts, 'sent' | 'failed' | 'de
   latency?: number;
 }
 
-/** The place of each number in a row; behind them the accepted messages and the milliseconds that they took. */
-const PLACES = { queued: 0, sent: 1, failed: 2, deferred: 3, cancelled: 4, expired: 5 } as const;
+/** The place of each number in a row; between them the accepted messages and the milliseconds that they took. */
+const PLACES = { queued: 0, sent: 1, failed: 2, deferred: 3, cancelled: 4, expired: 5, suppressed: 8 } as const;
 const DELIVERED = 6;
 const SPENT = 7;
-const WIDTH = 8;
+const WIDTH = 9;
 /** Transports of one lane that are told apart; there may be any number of tenants. */
 const MAX_TRANSPORTS = 500;
 const OTHERS = '(others)';
@@ -71,6 +73,7 @@ export class Tally {
       failed: sum(PLACES.failed),
       deferred: sum(PLACES.deferred),
       cancelled: sum(PLACES.cancelled),
+      suppressed: sum(PLACES.suppressed),
       expired: sum(PLACES.expired),
     };
   }

@@ -23,6 +23,7 @@ import { Semaphore } from './semaphore.js';
 import type { Shift } from './shift.js';
 import type { Statistics } from './statistics.js';
 import { bytesOf, type Supplier } from './supplies.js';
+import type { BatchSuppressions, SuppressionGate } from './suppression-gate.js';
 import type { Suspension } from './suspension.js';
 import type { QueueTraces } from './traces.js';
 import { readFacts, type Checkpoints, type StoreLedger } from './store-ledger.js';
@@ -81,6 +82,7 @@ export class BatchWorker {
     private readonly completions: Completions,
     private readonly format: BatchFormat,
     private readonly supplier: Supplier,
+    private readonly gate: SuppressionGate,
     private readonly routes: Routes,
     private readonly settings: WorkerSettings,
     private readonly loop: EventLoopShare,
@@ -193,15 +195,15 @@ export class BatchWorker {
     const lease = new Lease(job, token, this.settings.lockDuration);
     try {
       await this.supplier.renew(batch, payload);
-      const orders = await this.orders(batch);
+      const { orders } = await this.orders(batch);
       if (orders.held) return await this.holdBack(job, token, batch, orders);
-      const ledger = await this.openLedger(batch);
+      const { ledger, suppressions } = await this.openLedger(batch);
       const deaths = job.stalledCounter + ledger.view.orphanings;
       const events = new BatchEvents(batch, ledger, this.events, this.statistics);
       const observer = harmless(events, this.onError);
       const startedAt = performance.now();
       const run = (traces?: MessageTraces): Promise<Run> =>
-        this.deliver(batch, ledger, lease, orders, deaths, observer, traces);
+        this.deliver(batch, ledger, suppressions, lease, orders, deaths, observer, traces);
       const goesOnAt = await this.observe(batch, () => this.traces.batch(batch, run), ledger);
       if (goesOnAt === undefined) {
         events.completed(performance.now() - startedAt);
@@ -220,9 +222,11 @@ export class BatchWorker {
     }
   }
 
-  private async openLedger(batch: Batch): Promise<StoreLedger> {
-    const [facts] = await this.store.records.get([keys.ledger(batch.id)]);
-    return this.checkpoints.open(batch, readFacts(facts), this.hangUp.signal);
+  /** What is known of the batch, and who of it is suppressed. */
+  private async openLedger(batch: Batch): Promise<{ ledger: StoreLedger; suppressions: BatchSuppressions }> {
+    const [facts, marker] = await this.store.records.get([keys.ledger(batch.id), ...this.gate.markers]);
+    const ledger = this.checkpoints.open(batch, readFacts(facts), this.hangUp.signal);
+    return { ledger, suppressions: await this.gate.open(batch, ledger.view, marker) };
   }
 
   /** Keeps in the campaign's record what its batch waited for. Returns when to go on with it; undefined when it is done. */
@@ -253,6 +257,7 @@ export class BatchWorker {
   private async deliver(
     batch: Batch,
     ledger: StoreLedger,
+    suppressions: BatchSuppressions,
     lease: Lease,
     first: Orders,
     deaths: number,
@@ -266,18 +271,21 @@ export class BatchWorker {
     let orders = first;
     const before = this.shift && ledger.view.count();
     const done = new AbortController();
-    const watching = watchOrders(
-      () => this.orders(batch),
-      (seen) => (orders = seen),
-      done.signal,
-    );
+    const look = async (): Promise<void> => {
+      const seen = await this.orders(batch, this.gate.markers);
+      ({ orders } = seen);
+      await suppressions.refresh(seen.along[0]);
+    };
+    const watching = watchOrders(look, done.signal);
     try {
       const control: BatchControl = {
         concurrency: this.routes.bulkMessages,
         enter: () => this.enter(places),
-        mayContinue: () => this.hasTime && lease.held && performance.now() < endAt && !orders.held,
+        mayContinue: () =>
+          this.hasTime && lease.held && performance.now() < endAt && !orders.held && suppressions.fresh,
         isHeld: () => lease.held,
         isCancelled: (index) => orders.cancelled || orders.marks[String(index)] !== undefined,
+        suppressed: (address) => suppressions.of(address),
         deaths,
         signal: this.hangUp.signal,
         now: this.settings.now,
@@ -316,15 +324,15 @@ export class BatchWorker {
     };
   }
 
-  private orders(batch: Batch): Promise<Orders> {
-    return readOrders(this.backend.queue, this.store.records, batch);
+  private orders(batch: Batch, along: readonly string[] = []): ReturnType<typeof readOrders> {
+    return readOrders(this.backend.queue, this.store.records, batch, along);
   }
 
   /** Holds a batch back whose campaign is paused. A queue that is paused as a whole is held by BullMQ itself. */
   private async holdBack(job: MailJob, token: string, batch: Batch, orders: Orders): Promise<never> {
     await job.moveToDelayed(orders.campaignPaused ? Date.now() + PAUSED_FOR : Date.now(), token);
     // `resume()` cannot wake a batch that is still here when it comes.
-    if (!(await this.orders(batch)).held) {
+    if (!(await this.orders(batch)).orders.held) {
       await promoteBatch(this.backend.queue, batch.id);
     }
     throw new DelayedError();

@@ -1,6 +1,7 @@
 import { MemoryAttachmentStore } from '../attachments/memory-store.js';
 import { MailConfigError } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
+import type { Suppression } from '../feedback/suppression.js';
 import { parseDuration, type Duration } from '../message/duration.js';
 import type { TransportSettings } from '../nest/options/parse.js';
 import { getMailPartsToken, type MailParts, type OpenedQueue, type Report } from '../nest/parts.js';
@@ -155,6 +156,17 @@ export class MailFake implements MailParts {
     const delivered = this.delivering.then(() => this.deliver(options));
     this.delivering = delivered.catch(() => undefined);
     return delivered;
+  }
+
+  /**
+   * The addresses that get no more mail, in no order. The application's `MailService.suppressions` changes them.
+   *
+   * @throws MailConfigError the application does not run, or has no bulk lane
+   */
+  async suppressions(): Promise<Suppression[]> {
+    const found: Suppression[] = [];
+    for await (const suppression of this.runningLane().queue.suppressions.list()) found.push(suppression);
+    return found;
   }
 
   /** Forgets what was sent, and failures that were planned. What is queued stays. */

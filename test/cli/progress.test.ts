@@ -6,7 +6,7 @@ import type { CampaignReport } from '../../src/queue/reader.js';
 
 const REPORT: CampaignReport = {
   ...{ id: 'spring', state: 'running', total: 1_000, queued: 1_000, sent: 0, failed: 0, deferred: 0 },
-  ...{ cancelled: 0, expired: 0, startedAt: new Date(0), seenAt: new Date(0) },
+  ...{ cancelled: 0, suppressed: 0, expired: 0, startedAt: new Date(0), seenAt: new Date(0) },
 };
 const HEALTH: TransportHealth = { name: 'main', rank: { bulk: 1 }, reason: '', circuit: 'closed' };
 const WINDOW = { size: 1, max: 5, inFlight: 0 };

@@ -24,7 +24,7 @@ afterEach(() => {
 /** One process. */
 function process(wants: Audience = 'listeners'): Completions {
   const at = new Date();
-  const counts = { total: 1, queued: 0, sent: 1, failed: 0, deferred: 0, cancelled: 0, expired: 0 };
+  const counts = { total: 1, queued: 0, sent: 1, failed: 0, deferred: 0, cancelled: 0, suppressed: 0, expired: 0 };
   return new Completions(
     { putIfAbsent: (key) => Promise.resolve(!marks.has(key) && marks.add(key).has(key)) },
     {

@@ -103,7 +103,16 @@ it('tells what becomes of a queued message, each time once for all recipients it
     },
   ]);
   const [batch] = told('batch-completed');
-  expect(batch).toEqual({ batchId: id.split('.')[0], size: 1, sent: 3, failed: 1, cancelled: 0, expired: 0, ...spent });
+  expect(batch).toEqual({
+    batchId: id.split('.')[0],
+    size: 1,
+    sent: 3,
+    failed: 1,
+    cancelled: 0,
+    suppressed: 0,
+    expired: 0,
+    ...spent,
+  });
 });
 
 it('tells of a message when that is durable, and nothing that could not be recorded', async () => {

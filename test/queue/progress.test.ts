@@ -21,6 +21,7 @@ it('sums the batches of a campaign', () => {
     failed: 1,
     deferred: 0,
     cancelled: 0,
+    suppressed: 0,
     expired: 0,
     at: 7,
     acceptedAt: 7,

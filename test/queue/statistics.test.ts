@@ -9,7 +9,7 @@ import { openQueueStore } from '../support/open-store.js';
 import { startSmtpServer } from '../support/smtp-server.js';
 import { STORES } from '../support/stores.js';
 
-const NONE = { queued: 0, sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0 };
+const NONE = { queued: 0, sent: 0, failed: 0, deferred: 0, cancelled: 0, suppressed: 0, expired: 0 };
 const NO_FEEDBACK = { bounced: 0, complained: 0, delivered: 0, opened: 0, clicked: 0, unsubscribed: 0 };
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -64,7 +64,7 @@ describe('what was counted', () => {
       expect(await report(reader, START - MINUTE + 1)).toEqual({
         since: new Date(START - MINUTE),
         until: new Date(START + 2 * HOUR),
-        total: { queued: 7, sent: 7, failed: 2, deferred: 3, cancelled: 0, expired: 0 },
+        total: { queued: 7, sent: 7, failed: 2, deferred: 3, cancelled: 0, suppressed: 0, expired: 0 },
         lanes: { priority, bulk },
         transports: {
           main: { sent: 7, failed: 0, deferred: 0, latency: 15 },
