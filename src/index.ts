@@ -33,6 +33,11 @@ export type {
   NoData,
   OwnData,
 } from './nest/mailable-options.js';
+export { MailUnsubscribeModule, type MailUnsubscribeAsyncOptions } from './nest/unsubscribe/mail-unsubscribe.module.js';
+export { MailUnsubscriptions } from './nest/unsubscribe/mail-unsubscriptions.js';
+export type { MailUnsubscribeOptions } from './nest/unsubscribe/options.js';
+export type { UnsubscribeTexts } from './nest/unsubscribe/page.js';
+export type { Unsubscription, UnsubscriptionWay } from './nest/unsubscribe/unsubscription.js';
 export { CollectMail, type CollectMailOptions } from './nest/collect-mail.js';
 export type { OnCollectError } from './nest/options/collect.js';
 export type { CollectedReceipt } from './nest/collection.js';
@@ -112,7 +117,9 @@ export type {
   Source,
   Urgency,
 } from './message/message.js';
+export type { UnsubscribeInput, UnsubscribeWays } from './message/unsubscribe.js';
 
+export type { UnsubscribeClaims, UnsubscribeToken } from './feedback/unsubscribe-token.js';
 export type { CsvSource } from './feedback/suppression-csv.js';
 export {
   type PrioritySuppression,

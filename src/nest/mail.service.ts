@@ -44,9 +44,8 @@ export interface TransportCheck extends TransportHealth {
 export class MailService {
   /** The addresses that get no more mail. */
   readonly suppressions: MailSuppressions;
-  /** Takes what the links of mails ask for. */
+  /** Takes what the unsubscribe links of mails ask for. */
   readonly unsubscriptions: MailUnsubscriptions;
-
   /** Takes bounces, complaints and whatever else is reported of mails that were sent. */
   readonly feedback: MailFeedback;
   private readonly sender: Sender;
@@ -61,16 +60,16 @@ export class MailService {
     this.sender = new Sender(mailer);
     this.suppressions = new MailSuppressions(mailer.suppressions);
     this.settings = mailer.settings;
-    const { tokens, onUnsubscribe } = mailer.settings.unsubscribe ?? {};
-    this.unsubscriptions = new MailUnsubscriptions({
-      tokens,
-      suppressions: mailer.suppressions,
-      report: () => Promise.resolve(),
-      onUnsubscribe,
-    });
     this.routes = mailer.routes;
     this.mailQueue = mailer.queue;
     this.feedback = new MailFeedback(mailer.queue);
+    this.unsubscriptions = new MailUnsubscriptions({
+      tokens: mailer.settings.unsubscribe?.tokens,
+      onUnsubscribe: mailer.settings.unsubscribe?.onUnsubscribe,
+      suppressions: mailer.suppressions,
+      // Without a queue nothing is kept that it could be counted in.
+      report: mailer.queue && ((feedback) => this.feedback.report(feedback)),
+    });
     this.statistics = mailer.statistics;
     this.collector = mailer.collector;
   }

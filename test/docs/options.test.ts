@@ -13,6 +13,7 @@ const PREFIXES: Record<string, string> = {
   MailModuleExtras: '',
   CollectConfig: 'collect.',
   SuppressionConfig: 'suppression.',
+  UnsubscribeConfig: 'unsubscribe.',
   FeedbackConfig: 'feedback.',
   QueueConfig: 'queue.',
   MetricsConfig: 'metrics.',
@@ -57,6 +58,7 @@ const rows: Row[] = tableRows(readPage('docs/options.md')).map(([path = '', , va
 const declared = declaredOptions(
   'src/nest/options/types.ts',
   'src/nest/options/suppression.ts',
+  'src/nest/options/unsubscribe.ts',
   'src/nest/options/feedback.ts',
   'src/message/limits.ts',
   'src/templates/handlebars/options.ts',
@@ -110,6 +112,7 @@ function refusal(path: string, value: unknown): string {
   let target: Record<string, unknown> = base;
   // Where one option of a section is given, others must be there too.
   if (names.includes('rateLimit')) Object.assign(base.transports[0]!, { rateLimit: { messages: 10, per: '1s' } });
+  if (names.includes('unsubscribe')) Object.assign(base, { unsubscribe: { secret: 'x'.repeat(32) } });
   if (names.includes('probe')) Object.assign(base.transports[0]!, { probe: probeWith(last) });
   for (const name of names) target = (target[name] ??= {}) as Record<string, unknown>;
   target[last] = value;

@@ -20,6 +20,8 @@ import type { Feedback } from '../../src/feedback/feedback.js';
 import { RecordedSuppressions } from '../../src/feedback/recorded-suppressions.js';
 import { UnsubscribeTokens } from '../../src/feedback/unsubscribe-token.js';
 import { MailService } from '../../src/nest/mail.service.js';
+import { parseOptions } from '../../src/nest/options/parse.js';
+import type { MailModuleOptions } from '../../src/nest/options/types.js';
 import { MailUnsubscribeModule } from '../../src/nest/unsubscribe/mail-unsubscribe.module.js';
 import { MailUnsubscriptions } from '../../src/nest/unsubscribe/mail-unsubscriptions.js';
 import type { Unsubscription } from '../../src/nest/unsubscribe/unsubscription.js';
@@ -99,7 +101,10 @@ const root = () =>
         useFactory: () => ({
           path: 'mail/unsubscribe',
           lists: { news: 'News & offers' },
-          texts: (languages) => (languages?.startsWith('de') ? { lang: 'de', title: 'Abmelden <hier>' } : {}),
+          texts: (languages) => {
+            if (languages === 'none') throw new Error('no such language');
+            return languages?.startsWith('de') ? { lang: 'de', title: 'Abmelden <hier>' } : {};
+          },
         }),
       }),
     ],
@@ -132,9 +137,9 @@ describe.each(Object.entries(PLATFORMS))('the page on %s', (_, create) => {
 
   it('takes the POST of a mail program, however often', async () => {
     const one = token();
-    for (const _ of [1, 2]) {
+    for (const status of [200, 200]) {
       const answer = await post(ONE_CLICK, FORM, one);
-      expect(answer.status).toBe(200);
+      expect(answer.status).toBe(status);
       expect(answer.headers.has('set-cookie')).toBe(false);
     }
     expect(await suppressed.get(NEWS.address)).toEqual([
@@ -267,6 +272,8 @@ describe.each(Object.entries(PLATFORMS))('the page on %s', (_, create) => {
     const html = await (await fetch(url(), { headers: { 'Accept-Language': 'de-CH, en' } })).text();
     expect(html).toContain('<html lang="de">');
     expect(html).toContain('<h1>Abmelden &lt;hier&gt;</h1>');
+    const other = await (await fetch(url(), { headers: { 'Accept-Language': 'none' } })).text();
+    expect(other).toContain('<html lang="en">');
   });
 
   it('has a policy that fits its style', async () => {
@@ -314,5 +321,38 @@ describe('at boot', () => {
       report: () => Promise.resolve(),
     });
     await expect(start({}, { unsubscriptions: none })).rejects.toThrow('unsubscribe.secret is not set');
+  });
+});
+
+describe('the option unsubscribe', () => {
+  const parse = (unsubscribe: unknown): unknown => {
+    const options = { transports: [{ name: 'main', url: 'smtp://127.0.0.1' }], queue: false, unsubscribe };
+    return parseOptions(options as MailModuleOptions, 'mail').unsubscribe?.ways;
+  };
+  const secret = 'x'.repeat(32);
+
+  it.each<[object, object]>([
+    [{ secret }, {}],
+    [
+      { secret: [secret, `${secret}\n`], url: 'https://a.test', mailto: 'out@a.test' },
+      { url: 'https://a.test', mailto: 'out@a.test' },
+    ],
+  ])('takes %j', (given, ways) => expect(parse(given)).toEqual(ways));
+
+  it.each<[unknown, string]>([
+    [true, 'unsubscribe is true'],
+    [{}, 'unsubscribe.secret is missing'],
+    [{ secret: '' }, 'unsubscribe.secret is empty'],
+    [{ secret: [] }, 'unsubscribe.secret is a list of 0'],
+    [{ secret: [secret, 'short'] }, 'unsubscribe.secret[1] has 5 bytes, fewer than 32'],
+    [{ secret: Buffer.alloc(32) }, 'unsubscribe.secret is of type object'],
+    [{ secret, url: 'http://a.test' }, 'unsubscribe.url is "http://a.test". It must begin with https://'],
+    [{ secret, mailto: 'out' }, 'unsubscribe.mailto is "out". It must be an address'],
+    [{ secret, expiresAfter: '29d' }, 'unsubscribe.expiresAfter is "29d"'],
+    [{ secret, onUnsubscribe: 'x' }, 'unsubscribe.onUnsubscribe is "x"'],
+    [{ secret, path: 'x' }, 'unsubscribe.path is not known'],
+  ])('refuses %j', (given, words) => {
+    expect(() => parse(given)).toThrow(`The mail option ${words}`);
+    expect(() => parse(given)).not.toThrow(/xxx|short/);
   });
 });

@@ -24,7 +24,8 @@ import { parseSuppression } from './suppression.js';
 import { parseTemplates, type TemplateSettings } from './templates.js';
 import { parseTracing, type TracerProviderLike } from './tracing.js';
 import type { MailModuleOptions } from './types.js';
-import { parseUnsubscribe, type UnsubscribeOptions } from './unsubscribe.js';
+import type { UnsubscribeMeans } from '../unsubscribe/unsubscription.js';
+import { parseUnsubscribe } from './unsubscribe.js';
 
 /** A transport to be made: of a provider, around somebody else's, or the application's own. */
 export type TransportSettings = SmtpSettings | SesSettings | ForeignTransportSettings | { custom: Transport };
@@ -45,7 +46,7 @@ export interface MailSettings {
   queue: MailQueueSettings | false;
   rules: MessageRules;
   templates?: TemplateSettings;
-  unsubscribe?: UnsubscribeOptions;
+  unsubscribe?: UnsubscribeMeans;
   priority: PrioritySettings;
   collect: CollectSettings;
   suppression: SuppressionSettings;

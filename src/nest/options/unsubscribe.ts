@@ -2,8 +2,8 @@ import { MailConfigError } from '../../errors.js';
 import { UnsubscribeLinks } from '../../feedback/unsubscribe-links.js';
 import { UnsubscribeTokens } from '../../feedback/unsubscribe-token.js';
 import type { Duration } from '../../message/duration.js';
-import { mailtoFault, urlFault, type UnsubscribeWays } from '../../message/unsubscribe.js';
-import type { Unsubscription } from '../unsubscribe/unsubscription.js';
+import { mailtoFault, urlFault } from '../../message/unsubscribe.js';
+import type { UnsubscribeMeans, Unsubscription } from '../unsubscribe/unsubscription.js';
 import { DEFAULTS } from './defaults.js';
 import { fail, failUnseen, type OptionReader } from './reader.js';
 
@@ -27,14 +27,6 @@ export interface UnsubscribeConfig {
   onUnsubscribe?: (unsubscription: Unsubscription) => unknown;
 }
 
-/** What links are made with, checked. */
-export interface UnsubscribeOptions {
-  ways: UnsubscribeWays;
-  tokens: UnsubscribeTokens;
-  links: UnsubscribeLinks;
-  onUnsubscribe?: (unsubscription: Unsubscription) => unknown;
-}
-
 const MIN_SECRET = 32;
 const MAX_SECRETS = 10;
 /** CAN-SPAM, 16 CFR §316.5: the way to opt out works for 30 days after the mail was sent. */
@@ -43,7 +35,7 @@ const MAX_EXPIRY = 20 * 365 * 24 * 3_600_000;
 const REMEDY = 'Give 32 random bytes or more as text, such as `openssl rand -base64 32` prints.';
 
 /** Undefined without the option. @throws MailConfigError which never shows a secret */
-export function parseUnsubscribe(parent: OptionReader): UnsubscribeOptions | undefined {
+export function parseUnsubscribe(parent: OptionReader): UnsubscribeMeans | undefined {
   if (parent.raw('unsubscribe') === undefined) return undefined;
   const reader = parent.section('unsubscribe');
   const secrets = parseSecrets(reader.raw('secret'), reader.pathOf('secret'));

@@ -46,27 +46,32 @@ export class UnsubscribeEndpoint {
   ) {}
 
   async handle(request: EndpointRequest, response: ServerResponse): Promise<void> {
-    let answer: Answer;
-    try {
-      answer = await this.answer(request);
-    } catch (error) {
+    const { status, view, headers } = await this.answer(request).catch((error: unknown) => {
       this.options.onError(error);
-      answer = UNAVAILABLE;
-    }
-    const { status, view, headers } = answer;
-    const page = renderPage(view, this.options.texts(request.headers['accept-language']));
+      return UNAVAILABLE;
+    });
+    const page = renderPage(view, this.textsFor(request));
     // What is left of a body that was not read would be taken for the next request.
     const close = request.complete ? {} : { Connection: 'close' };
     response.writeHead(status, { ...HEADERS, 'Content-Length': Buffer.byteLength(page), ...headers, ...close });
     response.end(request.method === 'HEAD' ? undefined : page);
   }
 
+  /** The application's, where it has some. */
+  private textsFor(request: EndpointRequest): Partial<UnsubscribeTexts> {
+    try {
+      return this.options.texts(request.headers['accept-language']);
+    } catch (error) {
+      this.options.onError(error);
+      return {};
+    }
+  }
+
   private async answer(request: EndpointRequest): Promise<Answer> {
     const { method = '' } = request;
     if (!METHODS.includes(method))
       return { status: 405, view: { kind: 'invalid' }, headers: { Allow: METHODS.join(', ') } };
-    const { searchParams } = new URL(request.originalUrl ?? request.url ?? '', 'http://localhost');
-    const token = searchParams.get('token') ?? '';
+    const token = tokenIn(request.originalUrl ?? request.url ?? '');
     const read = this.unsubscriptions.read(token);
     if (read.state === 'invalid') return INVALID;
     if (read.state === 'expired') return { status: 410, view: { kind: 'expired' } };
@@ -98,6 +103,11 @@ export class UnsubscribeEndpoint {
     const named = list === undefined ? {} : { list: Object.hasOwn(lists, list) ? lists[list]! : list };
     return { status: 200, view: { kind, address, undo, ...named } };
   }
+}
+
+function tokenIn(url: string): string {
+  const at = url.indexOf('?');
+  return at < 0 ? '' : (new URLSearchParams(url.slice(at)).get('token') ?? '');
 }
 
 const METHODS = ['GET', 'HEAD', 'POST'];

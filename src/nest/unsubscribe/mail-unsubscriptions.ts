@@ -12,7 +12,7 @@ export interface UnsubscriptionPorts {
   tokens: UnsubscribeTokens | undefined;
   suppressions: Pick<SuppressionList, 'get' | 'add' | 'remove'> | undefined;
   /** To events, statistics and the campaign's report. */
-  report(feedback: Feedback): Promise<unknown>;
+  report: ((feedback: Feedback) => Promise<unknown>) | undefined;
   onUnsubscribe?: ((unsubscription: Unsubscription) => unknown) | undefined;
 }
 
@@ -109,7 +109,7 @@ export class MailUnsubscriptions {
     const said = `${id}\0${about.address}\0${about.at.getTime()}`;
     const key = createHash('sha256').update(said).digest('base64url');
     try {
-      await this.ports.report({ ...about, key, type: 'unsubscribed', source: 'unsubscribe', match: { id } });
+      await this.ports.report?.({ ...about, key, type: 'unsubscribed', source: 'unsubscribe', match: { id } });
     } catch (cause) {
       this.logger.error(`An unsubscription could not be reported: ${reasonOf(cause)}`);
     }

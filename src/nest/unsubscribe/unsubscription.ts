@@ -1,4 +1,7 @@
 import type { SuppressionScope } from '../../feedback/suppression.js';
+import type { UnsubscribeLinks } from '../../feedback/unsubscribe-links.js';
+import type { UnsubscribeTokens } from '../../feedback/unsubscribe-token.js';
+import type { UnsubscribeWays } from '../../message/unsubscribe.js';
 
 /** A mail program's POST, the button of a page, or a mail to the `mailto` address. */
 export type UnsubscriptionWay = 'one-click' | 'page' | 'mail';
@@ -15,4 +18,12 @@ export interface Unsubscription {
   via: UnsubscriptionWay;
   /** The address had unsubscribed already. */
   repeated: boolean;
+}
+
+/** The module's option `unsubscribe`, checked. */
+export interface UnsubscribeMeans {
+  ways: UnsubscribeWays;
+  tokens: UnsubscribeTokens;
+  links: UnsubscribeLinks;
+  onUnsubscribe?: (unsubscription: Unsubscription) => unknown;
 }
