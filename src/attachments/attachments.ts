@@ -33,6 +33,8 @@ const DAY = 24 * 3_600_000;
 /** Content that was found in the store is taken to be there for this long. */
 const SURELY_THERE = 60_000;
 const MAX_KNOWN = 10_000;
+/** Nobody new relies on a blob that is older, so that a bucket's lifecycle rule can tell by its age that nobody needs it. */
+const RELIED_ON_FOR = 30 * DAY;
 
 const UNNAMED =
   'Queued mail has attachments, and attachments.store is not set in this process. Set it to the store that the other processes have.';
@@ -204,8 +206,8 @@ export class Attachments {
     const blob = fields?.['blob'];
     if (blob === undefined || readBlobName(blob)?.queue !== queue) return undefined;
     if ((await this.leases.renew(new Map([[blob, until]]))).size > 0) return undefined;
-    const found = (await store.find([blob])).get(blob);
-    return found?.bytes === storedBytes ? blob : undefined;
+    const { bytes, writtenAt = 0 } = (await store.find([blob])).get(blob) ?? {};
+    return bytes === storedBytes && Date.now() - writtenAt < RELIED_ON_FOR ? blob : undefined;
   }
 
   /** Under a name that was never used: a sweep that stood still may yet delete a blob of an older name. */

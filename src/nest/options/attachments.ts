@@ -46,15 +46,8 @@ export interface AttachmentsConfig {
 const REMEDY = "Use 'file:///folder', 's3://bucket/prefix', { bucket, … } or an AttachmentStore.";
 const METHODS = ['write', 'read', 'find', 'delete', 'list'] as const;
 
-/** What is to be known of attachments before any is read. */
-export interface AttachmentOptions {
-  allowedDir?: string;
-  /** Of the queue's. */
-  stored: Omit<AttachmentSettings, 'target'> & { target?: AttachmentTarget };
-}
-
 /** @throws MailConfigError */
-export function parseAttachments(parent: OptionReader): AttachmentOptions {
+export function parseAttachments(parent: OptionReader): { allowedDir?: string; stored: AttachmentSettings } {
   const reader = parent.section('attachments');
   const store = reader.raw('store');
   const allowedDir = reader.string('allowedDir');
@@ -64,7 +57,7 @@ export function parseAttachments(parent: OptionReader): AttachmentOptions {
   const target = store === undefined ? undefined : parseStore(store, reader.pathOf('store'));
   return {
     ...(allowedDir === undefined ? {} : { allowedDir }),
-    stored: { expireAfter, ...(target ? { target } : {}), ...(adopt === undefined ? {} : { adopt }) },
+    stored: { expireAfter, target, ...(adopt === undefined ? {} : { adopt }) },
   };
 }
 
@@ -127,7 +120,7 @@ function parseS3(reader: OptionReader): S3Options {
   if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:/.test(endpoint))) {
     fail(reader.pathOf('endpoint'), endpoint, "Give a URL, such as 'https://s3.example.com'.");
   }
-  const forcePathStyle = reader.boolean('forcePathStyle', false);
+  const forcePathStyle = reader.boolean('forcePathStyle', DEFAULTS.attachments.store.forcePathStyle);
   const credentials = reader.raw('credentials') === undefined ? undefined : parseCredentials(reader);
   reader.end();
   return {
