@@ -211,11 +211,13 @@ export class Attachments {
   }
 
   /** Under a name that was never used: a sweep that stood still may yet delete a blob of an older name. */
-  private async write(store: AttachmentStore, { hash, storedBytes, read }: Spooled, until: number): Promise<string> {
+  private async write(store: AttachmentStore, spooled: Spooled, until: number): Promise<string> {
+    const { hash, storedBytes } = spooled;
     const blob = newBlobName(await this.marker!.claim(), hash);
     await this.leases.renew(new Map([[blob, until]]));
     // A store cannot repeat a stream by itself.
-    await store.write(blob, read(), storedBytes).catch(() => store.write(blob, read(), storedBytes));
+    const write = (): Promise<void> => store.write(blob, spooled.read(), storedBytes);
+    await write().catch(write);
     await this.records.merge([{ key: nameKey(hash), fields: { blob } }]);
     return blob;
   }

@@ -1,4 +1,4 @@
-import type { S3Client } from '@aws-sdk/client-s3';
+import type * as Sdk from '@aws-sdk/client-s3';
 import { Readable } from 'node:stream';
 import { loadPeer } from '../peer.js';
 import type { AttachmentStore, StoredBlob } from './attachment-store.js';
@@ -25,8 +25,6 @@ export interface S3Credentials {
   sessionToken?: string;
 }
 
-type Sdk = typeof import('@aws-sdk/client-s3');
-
 /** Milliseconds. A server that sends nothing for so long, in the middle of a file or before its answer, has failed. */
 const CONNECT_WITHIN = 5_000;
 const SILENT_FOR = 20_000;
@@ -49,11 +47,11 @@ export async function openS3(options: S3Options): Promise<S3AttachmentStore> {
 export class S3AttachmentStore implements AttachmentStore {
   readonly location: string;
   readonly shared = true;
-  private readonly client: S3Client;
+  private readonly client: Sdk.S3Client;
   private readonly prefix: string;
 
   constructor(
-    private readonly sdk: Sdk,
+    private readonly sdk: typeof Sdk,
     private readonly options: S3Options,
   ) {
     const { bucket, prefix, region, endpoint, forcePathStyle = false, credentials } = options;

@@ -68,6 +68,9 @@ const declared = declaredOptions(
   'src/nest/options/suppression.ts',
   'src/nest/options/attachments.ts',
   'src/nest/options/feedback.ts',
+  'src/nest/options/dkim.ts',
+  'src/nest/options/probe-config.ts',
+  'src/nest/options/rate-limit.ts',
   'src/message/limits.ts',
   'src/templates/handlebars/options.ts',
 );

@@ -114,7 +114,9 @@ function parseS3(reader: OptionReader): S3Options {
   if (bucket === undefined || !/^[\w.:/-]{3,}$/.test(bucket)) {
     return fail(reader.pathOf('bucket'), bucket, "Name the bucket, as in 's3://bucket/prefix'.");
   }
-  const prefix = String(reader.raw('prefix') ?? '').replace(/^\/+|\/+$/g, '');
+  const given = reader.raw('prefix') ?? '';
+  if (typeof given !== 'string') fail(reader.pathOf('prefix'), given, 'Give text, such as attachments.');
+  const prefix = given.replace(/^\/+|\/+$/g, '');
   const region = reader.string('region');
   const endpoint = reader.string('endpoint');
   if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:/.test(endpoint))) {
