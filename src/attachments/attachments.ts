@@ -115,7 +115,11 @@ export class Attachments {
       throw new BlobUnavailable('elsewhere', `is not here: ${error.message}`);
     }
     if (!stored) throw new BlobUnavailable('missing', `is not in the attachment store ${store.location} any more`);
-    return Readable.from(this.verified(blob, store, stored), { objectMode: false });
+    const source = stored;
+    // A generator that was never begun has nothing to clean up.
+    return Readable.from(this.verified(blob, store, source), { objectMode: false }).once('close', () =>
+      source.destroy(),
+    );
   }
 
   /**

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { join, resolve } from 'node:path';
 import type { AttachmentStore } from '../../attachments/attachment-store.js';
-import type { S3Credentials, S3Options } from '../../attachments/s3-store.js';
+import type { S3Credentials, S3Options } from '../../attachments/s3-options.js';
 import type { AttachmentTarget } from '../../attachments/target.js';
 import type { Duration } from '../../message/duration.js';
 import type { AttachmentSettings } from '../../queue/mail-queue.js';
