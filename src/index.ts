@@ -40,6 +40,9 @@ export type { UnsubscribeTexts } from './nest/unsubscribe/page.js';
 export type { Unsubscription, UnsubscriptionWay } from './nest/unsubscribe/unsubscription.js';
 export { CollectMail, type CollectMailOptions } from './nest/collect-mail.js';
 export type { OnCollectError } from './nest/options/collect.js';
+export type { AttachmentsConfig, S3StoreConfig } from './nest/options/attachments.js';
+export type { AttachmentStore, StoredBlob } from './attachments/attachment-store.js';
+export type { S3Credentials } from './attachments/s3-options.js';
 export type { CollectedReceipt } from './nest/collection.js';
 export { OnMail, type MailEventOrigin, type OnMailOptions } from './nest/on-mail.js';
 export type {

@@ -33,6 +33,8 @@ const DAY = 24 * 3_600_000;
 /** Content that was found in the store is taken to be there for this long. */
 const SURELY_THERE = 60_000;
 const MAX_KNOWN = 10_000;
+/** Nobody new relies on a blob that is older, so that a bucket's lifecycle rule can tell by its age that nobody needs it. */
+const RELIED_ON_FOR = 30 * DAY;
 
 const UNNAMED =
   'Queued mail has attachments, and attachments.store is not set in this process. Set it to the store that the other processes have.';
@@ -113,7 +115,11 @@ export class Attachments {
       throw new BlobUnavailable('elsewhere', `is not here: ${error.message}`);
     }
     if (!stored) throw new BlobUnavailable('missing', `is not in the attachment store ${store.location} any more`);
-    return Readable.from(this.verified(blob, store, stored), { objectMode: false });
+    const source = stored;
+    // A generator that was never begun has nothing to clean up.
+    return Readable.from(this.verified(blob, store, source), { objectMode: false }).once('close', () =>
+      source.destroy(),
+    );
   }
 
   /**
@@ -204,16 +210,18 @@ export class Attachments {
     const blob = fields?.['blob'];
     if (blob === undefined || readBlobName(blob)?.queue !== queue) return undefined;
     if ((await this.leases.renew(new Map([[blob, until]]))).size > 0) return undefined;
-    const found = (await store.find([blob])).get(blob);
-    return found?.bytes === storedBytes ? blob : undefined;
+    const { bytes, writtenAt = 0 } = (await store.find([blob])).get(blob) ?? {};
+    return bytes === storedBytes && Date.now() - writtenAt < RELIED_ON_FOR ? blob : undefined;
   }
 
   /** Under a name that was never used: a sweep that stood still may yet delete a blob of an older name. */
-  private async write(store: AttachmentStore, { hash, storedBytes, read }: Spooled, until: number): Promise<string> {
+  private async write(store: AttachmentStore, spooled: Spooled, until: number): Promise<string> {
+    const { hash, storedBytes } = spooled;
     const blob = newBlobName(await this.marker!.claim(), hash);
     await this.leases.renew(new Map([[blob, until]]));
     // A store cannot repeat a stream by itself.
-    await store.write(blob, read(), storedBytes).catch(() => store.write(blob, read(), storedBytes));
+    const write = (): Promise<void> => store.write(blob, spooled.read(), storedBytes);
+    await write().catch(write);
     await this.records.merge([{ key: nameKey(hash), fields: { blob } }]);
     return blob;
   }

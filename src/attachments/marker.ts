@@ -7,6 +7,8 @@ import type { AttachmentStore } from './attachment-store.js';
 const RECORD = 'attachments/store';
 /** A disk may be unmounted under a running process. */
 const LOOK_AGAIN_AFTER = 30_000;
+/** A bucket's lifecycle rule removes what is old. */
+const WRITTEN_EVERY = 24 * 3_600_000;
 
 /**
  * Tells whether an attachment store is the one that the queue's attachments lie in: the queue has an id, and a blob of that name
@@ -35,11 +37,9 @@ export class Marker {
     const [fields] = await this.records.get([RECORD]);
     const queue = fields?.['queue'];
     if (queue === undefined) return undefined;
-    const found = await this.store.find([markerOf(queue)]);
-    if (found.size === 0) {
-      if (this.adopt !== queue) throw this.elsewhere(queue, fields?.['location'] ?? 'unknown');
-      await this.mark(queue);
-    }
+    const found = (await this.store.find([markerOf(queue)])).get(markerOf(queue));
+    if (!found && this.adopt !== queue) throw this.elsewhere(queue, fields?.['location'] ?? 'unknown');
+    if (!found || Date.now() - found.writtenAt > WRITTEN_EVERY) await this.mark(queue);
     this.seen = { queue, at: Date.now() };
     return queue;
   }

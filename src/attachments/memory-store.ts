@@ -16,21 +16,18 @@ export class MemoryAttachmentStore implements AttachmentStore {
     this.blobs.set(name, { content: all, writtenAt: Date.now() });
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
   async read(name: string): Promise<Readable | undefined> {
     checkName(name);
     const known = this.blobs.get(name);
     return known && Readable.from([known.content], { objectMode: false });
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
   async find(names: readonly string[]): Promise<Map<string, StoredBlob>> {
     names.forEach(checkName);
     const found = names.map((name) => this.known(name)).filter((blob) => blob !== undefined);
     return new Map(found.map((blob) => [blob.name, blob]));
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is to reject
   async delete(names: readonly string[]): Promise<void> {
     names.forEach(checkName);
     for (const name of names) this.blobs.delete(name);

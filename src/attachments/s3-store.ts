@@ -1,31 +1,9 @@
-import type { S3Client } from '@aws-sdk/client-s3';
+import type * as Sdk from '@aws-sdk/client-s3';
 import { Readable } from 'node:stream';
 import { loadPeer } from '../peer.js';
 import type { AttachmentStore, StoredBlob } from './attachment-store.js';
 import { checkName } from './blob-name.js';
-
-/** A place in an S3-compatible object store. */
-export interface S3Options {
-  bucket: string;
-  /** Before every name, without a slash at its ends; may be empty. */
-  prefix: string;
-  /** Default: that of the AWS SDK's own configuration. */
-  region?: string;
-  /** Of another provider than AWS, such as `https://s3.example.com`. */
-  endpoint?: string;
-  /** The bucket stands in the path in place of the host's name. Default false. */
-  forcePathStyle?: boolean;
-  /** Default: those that the AWS SDK finds by itself, such as the machine's role. */
-  credentials?: S3Credentials;
-}
-
-export interface S3Credentials {
-  accessKeyId: string;
-  secretAccessKey: string;
-  sessionToken?: string;
-}
-
-type Sdk = typeof import('@aws-sdk/client-s3');
+import type { S3Options } from './s3-options.js';
 
 /** Milliseconds. A server that sends nothing for so long, in the middle of a file or before its answer, has failed. */
 const CONNECT_WITHIN = 5_000;
@@ -49,11 +27,11 @@ export async function openS3(options: S3Options): Promise<S3AttachmentStore> {
 export class S3AttachmentStore implements AttachmentStore {
   readonly location: string;
   readonly shared = true;
-  private readonly client: S3Client;
+  private readonly client: Sdk.S3Client;
   private readonly prefix: string;
 
   constructor(
-    private readonly sdk: Sdk,
+    private readonly sdk: typeof Sdk,
     private readonly options: S3Options,
   ) {
     const { bucket, prefix, region, endpoint, forcePathStyle = false, credentials } = options;

@@ -1,5 +1,5 @@
 import type { AttachmentStore } from './attachment-store.js';
-import type { S3Options } from './s3-store.js';
+import type { S3Options } from './s3-options.js';
 
 /** Where attachments lie, checked. */
 export type AttachmentTarget =

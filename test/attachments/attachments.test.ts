@@ -245,7 +245,21 @@ describe('the lease', () => {
       await process.renew(new Map([[blob, 0]]));
       expect(await sweep()).toBe(0);
     }
+  });
+
+  it("is of another blob after a month, so that a bucket's lifecycle rule can go by age; the marker is written anew", async () => {
+    const process = start();
+    const content = Buffer.from('logo');
+    const { blob } = await process.keep(content);
+    pass(29 * DAY);
+    await process.renew(new Map([[blob, 0]]));
     expect((await process.keep(content)).blob).toBe(blob);
+    pass(2 * DAY);
+    expect((await process.keep(content)).blob).not.toBe(blob);
+    expect(await blobsIn(store)).toHaveLength(2);
+    for await (const { name, writtenAt } of store.list()) {
+      if (name.startsWith('marker-')) expect(writtenAt).toBe(Date.now());
+    }
   });
 
   it('never ends where failed mail is kept for ever', async () => {

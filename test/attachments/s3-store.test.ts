@@ -2,9 +2,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
-import { openS3, type S3Options } from '../../src/attachments/s3-store.js';
+import { openS3 } from '../../src/attachments/s3-store.js';
+import type { S3Options } from '../../src/attachments/s3-options.js';
+import { DEFAULTS } from '../../src/nest/options/defaults.js';
 import { atEnd } from '../support/cleanup.js';
 import { freePort } from '../support/free-port.js';
+import { readPage } from '../support/snippets.js';
 
 const SECRET = 'wJalrXUtnFEMI';
 const options: S3Options = {
@@ -67,4 +70,23 @@ it('says what the server said, asks it a bounded number of times, and tells no s
   for (const { message, cause, stack } of [refused, nobody]) {
     expect(`${message}${String(cause)}${stack}`).not.toMatch(/AKIA|wJalr/);
   }
+});
+
+it('docs/attachments.md allows no more than the store asks for, and counts the days of its lifecycle rule right', () => {
+  const page = readPage('docs/attachments.md');
+  const [policy, lifecycle] = [...page.matchAll(/^```json\n([^]*?)^```$/gm)].map(
+    ([, json = '']) => JSON.parse(json) as unknown,
+  );
+  const statements = (policy as { Statement: { Action: string | string[] }[] }).Statement;
+  expect(statements.flatMap(({ Action }) => Action)).toEqual([
+    's3:GetObject',
+    's3:PutObject',
+    's3:DeleteObject',
+    's3:ListBucket',
+  ]);
+  const lease = (DEFAULTS.retry.maxAge + DEFAULTS.keep.failed + DEFAULTS.attachments.expireAfter) / (24 * 3_600_000);
+  expect(page).toContain(`${lease} days after it was due with the defaults`);
+  expect(page).toContain(`**${lease + 30} days** with the defaults`);
+  const [{ Expiration }] = (lifecycle as { Rules: [{ Expiration: { Days: number } }] }).Rules;
+  expect(Expiration.Days).toBeGreaterThan(lease + 30 + 90);
 });

@@ -21,8 +21,10 @@ import { openPage } from '../support/page.js';
 import { parse } from '../support/parse.js';
 import { startRedis } from '../support/redis.js';
 import { startSmtpServer, type SmtpServerOptions, type TestSmtpServer } from '../support/smtp-server.js';
+import { S3_CREDENTIALS, startS3 } from '../support/s3.js';
 import { readPage } from '../support/snippets.js';
 import { everythingIn } from '../support/stored.js';
+import { temporaryFolder } from '../support/temp.js';
 
 /** Those that tell how the package is made, measured or moved to. */
 const NO_CAPABILITIES = [
@@ -111,6 +113,31 @@ describe('the code that a page opens with', () => {
     const app = await bootPage('docs/dkim.md', 'src/signed-mail.module.ts', 'SignedMailModule');
     await app.get(MailService).send({ to: 'ann@mail.test', subject: 'x', text: 'x' });
     expect(await dkimResults(smtp.received[0]!.raw, key)).toEqual(['pass']);
+  });
+
+  it.each(['a folder', 'S3'])('sends an invoice whose file lies in %s: docs/attachments.md', async (place) => {
+    const { bucket, prefix, region, endpoint } = await startS3();
+    const query = new URLSearchParams({ region: region!, endpoint: endpoint!, forcePathStyle: 'true' });
+    const folder = temporaryFolder('attachments');
+    vi.stubEnv('AWS_ACCESS_KEY_ID', S3_CREDENTIALS.accessKeyId);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', S3_CREDENTIALS.secretAccessKey);
+    vi.stubEnv(
+      'ATTACHMENT_STORE',
+      place === 'S3' ? `s3://${bucket}/${prefix}?${query.toString()}` : `file://${folder}`,
+    );
+    vi.stubEnv('QUEUE_URL', (await startRedis()).url);
+    const page = openPage('docs/attachments.md');
+    const { InvoiceMailModule } = await page.load<{ InvoiceMailModule: Type }>('src/invoice-mail.module.ts');
+    const { Invoices } = await page.load<{
+      Invoices: Type<{ send(to: string, number: string, pdf: Buffer): Promise<string> }>;
+    }>('src/invoices.ts');
+    const pdf = randomBytes(100_000);
+    const app = await boot({ imports: [InvoiceMailModule], providers: [Invoices] });
+    await app.get(Invoices).send('ann@mail.test', '2026-11', pdf);
+    await eventually(() => expect(smtp.received).toHaveLength(1));
+    const [file] = (await parse(smtp.received[0]!.raw)).attachments;
+    expect([file!.filename, file!.content.equals(pdf)]).toEqual(['2026-11.pdf', true]);
+    expect(readdirSync(folder).length).toBe(place === 'S3' ? 0 : 3);
   });
 
   it('leaves nothing in the store that can be read: docs/encryption.md', async () => {

@@ -15,6 +15,8 @@ const PREFIXES: Record<string, string> = {
   SuppressionConfig: 'suppression.',
   UnsubscribeConfig: 'unsubscribe.',
   FeedbackConfig: 'feedback.',
+  AttachmentsConfig: 'attachments.',
+  S3StoreConfig: 'attachments.store.',
   QueueConfig: 'queue.',
   MetricsConfig: 'metrics.',
   EncryptionKeyConfig: 'queue.encryptionKey[].',
@@ -32,7 +34,14 @@ const PREFIXES: Record<string, string> = {
 };
 
 /** Options whose type is an interface of its own: what stands in them is told, they themselves are not. */
-const SECTIONS = new Set(['limits', 'templates', 'suppression', 'transports[].rateLimit', 'transports[].dkim']);
+const SECTIONS = new Set([
+  'attachments',
+  'limits',
+  'templates',
+  'suppression',
+  'transports[].rateLimit',
+  'transports[].dkim',
+]);
 
 /** The options in an object of defaults that is shared by the places named here; others stand under their own name. */
 const PLACES: Record<string, string> = {
@@ -59,7 +68,11 @@ const declared = declaredOptions(
   'src/nest/options/types.ts',
   'src/nest/options/suppression.ts',
   'src/nest/options/unsubscribe.ts',
+  'src/nest/options/attachments.ts',
   'src/nest/options/feedback.ts',
+  'src/nest/options/dkim.ts',
+  'src/nest/options/probe-config.ts',
+  'src/nest/options/rate-limit.ts',
   'src/message/limits.ts',
   'src/templates/handlebars/options.ts',
 );

@@ -164,7 +164,7 @@ describe('without attachments.store on a store that others may share', () => {
     const lane = await start(none);
     const { mail } = lane;
     const { attachments } = invoice;
-    const missing = expect.objectContaining({
+    const missing: unknown = expect.objectContaining({
       message: expect.stringMatching(/attachments\.store is not set/) as string,
     });
     for (const refused of [

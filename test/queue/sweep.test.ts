@@ -1,6 +1,9 @@
 import { getQueueToken } from '@nestjs/bullmq';
 import type { Queue } from 'bullmq';
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
+import { AttachmentSweep } from '../../src/attachments/attachment-sweep.js';
+import { Leases } from '../../src/attachments/leases.js';
+import { MemoryAttachmentStore } from '../../src/attachments/memory-store.js';
 import type { MailError } from '../../src/errors.js';
 import type { RecipientInput } from '../../src/message/message.js';
 import { createBackend } from '../../src/queue/backend.js';
@@ -24,6 +27,8 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
   let app: MailApp;
   let store: DurableStore;
   let sweep: Sweep;
+  let reader: Reader;
+  let retention: Retention;
 
   beforeAll(async () => {
     const connection = await where.create();
@@ -36,8 +41,8 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     await store.ready();
     const backend = createBackend('mail', store, onError);
     const { queue } = backend;
-    const reader = new Reader(backend, store.records, new BatchFormat(UNSEALED), UNSEALED);
-    const retention = new Retention(queue, store.records, reader, KEEP);
+    reader = new Reader(backend, store.records, new BatchFormat(UNSEALED), UNSEALED);
+    retention = new Retention(queue, store.records, reader, KEEP);
     sweep = new Sweep(store.records, retention, KEEP, reader, undefined, onError);
   });
 
@@ -71,6 +76,30 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     // Nobody continued it for as long as failed messages stay.
     expect(await sweep.run(inDays(31))).toBe(1 + batches);
     expect(await finished()).toBe(0);
+  });
+
+  it(`sweeps attachments on ${where.name} once an hour, unless the queue stands still and renews no leases`, async () => {
+    const swept: number[] = [];
+    const attachments = new AttachmentSweep(
+      new MemoryAttachmentStore(),
+      { leases: new Leases(store.records), marker: undefined },
+      store.records,
+      HOUR,
+    );
+    vi.spyOn(attachments, 'run').mockImplementation((now) => Promise.resolve(swept.push(now)));
+    const own = new Sweep(store.records, retention, KEEP, reader, attachments, () => undefined);
+    await app.mail.pause();
+    await own.run();
+    await store.records.delete(['attachments/sweep']);
+    await app.mail.resume();
+    expect(swept).toEqual([]);
+    await own.run();
+    await own.run();
+    expect(swept).toHaveLength(1);
+    await store.records.delete(['attachments/sweep']);
+    // No worker was heard of for so long.
+    await own.run(inDays(2));
+    expect(swept).toHaveLength(1);
   });
 
   it(`frees expired records on ${where.name}`, async () => {

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import type { S3Options } from '../../src/attachments/s3-store.js';
+import type { S3Options } from '../../src/attachments/s3-options.js';
 import { atEnd } from './cleanup.js';
 import { freePort } from './free-port.js';
 import { temporaryFolder } from './temp.js';

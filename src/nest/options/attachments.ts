@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { join, resolve } from 'node:path';
 import type { AttachmentStore } from '../../attachments/attachment-store.js';
-import type { S3Credentials, S3Options } from '../../attachments/s3-store.js';
+import type { S3Credentials, S3Options } from '../../attachments/s3-options.js';
 import type { AttachmentTarget } from '../../attachments/target.js';
 import type { Duration } from '../../message/duration.js';
 import type { AttachmentSettings } from '../../queue/mail-queue.js';
@@ -46,15 +46,8 @@ export interface AttachmentsConfig {
 const REMEDY = "Use 'file:///folder', 's3://bucket/prefix', { bucket, … } or an AttachmentStore.";
 const METHODS = ['write', 'read', 'find', 'delete', 'list'] as const;
 
-/** What is to be known of attachments before any is read. */
-export interface AttachmentOptions {
-  allowedDir?: string;
-  /** Of the queue's. */
-  stored: Omit<AttachmentSettings, 'target'> & { target?: AttachmentTarget };
-}
-
 /** @throws MailConfigError */
-export function parseAttachments(parent: OptionReader): AttachmentOptions {
+export function parseAttachments(parent: OptionReader): { allowedDir?: string; stored: AttachmentSettings } {
   const reader = parent.section('attachments');
   const store = reader.raw('store');
   const allowedDir = reader.string('allowedDir');
@@ -64,7 +57,7 @@ export function parseAttachments(parent: OptionReader): AttachmentOptions {
   const target = store === undefined ? undefined : parseStore(store, reader.pathOf('store'));
   return {
     ...(allowedDir === undefined ? {} : { allowedDir }),
-    stored: { expireAfter, ...(target ? { target } : {}), ...(adopt === undefined ? {} : { adopt }) },
+    stored: { expireAfter, target, ...(adopt === undefined ? {} : { adopt }) },
   };
 }
 
@@ -121,13 +114,15 @@ function parseS3(reader: OptionReader): S3Options {
   if (bucket === undefined || !/^[\w.:/-]{3,}$/.test(bucket)) {
     return fail(reader.pathOf('bucket'), bucket, "Name the bucket, as in 's3://bucket/prefix'.");
   }
-  const prefix = String(reader.raw('prefix') ?? '').replace(/^\/+|\/+$/g, '');
+  const given = reader.raw('prefix') ?? '';
+  if (typeof given !== 'string') fail(reader.pathOf('prefix'), given, 'Give text, such as attachments.');
+  const prefix = given.replace(/^\/+|\/+$/g, '');
   const region = reader.string('region');
   const endpoint = reader.string('endpoint');
   if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:/.test(endpoint))) {
     fail(reader.pathOf('endpoint'), endpoint, "Give a URL, such as 'https://s3.example.com'.");
   }
-  const forcePathStyle = reader.boolean('forcePathStyle', false);
+  const forcePathStyle = reader.boolean('forcePathStyle', DEFAULTS.attachments.store.forcePathStyle);
   const credentials = reader.raw('credentials') === undefined ? undefined : parseCredentials(reader);
   reader.end();
   return {

@@ -6,12 +6,12 @@ import type { Classifier } from '../../message/classify.js';
 import { DEFAULT_LIMITS, type Limits } from '../../message/limits.js';
 import { LANES, type Lane } from '../../message/message.js';
 import type { MessageRules } from '../../message/parse.js';
-import type { MailQueueSettings } from '../../queue/mail-queue.js';
+import type { AttachmentSettings, MailQueueSettings } from '../../queue/mail-queue.js';
 import { defaultConnection, parseTarget } from '../../store/target.js';
 import { BALANCES, type Balance } from '../../transport/balance.js';
 import type { Transport } from '../../transport/transport.js';
 import { fail, OptionReader } from './reader.js';
-import { besideQueue, parseAttachments, type AttachmentOptions } from './attachments.js';
+import { besideQueue, parseAttachments } from './attachments.js';
 import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
@@ -216,7 +216,7 @@ function parseQueue(
   name: string,
   given: Pick<MailQueueSettings, 'limits' | 'lockTimeout' | 'suppression' | 'feedback'>,
   host: HostQueueConfig | undefined,
-  attachments: AttachmentOptions['stored'],
+  attachments: AttachmentSettings,
 ): MailQueueSettings | false {
   if (parent.raw('queue') === false) return false;
   const reader = parent.section('queue');
@@ -237,7 +237,7 @@ function parseQueue(
   const settings: MailQueueSettings = {
     name,
     target,
-    attachments: { target: besideQueue(target), ...attachments },
+    attachments: { ...attachments, target: attachments.target ?? besideQueue(target) },
     ...given,
     batch: {
       size: batch.integer('size', batches.size, 1, 10_000),
