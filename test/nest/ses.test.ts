@@ -102,14 +102,14 @@ describe('mail by SES', () => {
   });
 
   it('arrives once where SES refuses what is too fast', async () => {
-    ses.perSecond = 8;
+    ses.perSecond = 10;
     ses.account = { status: 403, type: 'AccessDeniedException', message: 'Not authorized' };
     const warned = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
     const mail = await mailOf();
     expect(warned.mock.calls.flat()).toContainEqual(expect.stringContaining('Allow ses:GetAccount'));
-    await campaign(mail, 16);
+    await campaign(mail, 14);
     expect(ses.throttled).toBeGreaterThan(0);
-    expect(served()).toEqual(once(16));
+    expect(served()).toEqual(once(14));
   });
 
   it('goes elsewhere when SES has suspended the account', async () => {
