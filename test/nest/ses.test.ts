@@ -107,9 +107,9 @@ describe('mail by SES', () => {
     const warned = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
     const mail = await mailOf();
     expect(warned.mock.calls.flat()).toContainEqual(expect.stringContaining('Allow ses:GetAccount'));
-    await campaign(mail, 14);
+    await campaign(mail, 16);
     expect(ses.throttled).toBeGreaterThan(0);
-    expect(served()).toEqual(once(14));
+    expect(served()).toEqual(once(16));
   });
 
   it('goes elsewhere when SES has suspended the account', async () => {
@@ -211,6 +211,7 @@ describe('the options of SES', () => {
     ['half a key', { credentials: { accessKeyId: 'a' } }, {}, 'ses.credentials.secretAccessKey is missing. Give'],
     ['a client', { client: {} }, {}, 'ses.client is an object. Give an SESv2Client'],
     ['a rate', {}, { rateLimit: 'auto' }, `rateLimit is "auto". Give 'account', false, or { messages, per }.`],
+    ['a probe', {}, { probe: 'smtp' }, 'probe is "smtp". Give { type: \'http\', url }'],
     ['a url', {}, { url: 'smtp://host' }, 'url is not known'],
     ['another option', { regoin: 'eu-west-1' }, {}, 'ses.regoin is not known'],
   ])('refuse %s', (_, account, transport, told) => {
