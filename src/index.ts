@@ -153,6 +153,7 @@ export type { MailCounts, TransportStats } from './queue/tally.js';
 export type { ShiftReport } from './queue/shift.js';
 export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';
 export { FEEDBACK_TYPES, type Feedback, type FeedbackMatch, type FeedbackType } from './feedback/feedback.js';
+export { SnsSource, type SnsOptions } from './feedback/sns.js';
 export { FeedbackRefusal, type FeedbackRequest, type FeedbackSource, type RefusalReason } from './feedback/source.js';
 export type { RenderedTemplate, TemplateEngine } from './templates/engine.js';
 export { HandlebarsEngine } from './templates/handlebars/engine.js';

@@ -48,10 +48,11 @@ export async function checkTransports(transports: readonly TransportSettings[]):
   for (const settings of transports) if ('ses' in settings) await checkSes(settings.ses);
 }
 
-function createSes({ ses, rateLimit, weight }: SesSettings, context: TransportContext): GuardedTransport {
+function createSes({ ses, rateLimit, probe, weight }: SesSettings, context: TransportContext): GuardedTransport {
   const followed = ses.followsRate ? new ProviderLimit((rate) => limitOf(ses.name, rate, context)) : undefined;
   return new GuardedTransport(new SesTransport(ses, context.onWarning), context.events, {
     limit: rateLimit ? limitOf(ses.name, rateLimit, context) : followed,
+    probe: probe && openProbe(probe),
     weight,
   });
 }

@@ -21,6 +21,8 @@ const PREFIXES: Record<string, string> = {
   MetricsConfig: 'metrics.',
   EncryptionKeyConfig: 'queue.encryptionKey[].',
   SmtpTransportConfig: 'transports[].',
+  SesTransportConfig: 'transports[].',
+  SesConfig: 'transports[].ses.',
   RateLimitConfig: 'transports[].rateLimit.',
   CommonProbeConfig: 'transports[].probe.',
   SmtpProbeConfig: 'transports[].probe.',
@@ -66,6 +68,9 @@ const rows: Row[] = tableRows(readPage('docs/options.md')).map(([path = '', , va
 }));
 const declared = declaredOptions(
   'src/nest/options/types.ts',
+  'src/nest/options/dkim.ts',
+  'src/nest/options/rate-limit.ts',
+  'src/nest/options/ses.ts',
   'src/nest/options/suppression.ts',
   'src/nest/options/unsubscribe.ts',
   'src/nest/options/attachments.ts',
@@ -124,6 +129,7 @@ function refusal(path: string, value: unknown): string {
   const last = names.pop()!;
   let target: Record<string, unknown> = base;
   // Where one option of a section is given, others must be there too.
+  if (names.includes('ses')) base.transports = [{ name: 'main', ses: {} } as never];
   if (names.includes('rateLimit')) Object.assign(base.transports[0]!, { rateLimit: { messages: 10, per: '1s' } });
   if (names.includes('unsubscribe')) Object.assign(base, { unsubscribe: { secret: 'x'.repeat(32) } });
   if (names.includes('probe')) Object.assign(base.transports[0]!, { probe: probeWith(last) });
@@ -172,7 +178,7 @@ function declaredOptions(...files: string[]): Set<string> {
   for (const file of files) {
     const source = ts.createSourceFile(file, readPage(file), ts.ScriptTarget.Latest);
     for (const statement of source.statements) {
-      if (!ts.isInterfaceDeclaration(statement) || statement.name.text === 'MailOptionsFactory') continue;
+      if (!ts.isInterfaceDeclaration(statement) || /^MailOptionsFactory$|Settings$/.test(statement.name.text)) continue;
       met.add(statement.name.text);
       const prefix = PREFIXES[statement.name.text];
       if (prefix === undefined) throw new Error(`Where do the options of ${statement.name.text} stand?`);

@@ -7,21 +7,32 @@ export interface Certificate {
   cert: string;
 }
 
-/** Makes a self-signed certificate for localhost and 127.0.0.1, valid from yesterday for a month (RFC 5280). */
-export function selfSignedCertificate(): Certificate {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+export interface CertificateOptions {
+  /** Default `ec`. */
+  key?: 'ec' | 'rsa';
+  /** Days from now. Default from yesterday for a month. */
+  valid?: readonly [from: number, to: number];
+}
+
+/** Makes a self-signed certificate for localhost and 127.0.0.1 (RFC 5280). */
+export function selfSignedCertificate({ key = 'ec', valid = [-1, 30] }: CertificateOptions = {}): Certificate {
+  const { privateKey, publicKey } =
+    key === 'ec'
+      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      : generateKeyPairSync('rsa', { modulusLength: 2_048 });
+  const algorithm = key === 'ec' ? ecdsaWithSha256 : sha256WithRsa;
   const name = sequence(set(sequence(objectId('550403'), utf8('localhost'))));
   const content = sequence(
     explicit(0, integer(Buffer.of(2))),
     integer(Buffer.concat([Buffer.of(1), randomBytes(8)])),
-    ecdsaWithSha256,
+    algorithm,
     name,
-    sequence(time(-1), time(30)),
+    sequence(...valid.map(time)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
     explicit(3, sequence(extension('551d13', sequence(boolean)), extension('551d11', subjectNames))),
   );
-  const signed = sequence(content, ecdsaWithSha256, bitString(sign('sha256', content, privateKey)));
+  const signed = sequence(content, algorithm, bitString(sign('sha256', content, privateKey)));
   return {
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     cert: `-----BEGIN CERTIFICATE-----\n${signed.toString('base64')}\n-----END CERTIFICATE-----\n`,
@@ -48,6 +59,7 @@ const boolean = der(0x01, Buffer.of(0xff));
 const extension = (id: string, value: Buffer) => sequence(objectId(id), der(0x04, value));
 
 const ecdsaWithSha256 = sequence(objectId('2a8648ce3d040302'));
+const sha256WithRsa = sequence(objectId('2a864886f70d01010b'), der(0x05));
 const subjectNames = sequence(der(0x82, Buffer.from('localhost')), der(0x87, Buffer.of(127, 0, 0, 1)));
 
 function time(daysFromNow: number): Buffer {

@@ -7,6 +7,7 @@ import { parseSes } from '../../src/nest/options/ses.js';
 import { OptionReader } from '../../src/nest/options/reader.js';
 import { checkSes } from '../../src/transport/ses/client.js';
 import { SesTransport } from '../../src/transport/ses/transport.js';
+import { transportContract, type ContractServer, type ServerMail } from '../../src/testing/transport-contract.js';
 import { rawOf } from '../../src/mime/encoded.js';
 import type { Outgoing } from '../../src/transport/transport.js';
 import { eventually } from '../support/eventually.js';
@@ -23,6 +24,31 @@ beforeEach(() => ses.reset());
 
 const raw = (outgoing: Outgoing): string => rawOf(outgoing).toString('latin1');
 const many = (count: number): string[] => Array.from({ length: count }, (_, n) => `m${n}@mail.test`);
+
+/** The stub as the contract of transports knows a server. */
+const server: ContractServer & { mails: ServerMail[] } = {
+  mails: [],
+  behave(mood) {
+    ses.reset();
+    if (mood.does === 'be-down') ses.account = { EnforcementStatus: 'SHUTDOWN' };
+    ses.onSend = async ({ to, raw: bytes }) => {
+      if (mood.does === 'be-busy') return { status: 429, type: 'TooManyRequestsException' };
+      if (mood.does === 'be-down') return { type: 'AccountSuspendedException' };
+      if (mood.does === 'refuse-message') return { type: 'MessageRejected' };
+      server.mails.push({ recipients: to, visible: bytes.toString(), raw: bytes });
+      if (mood.does === 'say-nothing') return 'silence';
+      await (mood.does === 'accept' && mood.after);
+      return undefined;
+    };
+  },
+};
+
+describe('the contract of transports', () => {
+  const create = () => new SesTransport(sesOptions(ses.url));
+  // What SES says of one recipient it says of the request.
+  const checks = transportContract({ server, create, cannot: ['refuse-recipients', 'refuse-some'] });
+  it.each(checks)('$name', (check) => check.run());
+});
 
 describe('what SES is given', () => {
   it('is the very bytes, and the envelope beside them', async () => {

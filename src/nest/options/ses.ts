@@ -1,11 +1,14 @@
 import type { Duration } from '../../message/duration.js';
 import { LANES, type Lane } from '../../message/message.js';
 import { CAMPAIGN_TAG, ID_TAG, TAG_TEXT } from '../../message/tags.js';
+import type { HttpProbeSettings } from '../../transport/probes/open.js';
 import type { RateLimitSettings } from '../../transport/rate-limit.js';
 import type { SesClient, SesCredentials, SesTransportOptions } from '../../transport/ses/options.js';
 import { DEFAULTS } from './defaults.js';
 import { parseDkim, type DkimConfig } from './dkim.js';
 import { parseLanes } from './lanes.js';
+import { parseProbe } from './probe.js';
+import type { HttpProbeConfig } from './probe-config.js';
 import { parseRateLimit, type RateLimitConfig } from './rate-limit.js';
 import { fail, failUnseen, type OptionReader } from './reader.js';
 
@@ -30,6 +33,8 @@ export interface SesTransportConfig {
    * to SES to refuse what is too fast. Default `'account'`.
    */
   rateLimit?: 'account' | false | RateLimitConfig;
+  /** A status page that tells whether bulk mail may come. Default: it always may. */
+  probe?: HttpProbeConfig;
   /** Signs every message, beside what SES signs itself; never Date and Message-ID, which SES replaces. Default: no signature. */
   dkim?: DkimConfig;
 }
@@ -56,6 +61,7 @@ export interface SesConfig {
 export interface SesSettings {
   ses: SesTransportOptions;
   rateLimit?: RateLimitSettings;
+  probe?: HttpProbeSettings;
   weight: number;
 }
 
@@ -96,8 +102,12 @@ export function parseSes(reader: OptionReader, tenant?: string): SesSettings {
     ...(dkim === undefined ? {} : { dkim }),
   };
   const weight = tenant === undefined ? reader.integer('weight', defaults.weight, 1, 1_000) : defaults.weight;
+  const probe = parseProbe(reader);
+  if (probe?.type === 'smtp') {
+    fail(reader.pathOf('probe'), 'smtp', "Give { type: 'http', url }; SES is not asked how fast it is.");
+  }
   reader.end();
-  return { ses, weight, ...(rateLimit ? { rateLimit } : {}) };
+  return { ses, weight, ...(rateLimit ? { rateLimit } : {}), ...(probe ? { probe } : {}) };
 }
 
 type Account = Pick<

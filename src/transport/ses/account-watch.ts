@@ -13,6 +13,7 @@ export interface AccountListener {
 
 /** For the first answer, which the application's start waits for. Milliseconds. */
 const FIRST_WITHIN = 5_000;
+const LATER_WITHIN = 30_000;
 const EVERY = 15 * 60_000;
 /** SES answers such questions once a second, to all processes together. */
 const AGAIN_AFTER = 30_000;
@@ -51,7 +52,7 @@ export class AccountWatch {
       if (error instanceof TransportError && error.kind === 'down') this.listener.failed(error);
     }
     if (this.ending.signal.aborted) return;
-    this.timer = setTimeout(() => void this.look(EVERY), next * (1 + SPREAD * Math.random()));
+    this.timer = setTimeout(() => void this.look(LATER_WITHIN), next * (1 + SPREAD * Math.random()));
     this.timer.unref();
   }
 }

@@ -59,7 +59,7 @@ export class SesHttp {
       const abort = (): void => void sent.destroy(exchange.signal.reason as Error);
       exchange.signal.addEventListener('abort', abort, { once: true });
       sent.once('close', () => exchange.signal.removeEventListener('abort', abort));
-      sent.once('error', reject);
+      sent.on('error', reject);
       sent.once('response', (response) => {
         collect(response).then((body) => resolve({ response: { ...headOf(response), body } }), reject);
       });

@@ -193,7 +193,9 @@ export class SesTransport implements Transport {
   private ask(signal: AbortSignal): Promise<SesAccount> {
     return this.within({ lane: 'priority', signal }, 0, async (exchange) => {
       const api = await exchange.race(this.connection.open());
-      return (this.account = accountOf(await api.account(exchange)));
+      this.account = accountOf(await api.account(exchange));
+      this.monitor?.roundTrip(exchange.took);
+      return this.account;
     });
   }
 
