@@ -5,6 +5,8 @@ export type { MailReceipt } from './nest/sender.js';
 export type { ISendMailOptions, MailerAttachment } from './nest/mailer-options.js';
 export { MailerService, type SentMessageInfo } from './nest/mailer.service.js';
 export { MailFeedback, type ReadMailOptions, type ReportOptions } from './nest/mail-feedback.js';
+export { MailFeedbackModule, type MailFeedbackAsyncOptions } from './nest/feedback/mail-feedback.module.js';
+export type { MailFeedbackOptions } from './nest/feedback/options.js';
 export { InjectMail, getMailToken } from './nest/inject-mail.js';
 export {
   getMailHealthToken,

@@ -64,6 +64,47 @@ export class MailFeedback {
   }
 
   /**
+   * Takes what a source vouches for, and leaves out what is no report: the rest is not to come again and again because of it.
+   *
+   * @internal
+   * @returns what is wrong with the first that was left out
+   */
+  async take(feedback: readonly Feedback[]): Promise<string | undefined> {
+    const reports: Feedback[] = [];
+    let wrong: string | undefined;
+    for (const one of feedback) {
+      const parsed = parseFeedback(one, '');
+      if ('feedback' in parsed) {
+        reports.push(parsed.feedback);
+        continue;
+      }
+      wrong ??= `${parsed.fault.path} ${parsed.fault.message}`;
+      this.refuse(one.source, 'malformed');
+    }
+    if (reports.length > 0) await bulkLane(this.mailQueue).report(reports, true);
+    return wrong;
+  }
+
+  /**
+   * Better at boot than at the first report.
+   *
+   * @internal
+   * @throws MailConfigError with `queue: false`
+   */
+  check(): void {
+    bulkLane(this.mailQueue);
+  }
+
+  /**
+   * Counts and tells a request that is not believed.
+   *
+   * @internal
+   */
+  refuse(source: string, reason: string): void {
+    this.mailQueue?.feedback.refuse(source, reason);
+  }
+
+  /**
    * Reads a mail that came to the address of the option `bounces`, or that a server returned to the sender: bounces and
    * confirmations of delivery (RFC 3464, and those of qmail and Exim), and complaints (RFC 5965). What it reports is taken as by
    * `report()`, when it proves to be about a mail of ours and one of its recipients. Of a large mail the first megabyte is read.
