@@ -4,7 +4,9 @@ export { MailSuppressions, type CsvDefaults, type CsvImport, type SuppressionInp
 export type { MailReceipt } from './nest/sender.js';
 export type { ISendMailOptions, MailerAttachment } from './nest/mailer-options.js';
 export { MailerService, type SentMessageInfo } from './nest/mailer.service.js';
-export { MailFeedback, type ReportOptions } from './nest/mail-feedback.js';
+export { MailFeedback, type ReadMailOptions, type ReportOptions } from './nest/mail-feedback.js';
+export { MailFeedbackModule, type MailFeedbackAsyncOptions } from './nest/feedback/mail-feedback.module.js';
+export type { MailFeedbackOptions } from './nest/feedback/options.js';
 export { InjectMail, getMailToken } from './nest/inject-mail.js';
 export {
   getMailHealthToken,
@@ -82,6 +84,7 @@ export type {
   TransportConfig,
 } from './nest/options/types.js';
 export type { SuppressionConfig } from './nest/options/suppression.js';
+export type { BouncesConfig } from './nest/options/bounces.js';
 export type { FeedbackConfig } from './nest/options/feedback.js';
 export type { DkimConfig, DkimKeyConfig, DkimKeysConfig, DkimSignatureConfig } from './nest/options/dkim.js';
 export type { ForeignTransportConfig } from './nest/options/foreign.js';
@@ -145,6 +148,7 @@ export type { Limit } from './queue/bottleneck.js';
 export type { WorkerProcess, WorkersReport } from './queue/presence.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { RunReport } from './queue/run.js';
+export type { MailReading } from './queue/feedback/mail-reports.js';
 export type { FeedbackReceipt } from './queue/feedback/intake.js';
 export type { FeedbackCounts, RecipientFeedback, RecipientReport } from './queue/feedback/reports.js';
 export type { FeedbackStats } from './queue/feedback/tally.js';

@@ -6,6 +6,7 @@ import type { Encoded } from '../mime/encoded.js';
 import type { Dispatch, NoRoom, Route } from '../transport/dispatch.js';
 import type { OutgoingMail, Rejection, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery, type Hops } from './deliver.js';
+import type { EnvelopeSenders } from './envelope-senders.js';
 import { Veto } from './interception.js';
 import type { Ledger, RecipientFact, Unplaced } from './ledger.js';
 import type { Attempt, DeliveryObserver } from './observer.js';
@@ -54,6 +55,8 @@ export interface BatchControl {
   deaths: number;
   /** Hangs up on messages in flight. */
   signal: AbortSignal;
+  /** Default: the address in From. */
+  senders?: EnvelopeSenders;
   /** By which next attempts are due, and messages expire. Default `Date.now`. */
   now?: () => number;
 }
@@ -267,7 +270,8 @@ class BatchRun {
     const { work } = this;
     const { sender, mail, headers, body, recipients } = await work.write(index);
     const to = recipients ? this.instead(index, pending, recipients) : this.addresses(index, pending);
-    const envelope = { from: envelopeAddress(sender), to: to.map(envelopeAddress) };
+    const from = this.control.senders?.of(mail.id, to) ?? envelopeAddress(sender);
+    const envelope = { from, to: to.map(envelopeAddress) };
     return deliver({ envelope, headers, body, mail }, route, {
       id: mail.id,
       lane: 'bulk',

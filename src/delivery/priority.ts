@@ -9,6 +9,7 @@ import { notAsked, TransportError, type Rejection, type Transport } from '../tra
 import { suppressionReply } from '../feedback/suppression.js';
 import { SuppressedMailError, type Suppressed } from './suppressed.js';
 import { attemptOf, deliver, type Delivery } from './deliver.js';
+import type { EnvelopeSenders } from './envelope-senders.js';
 import type { Draft } from './interception.js';
 import type { Preparation } from './preparation.js';
 import { traceAttempts } from './traced.js';
@@ -49,6 +50,8 @@ export interface SendNowOptions {
   timeout: number;
   retryUnknown?: boolean;
   preparation?: Preparation;
+  /** Default: the address in From. */
+  senders?: EnvelopeSenders | undefined;
   tracer?: Tracer;
   /** Who of the recipients is not to get it. It never rejects. Default: nobody is suppressed. */
   find?: (addresses: readonly string[]) => Promise<Suppressed>;
@@ -66,7 +69,7 @@ const NOBODY: Suppressed = new Map();
 export async function sendNow(
   message: Message & Travel,
   routes: Routes,
-  { id, timeout, retryUnknown = false, preparation, tracer = NO_TRACER, find }: SendNowOptions,
+  { id, timeout, retryUnknown = false, preparation, senders, tracer = NO_TRACER, find }: SendNowOptions,
 ): Promise<SentNow> {
   const expiry = message.expiresAt === undefined ? Infinity : message.expiresAt - Date.now();
   if (expiry <= 0) throw expired(id);
@@ -96,7 +99,8 @@ export async function sendNow(
     // An interceptor has left those alone in it.
     if (served.length === 0) throw new SuppressedMailError(id, suppressed);
     const recipients = new Map(served.map((address) => [envelopeAddress(address), address]));
-    const envelope = { from: envelopeAddress(whole.from.address), to: [...recipients.keys()] };
+    const to = [...recipients.keys()];
+    const envelope = { from: senders?.of(id, to) ?? envelopeAddress(whole.from.address), to };
     const options = { id, lane: 'priority', signal: over.signal, deadline, retryUnknown } as const;
     const hops = tracer.on ? traceAttempts(tracer, route, 'priority') : route;
     const mail = { id, messageId, message: () => whole };

@@ -1,5 +1,6 @@
 import type { Fault } from '../errors.js';
 import { isMailAddress } from '../message/address.js';
+import { LIST_NAME } from '../message/ids.js';
 import { oneLine } from '../message/text.js';
 import { FEEDBACK_TYPES, type Feedback } from './feedback.js';
 
@@ -13,7 +14,7 @@ export function parseFeedback(given: Feedback, path: string): { feedback: Feedba
     fault: { path: path === '' ? field : `${path}.${field}`, message },
   });
   if (typeof given !== 'object' || given === null) return { fault: { path, message: 'must be a report' } };
-  const { key, type, source, address, at, match, reply, url } = given as Partial<Feedback>;
+  const { key, type, source, address, at, match, reply, url, list } = given as Partial<Feedback>;
   if (typeof key !== 'string' || key === '') return fault('key', 'must be a string that tells the report from others');
   if (type === undefined || !FEEDBACK_TYPES.includes(type))
     return fault('type', `must be one of ${FEEDBACK_TYPES.join(', ')}`);
@@ -23,6 +24,7 @@ export function parseFeedback(given: Feedback, path: string): { feedback: Feedba
   if (!isMailAddress(address)) return fault('address', 'must be an address');
   if (!(at instanceof Date) || Number.isNaN(at.getTime())) return fault('at', 'must be a valid Date');
   if (typeof match !== 'object' || match === null) return fault('match', 'must be an object, if an empty one');
+  if (list !== undefined && !LIST_NAME.test(list)) return fault('list', `must be a list's name`);
   return {
     feedback: {
       ...given,

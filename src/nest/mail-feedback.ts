@@ -1,7 +1,9 @@
+import type { Readable } from 'node:stream';
 import { MailValidationError, type Fault } from '../errors.js';
 import type { Feedback } from '../feedback/feedback.js';
 import { parseFeedback } from '../feedback/parse-feedback.js';
 import type { FeedbackReceipt } from '../queue/feedback/intake.js';
+import type { MailReading } from '../queue/feedback/mail-reports.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import { bulkLane } from './sender.js';
 
@@ -12,6 +14,14 @@ export interface ReportOptions {
    */
   signed?: boolean;
 }
+
+export interface ReadMailOptions {
+  /** The envelope recipient, where the mail does not name it in `Delivered-To`, `X-Original-To`, `Envelope-To` or `To`. */
+  to?: string;
+}
+
+/** What is read of a mail: the report and the headers of what is returned stand before that. */
+const READ_OF_A_MAIL = 1024 * 1024;
 
 /**
  * Takes what is reported of mails after they were sent, from whoever it comes: matches it to its mail, tells it as an event,
@@ -52,4 +62,73 @@ export class MailFeedback {
     if (faults.length > 0) throw new MailValidationError(faults);
     return queue.report(reports, signed);
   }
+
+  /**
+   * Takes what a source vouches for, and leaves out what is no report: the rest is not to come again and again because of it.
+   *
+   * @internal
+   * @returns what is wrong with the first that was left out
+   */
+  async take(feedback: readonly Feedback[]): Promise<string | undefined> {
+    const reports: Feedback[] = [];
+    let wrong: string | undefined;
+    for (const one of feedback) {
+      const parsed = parseFeedback(one, '');
+      if ('feedback' in parsed) {
+        reports.push(parsed.feedback);
+        continue;
+      }
+      wrong ??= `${parsed.fault.path} ${parsed.fault.message}`;
+      this.refuse(one.source, 'malformed');
+    }
+    if (reports.length > 0) await bulkLane(this.mailQueue).report(reports, true);
+    return wrong;
+  }
+
+  /**
+   * Better at boot than at the first report.
+   *
+   * @internal
+   * @throws MailConfigError with `queue: false`
+   */
+  check(): void {
+    bulkLane(this.mailQueue);
+  }
+
+  /**
+   * Counts and tells a request that is not believed.
+   *
+   * @internal
+   */
+  refuse(source: string, reason: string): void {
+    this.mailQueue?.feedback.refuse(source, reason);
+  }
+
+  /**
+   * Reads a mail that came to the address of the option `bounces`, or that a server returned to the sender: bounces and
+   * confirmations of delivery (RFC 3464, and those of qmail and Exim), and complaints (RFC 5965). What it reports is taken as by
+   * `report()`, when it proves to be about a mail of ours and one of its recipients. Of a large mail the first megabyte is read.
+   *
+   * @param raw the mail as it arrived, headers first
+   * @throws MailQueueUnavailableError the store cannot be reached: hand it over again
+   * @throws MailConfigError with `queue: false`
+   */
+  async readMail(raw: Uint8Array | string | Readable, { to }: ReadMailOptions = {}): Promise<MailReading> {
+    const queue = bulkLane(this.mailQueue);
+    return queue.readMail(await beginningOf(raw), to);
+  }
+}
+
+async function beginningOf(raw: Uint8Array | string | Readable): Promise<Uint8Array> {
+  if (typeof raw === 'string') return Buffer.from(raw).subarray(0, READ_OF_A_MAIL);
+  if (raw instanceof Uint8Array) return raw.subarray(0, READ_OF_A_MAIL);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of raw as AsyncIterable<Uint8Array | string>) {
+    const bytes = Buffer.from(chunk as Uint8Array);
+    // The rest is read too: whoever pipes it waits for that.
+    if (length < READ_OF_A_MAIL) chunks.push(bytes);
+    length += bytes.length;
+  }
+  return Buffer.concat(chunks).subarray(0, READ_OF_A_MAIL);
 }

@@ -1,3 +1,4 @@
+import type { EnvelopeSenders } from '../delivery/envelope-senders.js';
 import type { Preparation } from '../delivery/preparation.js';
 import { sendNow, type SentReceipt } from '../delivery/priority.js';
 import type { Suppressed } from '../delivery/suppressed.js';
@@ -27,6 +28,7 @@ export class PriorityLane {
   private readonly queue: MailQueue | undefined;
   private readonly preparation: Preparation;
   private readonly events: PriorityEvents;
+  private readonly senders: EnvelopeSenders | undefined;
   private readonly tracer: Tracer;
   private readonly suppressions: SuppressionList | undefined;
   private readonly onError: (error: Error) => void;
@@ -37,6 +39,7 @@ export class PriorityLane {
     this.queue = queue;
     this.preparation = preparation;
     this.events = new PriorityEvents(events, statistics);
+    this.senders = settings.returnPaths;
     this.tracer = tracer;
     this.suppressions = settings.suppression.priority === 'ignore' ? undefined : suppressions;
     this.onError = onError;
@@ -58,9 +61,9 @@ export class PriorityLane {
     const startedAt = performance.now();
     try {
       const { retryUnknown } = this.settings;
-      const { preparation, tracer } = this;
+      const { preparation, senders, tracer } = this;
       const find = this.finder(Math.min(FOUND_WITHIN, timeout / 4));
-      const options = { id, timeout, retryUnknown, preparation, tracer, ...(find ? { find } : {}) };
+      const options = { id, timeout, retryUnknown, preparation, senders, tracer, ...(find ? { find } : {}) };
       const sent = await sendNow(message, this.routes, options);
       const { receipt, settled, suppressed, delivery } = sent;
       this.queue?.recordPriority({ ...receipt, ...settled, suppressed }, mail, delivery.providerId);

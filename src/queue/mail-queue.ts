@@ -11,6 +11,7 @@ import type { Tracer } from '../events/tracer.js';
 import { RecordedSuppressions } from '../feedback/recorded-suppressions.js';
 import type { SuppressionList, SuppressionSettings } from '../feedback/suppression.js';
 import type { Feedback } from '../feedback/feedback.js';
+import type { ReturnPaths } from '../feedback/return-path.js';
 import type { Limits } from '../message/limits.js';
 import type { BulkMailInput, Message, Travel } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
@@ -31,6 +32,7 @@ import { EventLoopShare } from './event-loop-share.js';
 import { EventBus } from './event-bus.js';
 import { FeedbackIntake, type FeedbackReceipt, type FeedbackSettings } from './feedback/intake.js';
 import { MailLookup } from './feedback/known-mail.js';
+import { MailReports, type MailReading } from './feedback/mail-reports.js';
 import { rememberProviderId } from './feedback/provider-ids.js';
 import { Flusher } from './flush.js';
 import { keys } from './keys.js';
@@ -72,6 +74,8 @@ export interface MailQueueSettings {
   sealer: Sealer;
   attachments: AttachmentSettings;
   feedback: FeedbackSettings;
+  /** What mails' envelope senders are, and bounces are told by. Undefined: the address in From. */
+  returnPaths?: ReturnPaths;
   /** How long another process may take to let go of an embedded store. */
   lockTimeout: number;
 }
@@ -114,6 +118,7 @@ export class MailQueue {
   /** Who gets no more mail: the application's own list, or the one on this store. */
   readonly suppressions: SuppressionList;
   readonly feedback: FeedbackIntake;
+  private readonly mailReports: MailReports;
   private readonly format: BatchFormat;
   private readonly attachments: Attachments;
   private readonly blobs: Blobs;
@@ -196,6 +201,7 @@ export class MailQueue {
       feedback,
       kept,
     );
+    this.mailReports = new MailReports(this.feedback, lookup, settings.returnPaths);
     this.completions = new Completions(records, this.reader, events, onError);
     this.bus = backend.eventLine && new EventBus(backend.eventLine, records, settings.sealer, events, onError);
     events.relay = this.bus;
@@ -304,6 +310,17 @@ export class MailQueue {
     return answered(this.feedback.report(reports, signed));
   }
 
+  /**
+   * The same for a report that came as a mail.
+   *
+   * @param recipient of its envelope, where that is not in its headers
+   * @throws MailQueueUnavailableError
+   */
+  async readMail(raw: Uint8Array, recipient: string | undefined): Promise<MailReading> {
+    await this.flusher.reach();
+    return answered(this.mailReports.take(raw, recipient));
+  }
+
   /** Best effort, off the sender's path: a store that is away costs the record, never the mail. */
   recordPriority(result: PriorityResult, mail: PriorityMail, providerId?: string): void {
     const at = Date.now();
@@ -394,7 +411,8 @@ export class MailQueue {
   }
 
   private createWorker(shift?: Shift): BatchWorker {
-    const { batch, retry, suppression, worker } = this.settings;
+    const { batch, retry, suppression, worker, returnPaths } = this.settings;
+    const senders = returnPaths ? { senders: returnPaths } : {};
     return new BatchWorker(
       this.backend,
       this.store,
@@ -407,7 +425,7 @@ export class MailQueue {
       new Supplier(this.blobs, this.routes, this.preparation),
       new SuppressionGate(this.recorded, suppression),
       this.routes,
-      { ...worker, maxDuration: batch.maxDuration, retry, now: this.now },
+      { ...worker, maxDuration: batch.maxDuration, retry, ...senders, now: this.now },
       this.loop,
       this.onError,
       this.traces,

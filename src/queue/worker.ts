@@ -1,6 +1,7 @@
 import { DelayedError, UnrecoverableError } from 'bullmq';
 import { setMaxListeners } from 'node:events';
 import { deliverBatch, type BatchControl, type BatchResult, type Hold } from '../delivery/batch.js';
+import type { EnvelopeSenders } from '../delivery/envelope-senders.js';
 import { harmless, type DeliveryObserver } from '../delivery/observer.js';
 import type { MessageTraces } from '../delivery/traced.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
@@ -36,6 +37,8 @@ export interface WorkerSettings {
   /** A worker that has died is noticed after this long at the latest, and half of it more. Milliseconds. */
   lockDuration: number;
   retry: RetryPolicy;
+  /** Default: a mail's envelope sender is the address in its From. */
+  senders?: EnvelopeSenders;
   /** By which scheduled mail and next attempts are due. */
   now: () => number;
 }
@@ -288,6 +291,7 @@ export class BatchWorker {
         suppressed: (address) => suppressions.of(address),
         deaths,
         signal: this.hangUp.signal,
+        ...(this.settings.senders ? { senders: this.settings.senders } : {}),
         now: this.settings.now,
       };
       const result = await deliverBatch(work, ledger, this.settings.retry, control, observer);

@@ -1,15 +1,25 @@
+import { Readable } from 'node:stream';
 import { Injectable } from '@nestjs/common';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { MailQueueUnavailableError, MailValidationError } from '../../src/errors.js';
-import type { FeedbackEvent } from '../../src/events/events.js';
+import type { FeedbackEvent, FeedbackRefusedEvent } from '../../src/events/events.js';
 import type { Feedback, FeedbackType } from '../../src/feedback/feedback.js';
+import { ReturnPaths } from '../../src/feedback/return-path.js';
 import { OnMail } from '../../src/nest/on-mail.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
 import type { Acceptance, Outgoing, SendOptions } from '../../src/transport/transport.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { startRedis } from '../support/redis.js';
-import { startSmtpServer } from '../support/smtp-server.js';
+import {
+  autoReply,
+  complaint,
+  plainEximBounce,
+  postfixBounce,
+  qmailBounce,
+  type BounceParts,
+} from '../support/bounce-mails.js';
+import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js';
 import { IN_MEMORY, STORES } from '../support/stores.js';
 
 const AT = new Date('2030-05-01T10:00:00Z');
@@ -33,6 +43,11 @@ class Heard {
   @OnMail('feedback', { from: 'all' })
   any(event: FeedbackEvent): void {
     this.events.push(event);
+  }
+  readonly refusals: FeedbackRefusedEvent[] = [];
+  @OnMail('feedback-refused')
+  refused(event: FeedbackRefusedEvent): void {
+    this.refusals.push(event);
   }
   @OnMail('bounced')
   bounced(event: FeedbackEvent): void {
@@ -166,6 +181,117 @@ it.each([STORES[0]!, STORES[2]!])('knows a mail by what its provider calls it, o
   await eventually(async () => expect((await other.mail.campaign(second.id))?.state).toBe('completed'));
   const match = { providerId: 'id-of-a@readers.test' };
   expect(await other.mail.feedback.report(report('opened', 'a@readers.test', { match }))).toMatchObject({ matched: 0 });
+});
+
+describe('a report that comes as a mail', () => {
+  let smtp: TestSmtpServer;
+  let app: MailApp;
+  const bounces = { address: 'bounces@mail.shop.test', secret: 'x'.repeat(32) };
+  const ann = 'Ann@readers.test';
+
+  beforeAll(async () => {
+    smtp = await startSmtpServer();
+    app = await startMail({ smtp: smtp.url, queue: { connection: IN_MEMORY }, bounces, providers: [Heard] });
+  });
+
+  /** Sends a mail by either lane, and returns what its bounce is made of. */
+  const sent = async (
+    lane: 'priority' | 'bulk',
+    to: string | string[] = ann,
+  ): Promise<BounceParts & { id: string }> => {
+    smtp.clear();
+    const { id, messageId } = await app.mail.send({ lane, to, subject: 'x', text: 'x' });
+    await eventually(async () => expect((await app.mail.status(id))?.state).toBe('sent'));
+    return { id, messageId, to: smtp.received[0]!.from, recipient: [to].flat()[0]! };
+  };
+  const refused = async (): Promise<number> =>
+    (await app.mail.stats({ since: '1h' })).feedback.refused['dsn']?.['forged'] ?? 0;
+  const TAKEN = { kind: 'report', accepted: 1, matched: 1, replayed: 0, forged: 0, ignored: 0 };
+  const FORGED = { kind: 'report', accepted: 0, matched: 0, replayed: 0, forged: 1, ignored: 0 };
+
+  it.each(['priority', 'bulk'] as const)('is told by the envelope sender on the %s lane', async (lane) => {
+    const mail = await sent(lane);
+    expect(mail.to).toMatch(/^bounces\+[\w.]+\.[\w-]{12}@mail\.shop\.test$/);
+    // Neither who it was to nor which mail is in what came back.
+    const raw = postfixBounce({ ...mail, recipient: 'forwarded@elsewhere.test', messageId: '<x@shop.test>' });
+    expect(await app.mail.feedback.readMail(raw)).toEqual(TAKEN);
+    expect(await app.mail.feedback.readMail(Readable.from([Buffer.from(raw)]))).toEqual({
+      ...TAKEN,
+      accepted: 0,
+      matched: 0,
+      replayed: 1,
+    });
+    const [recipient] = (await app.mail.status(mail.id))!.recipients;
+    expect(recipient?.feedback?.bounced).toMatchObject({ permanent: true, enhancedCode: '5.1.1', source: 'dsn' });
+    expect(app.context.get(Heard).events.at(-2)).toMatchObject({ type: 'bounced', id: mail.id, address: ann, lane });
+  });
+
+  it('is told by the Message-ID where the recipient is one of its', async () => {
+    const mail = { ...(await sent('bulk', [ann, 'bob@readers.test'])), to: 'shop@shop.test' };
+    expect(await app.mail.feedback.readMail(qmailBounce({ ...mail, recipient: 'ann@readers.test' }))).toEqual(TAKEN);
+    const before = await refused();
+    expect(await app.mail.feedback.readMail(qmailBounce({ ...mail, recipient: 'eve@readers.test' }))).toEqual(FORGED);
+    expect(await refused()).toBe(before + 1);
+  });
+
+  it('is refused when nothing of it was signed here', async () => {
+    const mail = await sent('bulk');
+    const messageId = '<m_01234567890123456789.0@shop.test>';
+    const forgeries = [
+      { ...mail, messageId, to: mail.to.replace(/.@/, (last) => (last === 'x@' ? 'y@' : 'x@')) },
+      { ...mail, messageId, to: mail.to.replace('mail.', '') },
+      { ...mail, messageId, to: 'bounces@mail.shop.test' },
+    ];
+    for (const forgery of forgeries) expect(await app.mail.feedback.readMail(postfixBounce(forgery))).toEqual(FORGED);
+    expect(app.context.get(Heard).refusals.at(-1)).toEqual({ source: 'dsn', reason: 'forged' });
+  });
+
+  it('suppresses nobody whom the mail did not go to, also long after it is forgotten', async () => {
+    const paths = new ReturnPaths(bounces.address, [Buffer.from(bounces.secret)]);
+    const to = paths.of('c_01234567890123456789-0.0', ['ann@readers.test']);
+    const messageId = '<x@shop.test>';
+    const recipient = 'ann@readers.test';
+    expect(await app.mail.feedback.readMail(postfixBounce({ to, recipient, messageId }))).toEqual({
+      ...TAKEN,
+      matched: 0,
+    });
+    const eve = postfixBounce({ to, recipient: 'eve@readers.test', messageId });
+    expect(await app.mail.feedback.readMail(eve)).toEqual(FORGED);
+  });
+
+  it('may come to an address that stands in no header', async () => {
+    const mail = await sent('bulk');
+    const raw = plainEximBounce({ ...mail, to: 'postmaster@shop.test', messageId: '<x@shop.test>' });
+    expect(await app.mail.feedback.readMail(raw)).toEqual(FORGED);
+    expect(await app.mail.feedback.readMail(raw, { to: mail.to })).toEqual(TAKEN);
+  });
+
+  it('may be a complaint in which the recipient is blacked out', async () => {
+    const mail = await sent('bulk');
+    const byMessageId = complaint({ ...mail, to: 'shop@shop.test' });
+    expect(await app.mail.feedback.readMail(byMessageId)).toEqual(TAKEN);
+    expect((await app.mail.status(mail.id))?.recipients[0]?.feedback).toHaveProperty('complained.source', 'arf');
+    const other = await sent('bulk');
+    expect(await app.mail.feedback.readMail(complaint({ ...other, messageId: '<x@shop.test>' }))).toEqual(TAKEN);
+    expect(await app.mail.feedback.readMail(complaint(other, { type: 'not-spam' }))).toMatchObject({
+      ignored: 1,
+      accepted: 0,
+    });
+  });
+
+  it('may be about a mail that is under way, or has arrived', async () => {
+    const mail = await sent('bulk');
+    const delayed = postfixBounce(mail, { action: 'delayed', status: '4.4.1' });
+    expect(await app.mail.feedback.readMail(delayed)).toMatchObject({ accepted: 0, ignored: 1 });
+    const relayed = postfixBounce(mail, { action: 'relayed', status: '2.0.0', reply: '250 2.0.0 Ok' });
+    expect(await app.mail.feedback.readMail(relayed)).toEqual(TAKEN);
+    expect((await app.mail.status(mail.id))?.recipients[0]?.feedback).toHaveProperty('delivered.reply', '250 2.0.0 Ok');
+  });
+
+  it('may be none', async () => {
+    expect(await app.mail.feedback.readMail(autoReply(await sent('bulk')))).toEqual({ kind: 'auto-reply' });
+    expect(await app.mail.feedback.readMail('Subject: x\r\n\r\nHello')).toEqual({ kind: 'no-report' });
+  });
 });
 
 it('takes reports in a process without a worker, and tells those that listen elsewhere', async () => {

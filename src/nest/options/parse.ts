@@ -6,6 +6,7 @@ import type { Classifier } from '../../message/classify.js';
 import { DEFAULT_LIMITS, type Limits } from '../../message/limits.js';
 import { LANES, type Lane } from '../../message/message.js';
 import type { MessageRules } from '../../message/parse.js';
+import type { ReturnPaths } from '../../feedback/return-path.js';
 import type { AttachmentSettings, MailQueueSettings } from '../../queue/mail-queue.js';
 import { defaultConnection, parseTarget } from '../../store/target.js';
 import { BALANCES, type Balance } from '../../transport/balance.js';
@@ -15,6 +16,7 @@ import { besideQueue, parseAttachments } from './attachments.js';
 import { parseCollect, type CollectSettings } from './collect.js';
 import { DEFAULTS } from './defaults.js';
 import { parseEncryption } from './encryption.js';
+import { parseBounces } from './bounces.js';
 import { parseFeedbackOptions } from './feedback.js';
 import { isForeign, parseForeign, type ForeignTransportSettings } from './foreign.js';
 import { parseMetrics, type MetricsSettings } from './metrics.js';
@@ -45,6 +47,8 @@ export interface MailSettings {
   resolveTransport?: NonNullable<MailModuleOptions['resolveTransport']>;
   queue: MailQueueSettings | false;
   rules: MessageRules;
+  /** What mails' envelope senders are. Undefined: the address in From. */
+  returnPaths?: ReturnPaths;
   templates?: TemplateSettings;
   unsubscribe?: UnsubscribeMeans;
   priority: PrioritySettings;
@@ -84,7 +88,9 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
   const suppression = parseSuppression(reader);
   const feedback = parseFeedbackOptions(reader, reader.raw('queue') !== false);
-  const given = { limits, lockTimeout: shutdownTimeout, suppression, feedback };
+  const returnPaths = parseBounces(reader);
+  const bounces = returnPaths ? { returnPaths } : {};
+  const given = { limits, lockTimeout: shutdownTimeout, suppression, feedback, ...bounces };
   const queue = parseQueue(reader, queueName, given, host, stored);
   const templates = parseTemplates(reader);
   const unsubscribe = parseUnsubscribe(reader);
@@ -116,6 +122,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
       ...(from ? { from } : {}),
       ...(unsubscribe ? { unsubscribe: unsubscribe.ways } : {}),
     },
+    ...(returnPaths ? { returnPaths } : {}),
     ...(templates ? { templates } : {}),
     ...(unsubscribe ? { unsubscribe } : {}),
     ...(region === undefined ? {} : { region }),
@@ -214,7 +221,7 @@ function checkTransport(transport: Transport, path: string): Transport {
 function parseQueue(
   parent: OptionReader,
   name: string,
-  given: Pick<MailQueueSettings, 'limits' | 'lockTimeout' | 'suppression' | 'feedback'>,
+  given: Pick<MailQueueSettings, 'limits' | 'lockTimeout' | 'suppression' | 'feedback' | 'returnPaths'>,
   host: HostQueueConfig | undefined,
   attachments: AttachmentSettings,
 ): MailQueueSettings | false {

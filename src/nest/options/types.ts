@@ -13,6 +13,7 @@ import type { SmtpLogin } from '../../transport/smtp/login.js';
 import type { Transport } from '../../transport/transport.js';
 import type { AttachmentsConfig } from './attachments.js';
 import type { OnCollectError } from './collect.js';
+import type { BouncesConfig } from './bounces.js';
 import type { FeedbackConfig } from './feedback.js';
 import type { DkimConfig } from './dkim.js';
 import type { ForeignTransportConfig } from './foreign.js';
@@ -261,6 +262,11 @@ export interface MailModuleOptions {
    * has registered, or a `TracerProvider`. Needs `@opentelemetry/api`. Default false.
    */
   tracing?: boolean | TracerProviderLike;
+  /**
+   * Gives each mail an envelope sender of its own (VERP), by which a bounce that comes back as a mail is told. Default: the
+   * envelope sender is the address in From.
+   */
+  bounces?: BouncesConfig;
   /**
    * What is done about bounces, complaints and other reports; `true` is `{}`. Without it they are taken too, and find their mail
    * by its own id and by Message-ID.

@@ -2,15 +2,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { MailEmitter } from '../../events/emitter.js';
 import type { FeedbackEvent } from '../../events/events.js';
 import type { Feedback } from '../../feedback/feedback.js';
-import type { Suppression, SuppressionList } from '../../feedback/suppression.js';
-import { idOfMessageId, splitMessageId } from '../../message/ids.js';
+import { scopeOfList, type Suppression, type SuppressionList } from '../../feedback/suppression.js';
+import { splitMessageId } from '../../message/ids.js';
 import type { Change, Records } from '../../store/records.js';
 import type { Sealer } from '../../store/sealing.js';
 import { GroupCommit } from '../group-commit.js';
 import { keys } from '../keys.js';
 import type { Statistics } from '../statistics.js';
 import type { KnownMail, MailLookup } from './known-mail.js';
-import { providerKey } from './provider-ids.js';
 import { countReports, countsField, writeReport } from './reports.js';
 
 /** What is done about reports. */
@@ -62,6 +61,8 @@ interface Report {
   suppression?: Suppression;
 }
 
+/** Of what a suppression says. */
+const MAX_NOTE = 500;
 /** Reports that are written together. */
 const MAX_GROUP = 500;
 
@@ -107,30 +108,11 @@ export class FeedbackIntake {
     if (this.events.wants('feedback-refused')) this.events.emit('feedback-refused', { source, reason });
   }
 
-  /** The mail of ours that a report is about. */
-  async match({ match }: Pick<Feedback, 'match'>): Promise<KnownMail | undefined> {
-    const { id, messageId, providerId } = match;
-    const ours = messageId === undefined ? undefined : idOfMessageId(messageId);
-    for (const candidate of [id, ours]) {
-      const mail = candidate === undefined ? undefined : await this.mails.find(candidate);
-      if (mail) return mail;
-    }
-    // SES and others put an id of their own in place of our Message-ID.
-    for (const theirs of [providerId, messageId]) {
-      if (theirs === undefined || theirs === '') continue;
-      const [fields] = await this.records.get([providerKey(theirs)]);
-      const known = fields?.['id'];
-      if (known === undefined) continue;
-      return (await this.mails.find(known)) ?? { id: known, lane: laneOf(known) };
-    }
-    return undefined;
-  }
-
   private async take(entries: readonly Entry[]): Promise<void> {
     const { fresh, known } = await this.sort(entries);
     await Promise.all(
       fresh.map(async (report) => {
-        const mail = await this.match(report.feedback);
+        const mail = await this.mails.match(report.feedback.match);
         if (mail) report.mail = mail;
       }),
     );
@@ -201,7 +183,7 @@ export class FeedbackIntake {
     for (const report of reports) {
       // Anybody can write down an address.
       if (!report.mail && !report.signed) continue;
-      const suppression = suppressionBy(report.feedback, this.settings.suppress);
+      const suppression = suppressionBy(report, this.settings.suppress);
       if (suppression) wanted.push((report.suppression = suppression));
     }
     if (wanted.length > 0) await suppressions.add(wanted);
@@ -232,23 +214,18 @@ function markOf({ source, key }: Feedback): string {
   return keys.heardOf(createHash('sha256').update(`${source}\n${key}`).digest('base64url').slice(0, 24));
 }
 
-function laneOf(id: string): KnownMail['lane'] {
-  return id.startsWith('p_') ? 'priority' : 'bulk';
-}
-
 function suppressionBy(
-  { type, address, at, permanent, reply, list, source }: Feedback,
+  { feedback, mail }: Report,
   { bounces, complaints, unsubscribes }: FeedbackSettings['suppress'],
 ): Suppression | undefined {
-  const note = { note: (reply ?? `reported by ${source}`).slice(0, 500) };
+  const { type, address, at, permanent, reply, source, list = mail?.list } = feedback;
+  const about = { address, since: at, note: (reply ?? `reported by ${source}`).slice(0, MAX_NOTE) };
   if (type === 'bounced' && permanent === true && bounces !== false) {
-    return { address, scope: bounces, reason: 'hard-bounce', since: at, ...note };
+    return { ...about, scope: bounces, reason: 'hard-bounce' };
   }
-  if (type === 'complained' && complaints !== false) {
-    return { address, scope: complaints, reason: 'complaint', since: at, ...note };
-  }
+  if (type === 'complained' && complaints !== false) return { ...about, scope: complaints, reason: 'complaint' };
   if (type === 'unsubscribed' && unsubscribes) {
-    return { address, scope: list === undefined ? 'bulk' : `list:${list}`, reason: 'unsubscribed', since: at, ...note };
+    return { ...about, scope: list === undefined ? 'bulk' : scopeOfList(list), reason: 'unsubscribed' };
   }
   return undefined;
 }

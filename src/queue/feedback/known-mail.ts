@@ -1,5 +1,6 @@
+import type { FeedbackMatch } from '../../feedback/feedback.js';
 import type { Lane } from '../../message/message.js';
-import { isOwnId, messageId, messageIdHeader, splitBatchId, splitMessageId } from '../../message/ids.js';
+import { idOfMessageId, isOwnId, messageId, messageIdHeader, splitBatchId, splitMessageId } from '../../message/ids.js';
 import type { Records } from '../../store/records.js';
 import type { Sealer } from '../../store/sealing.js';
 import type { MailJobQueue } from '../backend.js';
@@ -8,12 +9,15 @@ import type { BatchFormat } from '../batch-format.js';
 import { readRecord } from '../campaign-record.js';
 import { keys } from '../keys.js';
 import { readPriorityStatus } from '../priority-record.js';
+import { providerKey } from './provider-ids.js';
 
 /** A mail of ours that something is reported of. */
 export interface KnownMail {
   id: string;
   lane: Lane;
   campaignId?: string;
+  /** Of the campaign. */
+  list?: string;
   /** Undefined where it is past retention, and so its recipients are not known either. */
   messageId?: string;
   /** The envelope recipients. */
@@ -22,7 +26,7 @@ export interface KnownMail {
 
 /** What is kept of a batch that reports come of. */
 interface KnownBatch {
-  campaignId?: string;
+  of: Pick<KnownMail, 'campaignId' | 'list'>;
   mails: readonly Pick<KnownMail, 'messageId' | 'recipients'>[];
 }
 
@@ -42,13 +46,30 @@ export class MailLookup {
     private readonly sealer: Sealer,
   ) {}
 
+  /** The mail of ours that a report is about. */
+  async match({ id, messageId, providerId }: FeedbackMatch): Promise<KnownMail | undefined> {
+    const ours = messageId === undefined ? undefined : idOfMessageId(messageId);
+    for (const candidate of [id, ours]) {
+      const mail = candidate === undefined ? undefined : await this.find(candidate);
+      if (mail) return mail;
+    }
+    // SES and others put an id of their own in place of our Message-ID.
+    for (const theirs of [providerId, messageId]) {
+      if (theirs === undefined || theirs === '') continue;
+      const [fields] = await this.records.get([providerKey(theirs)]);
+      const known = fields?.['id'];
+      if (known !== undefined) return (await this.find(known)) ?? { id: known, lane: laneOf(known) };
+    }
+    return undefined;
+  }
+
   /** Undefined: no mail of ours has this id, or nothing is known of it any more. */
   async find(id: string): Promise<KnownMail | undefined> {
     const place = splitMessageId(id);
     if (!place) return undefined;
     const batch = await this.batch(place.batch);
     const mail = batch?.mails[place.index];
-    if (batch) return mail && { id, lane: 'bulk', ...mail, ...campaignOf(batch) };
+    if (batch) return mail && { id, lane: 'bulk', ...batch.of, ...mail };
     return isOwnId(id) ? this.priorityMail(id) : this.pastMail(id, place.batch);
   }
 
@@ -100,10 +121,13 @@ export class MailLookup {
       recipients: itemRecipients(batch, item),
     }));
     this.addresses += mails.length;
-    return { mails, ...(batch.campaign ? { campaignId: batch.campaign.id } : {}) };
+    const { campaign } = batch;
+    const { list } = batch.shared;
+    return { mails, of: { ...(campaign ? { campaignId: campaign.id } : {}), ...(list === undefined ? {} : { list }) } };
   }
 }
 
-function campaignOf({ campaignId }: KnownBatch): { campaignId?: string } {
-  return campaignId === undefined ? {} : { campaignId };
+/** Where nothing else is known of it any more. */
+function laneOf(id: string): Lane {
+  return id.startsWith('p_') ? 'priority' : 'bulk';
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { FEEDBACK_TYPES, type Feedback, type FeedbackType } from '../../feedback/feedback.js';
-import { addressKey } from '../../message/address.js';
+import { suppressionKey } from '../../feedback/suppression.js';
 import { splitMessageId } from '../../message/ids.js';
 import type { Change, Fields } from '../../store/records.js';
 import type { Sealer } from '../../store/sealing.js';
@@ -93,7 +93,7 @@ export function readCounts(fields: Fields | undefined): FeedbackCounts | undefin
 
 /** Tells recipients of a message apart, and nobody's address. */
 function nameOf(address: string, sealer: Sealer): string {
-  const key = Buffer.from(addressKey(address).toLowerCase());
+  const key = Buffer.from(suppressionKey(address));
   const name = sealer.seals ? sealer.nameOf(key) : createHash('sha256').update(key).digest('hex');
   return name.slice(0, 12);
 }

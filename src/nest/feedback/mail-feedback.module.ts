@@ -1,0 +1,90 @@
+import { ConfigurableModuleBuilder, Inject, Logger, Module, type OnModuleInit } from '@nestjs/common';
+import { ApplicationConfig, HttpAdapterHost, ModuleRef } from '@nestjs/core';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { MailConfigError, reasonOf } from '../../errors.js';
+import { getMailToken } from '../inject-mail.js';
+import type { MailService } from '../mail.service.js';
+import { FeedbackEndpoint } from './endpoint.js';
+import { parseFeedbackModule, type FeedbackModuleSettings, type MailFeedbackOptions } from './options.js';
+
+const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, ASYNC_OPTIONS_TYPE } =
+  new ConfigurableModuleBuilder<MailFeedbackOptions>({ moduleName: 'MailFeedback' })
+    .setClassMethodName('forRoot')
+    .build();
+
+/** The options of `MailFeedbackModule.forRootAsync()`. */
+export type MailFeedbackAsyncOptions = typeof ASYNC_OPTIONS_TYPE;
+
+/**
+ * Takes providers' reports of bounces, complaints and so on: `POST /mail-feedback/<source>`, and with `mails` what came back as a
+ * mail: `POST /mail-feedback/dsn`.
+ *
+ * ```ts
+ * imports: [
+ *   MailModule.forRoot({ feedback: true, … }),
+ *   MailFeedbackModule.forRoot({ sources: [sns({ topicArn })] }),
+ * ]
+ * ```
+ *
+ * It stands before whatever else the application does with a request: signatures are of the bytes, which parsers of bodies do not
+ * keep. Guards, pipes and interceptors do not come before it either. It works on Express and Fastify.
+ */
+@Module({})
+export class MailFeedbackModule extends ConfigurableModuleClass implements OnModuleInit {
+  private readonly settings: FeedbackModuleSettings;
+  private endpoint: FeedbackEndpoint | undefined;
+
+  /** @throws MailConfigError an option is wrong, or nothing says whom to believe */
+  constructor(
+    @Inject(MODULE_OPTIONS_TOKEN) options: MailFeedbackOptions,
+    @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
+    @Inject(HttpAdapterHost) host: HttpAdapterHost,
+    @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
+  ) {
+    super();
+    this.settings = parseFeedbackModule(options);
+    // Now, since Nest registers its parsers when the application is initialised. A process that serves no HTTP has no adapter.
+    host.init$.subscribe(() => {
+      (host.httpAdapter as HttpAdapterHost['httpAdapter'] | undefined)?.use(this.take);
+    });
+  }
+
+  /** @throws MailConfigError there is no such mailer, or it has `queue: false` */
+  onModuleInit(): void {
+    const { sources, mailTokens, maxBytes } = this.settings;
+    const logger = new Logger(MailFeedbackModule.name);
+    const { feedback } = this.mailService();
+    feedback.check();
+    this.endpoint = new FeedbackEndpoint(feedback, {
+      sources,
+      mailTokens,
+      maxBytes,
+      onWarning: (warning) => logger.warn(warning),
+      onError: (error) => logger.error(`A report could not be taken: ${reasonOf(error)}`),
+    });
+  }
+
+  private readonly take = (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
+    const source = this.sourceOf(request.url ?? '');
+    if (source === undefined || !this.endpoint) next();
+    else void this.endpoint.handle(source, request, response);
+  };
+
+  private sourceOf(url: string): string | undefined {
+    const [path = ''] = url.split('?', 1);
+    const prefix = this.config.getGlobalPrefix().replace(/^\/*|\/*$/g, '');
+    const start = `${prefix === '' ? '' : `/${prefix}`}/${this.settings.path}/`;
+    const source = path.startsWith(start) ? path.slice(start.length).replace(/\/$/, '') : undefined;
+    return source === '' || source?.includes('/') ? undefined : source;
+  }
+
+  private mailService(): MailService {
+    const { mailer } = this.settings;
+    try {
+      return this.moduleRef.get<MailService>(getMailToken(mailer), { strict: false });
+    } catch (cause) {
+      const which = mailer === undefined ? 'MailModule' : `MailModule with the name ${mailer}`;
+      throw new MailConfigError(`MailFeedbackModule finds no ${which}. Import it into the application.`, { cause });
+    }
+  }
+}
