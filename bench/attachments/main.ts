@@ -21,8 +21,8 @@ await benchmark('attachments', async (): Promise<Report> => {
   }
   ours.push(await field.deliver({ first: STEPS.at(-1)!, count: SINGLE, by: 'send()' }));
   await field.stop();
-  const faults = [...field.faults];
   const theirs: Step[] = [];
+  const notes: string[] = [];
   for (const form of ['base64', 'Buffer'] as const) {
     const peer = await Field.start('job-process.ts', { form });
     theirs.push({
@@ -30,12 +30,13 @@ await benchmark('attachments', async (): Promise<Report> => {
       what: `a job each, as ${form}`,
     });
     await peer.stop();
-    faults.push(...peer.faults);
+    // A worker that is busy with so much JSON is taken for dead, and another takes its job.
+    notes.push(...peer.faults.map((fault) => `With a job each, as ${form}: ${fault}.`));
   }
-  return report(ours, theirs, faults);
+  return { ...report(ours, theirs), notes, faults: field.faults };
 });
 
-function report(ours: readonly Step[], theirs: readonly Step[], faults: string[]): Report {
+function report(ours: readonly Step[], theirs: readonly Step[]): Omit<Report, 'notes' | 'faults'> {
   const megabytes = (bytes: number) => number(bytes / MEGABYTE);
   const rows = [...ours, ...theirs].map(({ what, mails, seconds, queued, producer, worker }) => [
     what,
@@ -63,14 +64,15 @@ function report(ours: readonly Step[], theirs: readonly Step[], faults: string[]
 sent by one worker process over 10 connections on loopback to a sink that counts mails and octets and hashes the file of one in a
 hundred. The same two processes all along: the first line is their warm-up. Below, BullMQ with the file in each job, and nodemailer's
 pool. Memory is sampled every 50 ms, and the peak is that of the line.`;
-  const [warm, ...rest] = ours.filter(({ what }) => what === 'sendBulk()');
-  const last = rest.at(-1);
+  const steps = ours.filter(({ what }) => what === 'sendBulk()');
+  const [warm] = steps;
+  const last = steps.at(-1);
   const grown = (of: 'producer' | 'worker') => (last && warm ? (last[of].rss - warm[of].rss) / MEGABYTE : NaN);
   const all = STEPS.at(-1)!.toLocaleString('en');
   const bars = [
     {
       what: `Redis for ${all} mails, queued`,
-      measured: (last?.queued ?? NaN) / MEGABYTE,
+      measured: steps.reduce((sum, { queued }) => sum + queued, 0) / MEGABYTE,
       limit: 10,
       aim: 4,
       unit: 'MB',
@@ -90,5 +92,5 @@ pool. Memory is sampled every 50 ms, and the peak is that of the line.`;
       unit: 'MB more',
     },
   ];
-  return { sections: [`${heading}\n\n${table(headings, rows)}`], bars, notes: [], faults, data: { ours, theirs } };
+  return { sections: [`${heading}\n\n${table(headings, rows)}`], bars, data: { ours, theirs } };
 }
