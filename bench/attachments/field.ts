@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { temporaryFolder } from '../../test/support/temp.js';
-import { number } from '../lib/format.js';
 import { usedMemory } from '../lib/redis-memory.js';
 import { Remote } from '../lib/remote.js';
 import { redisUrl } from '../lib/stores.js';
@@ -14,7 +13,7 @@ import type { Memory } from './memory.js';
 import type { Taken } from './sink-process.js';
 
 /** Of the attachment. */
-export const BYTES = 5_000_000;
+const BYTES = 5_000_000;
 const FILE = 'terms.pdf';
 /** Milliseconds; long enough for a machine with other work. */
 const PATIENCE = 1_800_000;

@@ -3,7 +3,7 @@ import { type Report, benchmark } from '../lib/benchmark.js';
 import { number } from '../lib/format.js';
 import { atLength } from '../lib/quick.js';
 import { table } from '../lib/table.js';
-import { BYTES, Field, type Step } from './field.js';
+import { Field, type Step } from './field.js';
 import type { Form } from './job-process.js';
 
 const MEGABYTE = 2 ** 20;

@@ -88,10 +88,10 @@ describe('what a message says of unsubscribing', () => {
     ]);
   });
 
-  it('names the option that is missing', async () => {
-    const parsing = parseMessage({ ...mail, unsubscribe: true }, rules());
-    await expect(parsing).rejects.toThrow(MailConfigError);
-    await expect(parsing).rejects.toThrow(/the mail option unsubscribe\.secret is not set/);
-    await expect(parseMessage({ ...mail, unsubscribe: false }, rules())).resolves.toBeDefined();
+  it('names the option that is missing', () => {
+    const parsing = () => parseMessage({ ...mail, unsubscribe: true }, rules());
+    expect(parsing).toThrow(MailConfigError);
+    expect(parsing).toThrow(/the mail option unsubscribe\.secret is not set/);
+    expect(parseMessage({ ...mail, unsubscribe: false }, rules())).toBeDefined();
   });
 });
