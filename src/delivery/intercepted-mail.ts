@@ -1,6 +1,7 @@
 import type { Address, AddressesInput, AddressInput } from '../message/address.js';
 import type { Limits } from '../message/limits.js';
-import type { AttachmentInput, Lane, Message, Source } from '../message/message.js';
+import type { Attachment, AttachmentInput, Lane, Message, Source } from '../message/message.js';
+import { atHand } from '../message/attachments.js';
 import { parseMessage, type MessageRules } from '../message/parse.js';
 import type { Draft } from './interception.js';
 
@@ -80,10 +81,22 @@ function contentOf({ from, to, cc, bcc, replyTo, subject, text, html, headers, a
     ...(text === undefined ? {} : { text }),
     ...(html === undefined ? {} : { html }),
     headers: headersOf(headers),
-    attachments: frozenList(
-      attachments.map(({ disposition, ...attachment }) => ({ ...attachment, contentDisposition: disposition })),
-    ),
+    attachments: Object.freeze(attachments.map(shown)),
   };
+}
+
+/** Its bytes are looked up when somebody looks at them. */
+function shown(attachment: Attachment): InterceptedAttachment {
+  const { filename, contentType, cid, disposition } = attachment;
+  return Object.freeze({
+    ...(filename === undefined ? {} : { filename }),
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(cid === undefined ? {} : { cid }),
+    get content() {
+      return attachment.content;
+    },
+    contentDisposition: disposition,
+  });
 }
 
 function headersOf(headers: Message['headers']): InterceptedMail['headers'] {
@@ -113,21 +126,26 @@ export function wrongFields(mail: InterceptedMail, changes: object): string[] {
 /**
  * The message with what an interceptor changes about it, checked like what `send()` is given. What is large already may stay so.
  *
+ * @param message what the interceptor was shown
  * @throws MailValidationError with every fault
  */
 export async function changedMessage(
   mail: InterceptedMail,
   changes: MailChanges,
   rules: MessageRules,
+  message: Message,
 ): Promise<Message> {
   const input = Object.fromEntries(Object.entries({ ...mail, ...changes }).filter(([field]) => CHANGEABLE.has(field)));
-  const { from, to, cc, bcc, replyTo, subject, text, html, headers, attachments } = await parseMessage(input, {
+  const keepsAttachments = input['attachments'] === mail.attachments;
+  if (keepsAttachments) delete input['attachments'];
+  const { from, to, cc, bcc, replyTo, subject, text, html, headers, attachments } = parseMessage(input, {
     ...rules,
-    limits: limitsFor(mail, rules.limits),
+    limits: limitsFor(mail, rules.limits, keepsAttachments ? [] : mail.attachments),
     from: mail.from,
   });
   return {
-    ...{ from, to, cc, bcc, replyTo, subject, headers, attachments },
+    ...{ from, to, cc, bcc, replyTo, subject, headers },
+    attachments: keepsAttachments ? message.attachments : await atHand(attachments),
     ...(text === undefined ? {} : { text }),
     ...(html === undefined ? {} : { html }),
   };
@@ -140,8 +158,12 @@ const MORE_HEADERS = 3;
  * Mails are made larger than any that is sent: a mail class and its caller both give headers and attachments, a campaign fills
  * in fields, and another process may have other limits.
  */
-function limitsFor(mail: InterceptedMail, limits: Limits): Limits {
-  const { to, cc, bcc, subject, text = '', html = '', attachments } = mail;
+function limitsFor(
+  mail: InterceptedMail,
+  limits: Limits,
+  attachments: readonly Pick<InterceptedAttachment, 'content'>[],
+): Limits {
+  const { to, cc, bcc, subject, text = '', html = '' } = mail;
   const headers = Object.values(mail.headers).flat();
   const bytes = (value: string): number => Buffer.byteLength(value);
   return {

@@ -37,12 +37,12 @@ export class Interceptors implements Interception {
       const answer = await answerOf(interceptor, mail, name);
       if (answer === false) throw new Veto(draft.id, name);
       if (answer === undefined || answer === true || answer === mail) continue;
-      message = await this.changed(mail, answer, name);
+      message = await this.changed(mail, answer, name, message);
     }
     return message;
   }
 
-  private async changed(mail: InterceptedMail, answer: unknown, name: string): Promise<Message> {
+  private async changed(mail: InterceptedMail, answer: unknown, name: string, message: Message): Promise<Message> {
     const permanent = true;
     if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) {
       const what = `returned ${answer === null ? 'null' : Array.isArray(answer) ? 'a list' : `a ${typeof answer}`}`;
@@ -53,7 +53,7 @@ export class Interceptors implements Interception {
       throw new InterceptorError(mail.id, name, `changes ${wrong.join(', ')}, which no interceptor can`, { permanent });
     }
     try {
-      return await changedMessage(mail, answer, this.rules);
+      return await changedMessage(mail, answer, this.rules, message);
     } catch (cause) {
       if (!(cause instanceof MailValidationError)) throw cause;
       throw new InterceptorError(mail.id, name, `made an invalid mail of it. ${cause.message}`, { permanent, cause });

@@ -1,10 +1,11 @@
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { Readable } from 'node:stream';
-import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
-import { MailValidationError, reasonOf, type Fault } from '../errors.js';
+import { buffer } from 'node:stream/consumers';
+import { MailValidationError, type Fault } from '../errors.js';
 import { AttachmentDto } from './dto.js';
 import type { Limits } from './limits.js';
-import type { Attachment } from './message.js';
+import type { AcceptedAttachment, Attachment } from './message.js';
+import { FileSource, Room, StreamSource, tooLarge, UnreadContent, type ContentSource } from './unread-content.js';
 
 export interface AttachmentRules {
   /** The only folder attachments are read from by `path`. None: every path is refused. */
@@ -37,36 +38,67 @@ function sourceFaults(input: AttachmentDto, path: string, rules: AttachmentRules
 }
 
 /**
- * Brings the attachments' bytes together, so that a message can be sent again without its source.
+ * The attachments, of which streams and files are still to be read.
  *
  * @param inputs those in which `attachmentFaults` found nothing
- * @throws MailValidationError naming every attachment that cannot be read, or the one with which they become too large
+ * @throws MailValidationError naming the one at hand with which they become too large
  */
-export async function readAttachments(
+export function acceptAttachments(
   inputs: readonly AttachmentDto[],
   limits: Limits,
   rules: AttachmentRules,
-): Promise<Attachment[]> {
-  const attachments: Attachment[] = [];
-  const faults: Fault[] = [];
-  let room = limits.attachmentBytes;
-  for (const [index, input] of inputs.entries()) {
+): AcceptedAttachment[] {
+  const room = new Room(limits.attachmentBytes);
+  return inputs.map((input, index) => {
     const path = `attachments[${index}]`;
+    const source = sourceOf(input, rules);
+    if (!Buffer.isBuffer(source)) return { ...describe(input), content: new UnreadContent(source, room, path) };
+    if (!room.take(source.length)) throw tooLarge(path, room);
+    return { ...describe(input), content: source };
+  });
+}
+
+/**
+ * Reads each of them once, one after the other.
+ *
+ * @param read takes what is at hand, or reads it to its end
+ * @throws MailValidationError naming every attachment that cannot be read, or the one with which they become too large
+ */
+export async function readEach<A, T>(attachments: readonly A[], read: (attachment: A) => T | Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  const faults: Fault[] = [];
+  for (const attachment of attachments) {
     try {
-      const content = await readContent(input, room, rules);
-      if (content) attachments.push({ ...describe(input), content });
-      else {
-        const message = `the attachments together are larger than limits.attachmentBytes (${limits.attachmentBytes})`;
-        faults.push({ path, message });
-        break;
-      }
-      room -= content.length;
+      results.push(await read(attachment));
     } catch (error) {
-      faults.push({ path: `${path}.${input.path === undefined ? 'content' : 'path'}`, message: reasonOf(error) });
+      if (!(error instanceof MailValidationError)) throw error;
+      faults.push(...error.errors);
     }
   }
   if (faults.length > 0) throw new MailValidationError(faults);
-  return attachments;
+  return results;
+}
+
+/** The attachments with their bytes at hand. @throws MailValidationError as `readEach` does */
+export function atHand(attachments: readonly AcceptedAttachment[]): Promise<Attachment[]> {
+  return readEach(attachments, async ({ content, ...rest }) => ({
+    ...rest,
+    content: Buffer.isBuffer(content) ? content : await buffer(content),
+  }));
+}
+
+/** Lets go of what was to be read and is not going to be. Those that were read are passed over. */
+export function release(attachments: readonly AcceptedAttachment[]): void {
+  for (const { content } of attachments) if (content instanceof UnreadContent) content.release();
+}
+
+/** The same for input that was refused, whatever it is. */
+export function releaseInputs(inputs: unknown): void {
+  if (!Array.isArray(inputs)) return;
+  for (const input of inputs as (Partial<AttachmentDto> | null | undefined)[]) {
+    const content = input?.content;
+    if (content instanceof Readable) content.on('error', () => undefined).destroy();
+  }
 }
 
 function describe(input: AttachmentDto): Omit<Attachment, 'content'> {
@@ -79,63 +111,10 @@ function describe(input: AttachmentDto): Omit<Attachment, 'content'> {
   };
 }
 
-/** Undefined when there is no room for it. */
-async function readContent(input: AttachmentDto, room: number, rules: AttachmentRules): Promise<Buffer | undefined> {
-  const { content, path, encoding } = input;
-  if (path !== undefined) return readAllowed(path, rules.allowedDir!, room);
-  if (typeof content !== 'string' && !(content instanceof Uint8Array))
-    return readStream(content!, room, rules.readTimeout);
-  const bytes =
-    typeof content === 'string'
-      ? Buffer.from(content, encoding ?? 'utf8')
-      : Buffer.from(content.buffer, content.byteOffset, content.byteLength);
-  return bytes.length > room ? undefined : bytes;
-}
-
-async function readStream(stream: AsyncIterable<unknown>, room: number, within: number): Promise<Buffer | undefined> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  const iterator = stream[Symbol.asyncIterator]();
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`it has not ended within ${within} ms`)), within);
-  });
-  try {
-    for (;;) {
-      const step: IteratorResult<unknown, unknown> = await Promise.race([iterator.next(), late]);
-      if (step.done) break;
-      const chunk = step.value;
-      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-      if (!(bytes instanceof Uint8Array)) throw new Error(`it yields values of type ${typeof bytes}, not bytes`);
-      size += bytes.length;
-      if (size > room) return undefined;
-      chunks.push(bytes);
-    }
-  } catch (error) {
-    throw new Error(`the stream failed: ${reasonOf(error)}`, { cause: error });
-  } finally {
-    clearTimeout(timer);
-    // Lets go of what the stream reads from. One that hangs does not answer to return().
-    void iterator.return?.().catch(() => undefined);
-    if (stream instanceof Readable) stream.destroy();
-  }
-  return Buffer.concat(chunks);
-}
-
-async function readAllowed(file: string, allowedDir: string, room: number): Promise<Buffer | undefined> {
-  const shown = JSON.stringify(file);
-  try {
-    const dir = await realpath(allowedDir);
-    const target = await realpath(resolve(dir, file));
-    if (isInside(dir, target)) return (await stat(target)).size > room ? undefined : await readFile(target);
-  } catch (error) {
-    const { code = 'unknown' } = error as { code?: string };
-    throw new Error(`${shown} cannot be read from attachments.allowedDir: ${code}`, { cause: error });
-  }
-  throw new Error(`${shown} is outside attachments.allowedDir`);
-}
-
-function isInside(dir: string, target: string): boolean {
-  const path = relative(dir, target);
-  return path !== '' && path !== '..' && !path.startsWith(`..${sep}`) && !isAbsolute(path);
+/** Its bytes, or where they come from. */
+function sourceOf({ content, path, encoding }: AttachmentDto, rules: AttachmentRules): Buffer | ContentSource {
+  if (path !== undefined) return new FileSource(path, rules.allowedDir!);
+  if (typeof content === 'string') return Buffer.from(content, encoding ?? 'utf8');
+  if (content instanceof Uint8Array) return Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  return new StreamSource(content!, rules.readTimeout);
 }

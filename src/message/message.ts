@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { TraceContext } from '../events/tracer.js';
 import type { Address, AddressInput, AddressesInput } from './address.js';
 import type { Duration } from './duration.js';
+import type { UnreadContent } from './unread-content.js';
 import type { UnsubscribeInput, UnsubscribeSettings } from './unsubscribe.js';
 
 /** How a message travels: `priority` while the caller waits, `bulk` through the queue. */
@@ -138,6 +139,9 @@ export interface Attachment {
   content: Buffer;
 }
 
+/** An attachment that was accepted: its bytes are at hand, or still to be read, once. */
+export type AcceptedAttachment = Omit<Attachment, 'content'> & { content: Buffer | UnreadContent };
+
 /** The checked, shareable part of a message. */
 export interface Content {
   from: Address;
@@ -198,6 +202,9 @@ export interface Message extends Content {
   /** It is not whole yet. */
   rendering?: Rendering;
 }
+
+/** The same, with attachments that may still have to be read. */
+export type Accepted<T extends Content> = Omit<T, 'attachments'> & { attachments: AcceptedAttachment[] };
 
 /** How a message is to travel, checked. Times are milliseconds since the epoch. */
 export interface Travel {

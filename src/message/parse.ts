@@ -1,13 +1,14 @@
 import { validateSync, type ValidationError } from 'class-validator';
 import { MailConfigError, MailValidationError, type Fault } from '../errors.js';
 import { parseAddresses, type Address } from './address.js';
-import { attachmentFaults, readAttachments, type AttachmentRules } from './attachments.js';
+import { acceptAttachments, atHand, attachmentFaults, releaseInputs, type AttachmentRules } from './attachments.js';
 import { faultsOf, momentOf } from './constraints.js';
 import { plainData } from './data.js';
 import { AttachmentDto, BulkMailDto, MailContentDto, MailMessageDto } from './dto.js';
 import { parseDuration } from './duration.js';
 import type { Limits } from './limits.js';
 import type {
+  Accepted,
   BulkMailInput,
   Content,
   Lane,
@@ -38,12 +39,12 @@ export interface MessageRules {
   unsubscribe?: UnsubscribeWays;
 }
 
-export interface ParsedMessage extends Message, Travel {
+export interface ParsedMessage extends Accepted<Message>, Travel {
   lane?: Lane;
 }
 
 /** The checked shared part of a campaign. */
-export interface ParsedBulk extends Content, Travel {
+export interface ParsedBulk extends Accepted<Content>, Travel {
   id?: string;
   name?: string;
   /** The mailing list that it is for. */
@@ -55,16 +56,17 @@ export interface ParsedBulk extends Content, Travel {
 }
 
 /**
- * Checks a `send()` message and makes it the trusted form that all later steps take.
+ * Checks a `send()` message and makes it the trusted form that all later steps take. Streams and files that are attached are not
+ * read yet.
  *
  * @param mail the mail class that it is made by
  * @throws MailValidationError with every fault
  */
-export async function parseMessage(
-  input: MailMessageInput,
-  rules: MessageRules,
-  mail?: MailUse,
-): Promise<ParsedMessage> {
+export function parseMessage(input: MailMessageInput, rules: MessageRules, mail?: MailUse): ParsedMessage {
+  return orRelease(input, () => messageOf(input, rules, mail));
+}
+
+function messageOf(input: MailMessageInput, rules: MessageRules, mail: MailUse | undefined): ParsedMessage {
   const { dto, faults } = checked(input);
   const to = parseAddresses(dto.to, 'to').addresses;
   const cc = parseAddresses(dto.cc, 'cc').addresses;
@@ -88,13 +90,21 @@ export async function parseMessage(
       message: 'is for a template; give its name in template, or use sendBulk() to merge',
     });
   }
-  const content = contentOf(dto, rules, faults);
-  if (dto.attachments) content.attachments = await readAttachments(dto.attachments, rules.limits, rules.attachments);
-  const message: ParsedMessage = Object.assign(content, { to, cc, bcc });
+  const message: ParsedMessage = Object.assign(contentOf(dto, rules, faults), { to, cc, bcc });
   if (rendering) message.rendering = rendering;
   if (dto.lane) message.lane = dto.lane;
   if (dto.idempotencyKey !== undefined) message.idempotencyKey = dto.idempotencyKey;
   return message;
+}
+
+/** Streams of a message that is refused are not read by anybody. */
+function orRelease<T>(input: MailContentInput | undefined, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    releaseInputs(input?.attachments);
+    throw error;
+  }
 }
 
 /** A message and what class-validator says of it; most messages need not be put before it. */
@@ -115,7 +125,11 @@ function checked(input: MailMessageInput): { dto: MailMessageDto; faults: Fault[
  * @param mail the mail class that its messages are made by
  * @throws MailValidationError with every fault
  */
-export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?: MailUse): Promise<ParsedBulk> {
+export function parseBulk(input: BulkMailInput, rules: MessageRules, mail?: MailUse): ParsedBulk {
+  return orRelease(input, () => bulkOf(input, rules, mail));
+}
+
+function bulkOf(input: BulkMailInput, rules: MessageRules, mail: MailUse | undefined): ParsedBulk {
   const { recipients, signal, onProgress, ...shared } = (input ?? {}) as Partial<BulkMailInput>;
   void [signal, onProgress];
   const dto = instantiate<BulkMailDto & Partial<MailMessageDto>>(BulkMailDto, shared, 'campaign');
@@ -137,7 +151,7 @@ export async function parseBulk(input: BulkMailInput, rules: MessageRules, mail?
       message: 'is for a template; what all recipients share to be merged goes into groups',
     });
   }
-  const content = await parseContent(dto, rules, faults);
+  const content = contentOf(dto, rules, faults);
   return {
     ...content,
     ...(rendering ? { rendering } : {}),
@@ -222,19 +236,18 @@ function parseData({ data }: MailUse, limits: Limits, faults: Fault[]): unknown 
   return copied.value;
 }
 
-/** @throws MailValidationError with the faults found before and those found here */
+/** With its attachments' bytes at hand. @throws MailValidationError with the faults found before and those found here */
 export async function parseContent(
   dto: MailContentDto,
   rules: MessageRules,
   faults: Fault[],
 ): Promise<Content & Travel> {
   const content = contentOf(dto, rules, faults);
-  content.attachments = await readAttachments(dto.attachments ?? [], rules.limits, rules.attachments);
-  return content;
+  return { ...content, attachments: await atHand(content.attachments) };
 }
 
-/** All but its attachments. @throws MailValidationError with the faults found before and those found here */
-function contentOf(dto: MailContentDto, rules: MessageRules, faults: Fault[]): Content & Travel {
+/** @throws MailValidationError with the faults found before and those found here */
+function contentOf(dto: MailContentDto, rules: MessageRules, faults: Fault[]): Accepted<Content> & Travel {
   const { limits } = rules;
   const [from = rules.from] = parseAddresses(dto.from, 'from', true).addresses;
   if (!from && dto.from === undefined) {
@@ -257,7 +270,7 @@ function contentOf(dto: MailContentDto, rules: MessageRules, faults: Fault[]): C
     replyTo: parseAddresses(dto.replyTo, 'replyTo', true).addresses,
     subject: (dto.subject ?? '').toWellFormed(),
     headers,
-    attachments: [],
+    attachments: acceptAttachments(dto.attachments ?? [], limits, rules.attachments),
     ...(dto.text === undefined ? {} : { text: dto.text.toWellFormed() }),
     ...(dto.html === undefined ? {} : { html: dto.html.toWellFormed() }),
     ...(dto.transport === undefined ? {} : { transport: dto.transport }),

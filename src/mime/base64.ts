@@ -17,6 +17,8 @@ const made = new WeakSet<Buffer>();
 /** What a content, or what stands for one, is in a message. */
 const encoded = new WeakMap<Buffer, Buffer>();
 const standIns = new WeakMap<Attachment, Buffer>();
+/** What lines of base64 were decoded to, as long as somebody has it. */
+const decoded = new WeakMap<Buffer, WeakRef<Buffer>>();
 
 /** Writes octets as lines of base64 (RFC 2045 §6.8), each ended by CRLF. */
 export class Base64Writer {
@@ -102,22 +104,25 @@ export function isBase64Lines(bytes: Buffer): boolean {
 
 /** An attachment whose bytes are at hand as they stand in messages. Its content is decoded when somebody looks at it. */
 export function encodedAttachment(about: Omit<Attachment, 'content'>, lines: Buffer): Attachment {
-  let decoded: WeakRef<Buffer> | undefined;
   const attachment = {
     ...about,
     get content(): Buffer {
-      const known = decoded?.deref();
-      if (known) return known;
-      const content = Buffer.from(lines.toString('latin1'), 'base64');
-      encoded.set(content, lines);
-      decoded = new WeakRef(content);
-      return content;
+      return decodedLines(lines);
     },
   };
   const standIn = Buffer.from('-');
   encoded.set(standIn, lines);
   standIns.set(attachment, standIn);
   return attachment;
+}
+
+function decodedLines(lines: Buffer): Buffer {
+  const known = decoded.get(lines)?.deref();
+  if (known) return known;
+  const content = Buffer.from(lines.toString('latin1'), 'base64');
+  encoded.set(content, lines);
+  decoded.set(lines, new WeakRef(content));
+  return content;
 }
 
 /** What a composer is given for its content, and asks `sharedBase64Lines` about. It is good for nothing else. */

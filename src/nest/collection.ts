@@ -1,8 +1,8 @@
 import { MailDeliveryError, MailError, MailQueueUnavailableError, reasonOf } from '../errors.js';
 import type { MailEmitter } from '../events/emitter.js';
 import { keyedId, messageIdHeader } from '../message/ids.js';
-import type { Message, Travel } from '../message/message.js';
-import type { Gathering } from '../queue/gathering.js';
+import type { Queueable } from '../queue/batch.js';
+import { heldBytesOf, isKept, type Gathering, type Kept } from '../queue/gathering.js';
 import type { Packed } from '../queue/packing.js';
 
 /** The message waits for the request that sent it. It is queued when that succeeds, and unknown to the store until then. */
@@ -16,17 +16,17 @@ export interface CollectedReceipt {
 export interface CollectionLimits {
   /** Messages. */
   max: number;
-  /** About what holding them takes, attachments that are the same counted once. */
+  /** About what holding them takes. Attachments are in the store. */
   maxBytes: number;
 }
 
 /** Queues a message under the id of its idempotency key, once. */
-export type QueueOnce = (id: string, message: Message & Travel) => Promise<unknown>;
+export type QueueOnce = (id: string, message: Queueable) => Promise<unknown>;
 
 /** Claims that a flush has under way. */
 const KEYED_AT_ONCE = 100;
 
-type Keyed = Packed & { message: Message & Travel };
+type Keyed = Packed & { message: Kept };
 
 /** The bulk mail of one request and one mailer: gathered while it is open, then flushed to the queue or discarded. */
 export class Collection {
@@ -52,11 +52,15 @@ export class Collection {
    * Takes a message that is being checked; it belongs to the collection from now on.
    *
    * @throws MailError (`COLLECTION_FULL`); what was collected before stays
+   * @throws what keeping its attachments does
    */
-  async add(checking: Promise<Message & Travel>): Promise<CollectedReceipt> {
+  async add(checking: Promise<Queueable>): Promise<CollectedReceipt> {
     this.underWay++;
     try {
-      return { status: 'collected', ...this.put(await checking), lane: 'bulk' };
+      const message = await checking;
+      this.refuseIfFull();
+      const kept = isKept(message) ? message : await this.gathering.keep(message);
+      return { status: 'collected', ...this.put(kept), lane: 'bulk' };
     } finally {
       if (--this.underWay === 0) this.onIdle?.();
     }
@@ -108,21 +112,23 @@ export class Collection {
     return failures;
   }
 
-  private put(message: Message & Travel): Packed {
-    const weighed = this.gathering.weigh(message);
-    const { bytes } = weighed;
-    const { max, maxBytes } = this.limits;
-    if (this.messages >= max) throw full(`has ${max} messages, which is collect.max`);
-    if (this.bytes + bytes > maxBytes) {
-      throw full(`would have ${this.bytes + bytes} bytes, more than collect.maxBytes (${maxBytes})`);
-    }
+  private put(message: Kept): Packed {
+    this.refuseIfFull();
+    const { maxBytes } = this.limits;
+    const bytes = this.bytes + heldBytesOf(message);
+    if (bytes > maxBytes) throw full(`would have ${bytes} bytes, more than collect.maxBytes (${maxBytes})`);
     this.messages++;
-    this.bytes += bytes;
-    if (message.idempotencyKey === undefined) return this.gathering.add(weighed);
+    this.bytes = bytes;
+    if (message.idempotencyKey === undefined) return this.gathering.add(message);
     const id = keyedId(message.idempotencyKey);
     const packed = { id, messageId: messageIdHeader(id, message.from.address) };
-    this.keyed.push({ ...packed, message: this.gathering.hold(weighed) });
+    this.keyed.push({ ...packed, message });
     return packed;
+  }
+
+  private refuseIfFull(): void {
+    const { max } = this.limits;
+    if (this.messages >= max) throw full(`has ${max} messages, which is collect.max`);
   }
 }
 

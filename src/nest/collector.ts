@@ -1,5 +1,5 @@
 import type { MailEmitter } from '../events/emitter.js';
-import type { Message, Travel } from '../message/message.js';
+import type { Queueable } from '../queue/batch.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
 import { collectDuring, collectionFor, type MailerPart } from './collecting.js';
@@ -41,7 +41,7 @@ export class Collector implements MailerPart {
   open(): Collection | undefined {
     const { queue } = this;
     if (!queue) return undefined;
-    const queueOnce = (id: string, message: Message & Travel): Promise<unknown> => this.queueOnce(queue, id, message);
+    const queueOnce = (id: string, message: Queueable): Promise<unknown> => this.queueOnce(queue, id, message);
     return new Collection(queue.gather(), queueOnce, this.collect, this.events);
   }
 
@@ -49,7 +49,7 @@ export class Collector implements MailerPart {
     this.onFailure(error as Error);
   }
 
-  private queueOnce(queue: MailQueue, id: string, message: Message & Travel): Promise<unknown> {
+  private queueOnce(queue: MailQueue, id: string, message: Queueable): Promise<unknown> {
     const { timeout, retryUnknown } = this.settings.priority;
     return this.once.run(id, { lane: 'bulk', timeout, retryUnknown }, (fresh) => queue.send(message, { id, fresh }));
   }

@@ -9,7 +9,7 @@ export async function rehearse(rules: MessageRules): Promise<void> {
   const nobody = 'rehearsal@localhost.invalid';
   try {
     for (const html of [undefined, '<p>Rehearsal — 연습</p>']) {
-      const message = await parseMessage(
+      const message = parseMessage(
         {
           from: nobody,
           to: { name: 'Nobody', address: nobody },
@@ -19,7 +19,7 @@ export async function rehearse(rules: MessageRules): Promise<void> {
         },
         rules,
       );
-      await compose(message, { messageId: `<${nobody}>`, date: new Date() });
+      await compose({ ...message, attachments: [] }, { messageId: `<${nobody}>`, date: new Date() });
     }
   } catch {
     // Limits may forbid even this much.

@@ -2,6 +2,7 @@ import { Logger, type Type } from '@nestjs/common';
 import type { SentReceipt } from '../delivery/priority.js';
 import { MailConfigError } from '../errors.js';
 import type { TraceContext, Tracer } from '../events/tracer.js';
+import { atHand, release } from '../message/attachments.js';
 import { decideLane, type Decision } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
 import type { BulkMailInput, MailMessageInput } from '../message/message.js';
@@ -68,16 +69,23 @@ export class Sender {
     deadline: number,
     trace: TraceContext | undefined,
   ): Promise<MailReceipt> {
-    const { timeout, retryUnknown } = this.settings.priority;
     const { lane } = decision;
     const parsing = this.parse(decision, mail, trace);
     const collection = lane === 'bulk' ? this.collector.current : undefined;
-    if (collection) {
+    try {
+      if (!collection) return await this.sendParsed(await parsing, decision, deadline);
       const receipt = await collection.add(parsing);
       this.tell(receipt.id, decision);
       return receipt;
+    } finally {
+      // What has not become of it leaves its streams unread.
+      void parsing.then(({ attachments }) => release(attachments)).catch(() => undefined);
     }
-    const parsed = await parsing;
+  }
+
+  private async sendParsed(parsed: ParsedMessage, decision: Decision, deadline: number): Promise<MailReceipt> {
+    const { lane } = decision;
+    const { timeout, retryUnknown } = this.settings.priority;
     const queue = lane === 'bulk' ? bulkLane(this.queue) : undefined;
     const send = async (given: OwnId | undefined): Promise<MailReceipt> => {
       if (queue) {
@@ -87,7 +95,8 @@ export class Sender {
       }
       const own = given ?? { id: newId('p') };
       this.tell(own.id, decision);
-      return this.priorityLane.send(parsed, own, deadline - performance.now());
+      const message = { ...parsed, attachments: await atHand(parsed.attachments) };
+      return this.priorityLane.send(message, own, deadline - performance.now());
     };
     if (parsed.idempotencyKey === undefined) return send(undefined);
     const id = keyedId(parsed.idempotencyKey);
@@ -102,10 +111,14 @@ export class Sender {
   async sendBulk(input: BulkMailInput, mail?: MailClassUse): Promise<CampaignReceipt> {
     const queue = bulkLane(this.queue);
     return traceSendBulk(this.tracer, async (trace) => {
-      const parsed = await parseBulk(input, this.rulesFor(mail), mail);
-      if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
-      this.routes.check(parsed.transport);
-      return queue.sendBulk(trace === undefined ? parsed : { ...parsed, trace }, input);
+      const parsed = parseBulk(input, this.rulesFor(mail), mail);
+      try {
+        if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
+        this.routes.check(parsed.transport);
+        return await queue.sendBulk(trace === undefined ? parsed : { ...parsed, trace }, input);
+      } finally {
+        release(parsed.attachments);
+      }
     });
   }
 
@@ -114,11 +127,16 @@ export class Sender {
     mail: MailClassUse | undefined,
     trace: TraceContext | undefined,
   ): Promise<ParsedMessage> {
-    const parsed = await parseMessage(message, this.rulesFor(mail), mail);
+    const parsed = parseMessage(message, this.rulesFor(mail), mail);
     parsed.laneBy = by;
     if (trace !== undefined) parsed.trace = trace;
-    if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
-    this.routes.check(parsed.transport);
+    try {
+      if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
+      this.routes.check(parsed.transport);
+    } catch (error) {
+      release(parsed.attachments);
+      throw error;
+    }
     return parsed;
   }
 

@@ -4,6 +4,7 @@ import type { UnsubscribeLink } from '../feedback/unsubscribe-links.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
 import { listId } from '../message/list-id.js';
 import { envelopeRecipients, ownParts, type Content, type Message, type Rendering } from '../message/message.js';
+import { encodedAttachment } from '../mime/base64.js';
 import { compose, type Stamp } from '../mime/compose.js';
 import { BODIES } from '../mime/engrave.js';
 import type { Encoded } from '../mime/encoded.js';
@@ -15,7 +16,7 @@ import { itemRecipients, letterOf, renderingOf, type Batch } from './batch.js';
 
 /** What a batch needs beside itself. */
 export interface Supplies {
-  /** The attachments' bytes by their hash. */
+  /** What attachments are in messages, base64 in lines, by the names of their blobs. */
   blobs: ReadonlyMap<string, Buffer>;
   dispatch: Dispatch;
   preparation: Preparation;
@@ -52,7 +53,9 @@ class BatchWriter {
   ) {
     const { shared, merge, sendAt, createdAt } = batch;
     const { cc, bcc, from, replyTo, headers, subject = '', text, html } = shared;
-    const attachments = shared.attachments.map(({ blob, ...rest }) => ({ ...rest, content: blobs.get(blob)! }));
+    const attachments = shared.attachments.map(({ blob, bytes: _, ...about }) =>
+      encodedAttachment(about, blobs.get(blob)!),
+    );
     const content: Content = { from, replyTo, headers, subject, attachments, ...ownParts({ text, html }) };
     this.date = new Date(sendAt ?? createdAt);
     this.hasListId = headers.some(([name]) => name.toLowerCase() === 'list-id');

@@ -3,11 +3,14 @@ import { domainOf, type Address } from '../message/address.js';
 import {
   envelopeRecipients,
   ownParts,
+  type AcceptedAttachment,
   type Attachment,
   type Content,
+  type Message,
   type OwnParts,
   type Rendering,
   type Source,
+  type Travel,
 } from '../message/message.js';
 import type { UnsubscribeSettings } from '../message/unsubscribe.js';
 import { compileText, type MergeData } from '../mime/merge.js';
@@ -25,6 +28,10 @@ export const RENDERED_VERSION = 4;
 
 /** An attachment whose bytes lie in the attachment store, under the name of their blob. */
 export type StoredAttachment = Omit<Attachment, 'content'> & { blob: string; bytes: number };
+
+/** A message that is to be queued. Its attachments are at hand, still to be read, or in the store already. */
+export type Queueable = Omit<Message, 'attachments'> &
+  Travel & { attachments: readonly (AcceptedAttachment | StoredAttachment)[] };
 
 /** What the messages of a batch share, stored once. */
 export type SharedContent = Omit<Content, 'attachments' | 'subject' | 'text' | 'html'> & {

@@ -1,34 +1,38 @@
-import { buffer } from 'node:stream/consumers';
+import type { Hash } from 'node:crypto';
 import type { Attachments } from '../attachments/attachments.js';
 import { BlobUnavailable } from '../attachments/blob-unavailable.js';
-import type { Attachment } from '../message/message.js';
-import type { StoredAttachment } from './batch.js';
+import { readEach } from '../message/attachments.js';
+import type { AcceptedAttachment } from '../message/message.js';
+import type { Queueable, StoredAttachment } from './batch.js';
+import { EncodedBlobs } from './encoded-blobs.js';
 
 /** The attachments of messages on their way into the attachment store and out of it. */
 export class Blobs {
-  constructor(private readonly attachments: Attachments) {}
+  private readonly encoded: EncodedBlobs;
 
-  async put(attachments: readonly Attachment[]): Promise<StoredAttachment[]> {
-    const stored: StoredAttachment[] = [];
-    for (const { content, ...rest } of attachments) {
-      stored.push({ ...rest, ...(await this.attachments.keep(content)) });
-    }
-    return stored;
+  constructor(private readonly attachments: Attachments) {
+    this.encoded = new EncodedBlobs((blob) => attachments.read(blob));
+  }
+
+  /**
+   * Puts what is not there yet. What is not at hand goes through in bounded memory.
+   *
+   * @param digest told their names and all that they contain
+   * @throws MailConfigError | MailQueueUnavailableError as `Attachments.keep` does
+   * @throws MailValidationError one cannot be read, or is too large
+   */
+  put(attachments: Queueable['attachments'], digest?: Hash): Promise<StoredAttachment[]> {
+    return readEach(attachments, async (attachment) => {
+      if ('blob' in attachment) return attachment;
+      const { content, ...rest } = attachment;
+      digest?.update(rest.filename ?? '');
+      return { ...rest, ...(await this.attachments.keep(digest ? digested(content, digest) : content)) };
+    });
   }
 
   /** @throws MailConfigError when no attachment store is named, so that nothing can be kept */
   check(): void {
     this.attachments.check();
-  }
-
-  /** What the content is known by before it is put: the same for the same content. */
-  hashOf(content: Buffer): string {
-    return this.attachments.hashOf(content);
-  }
-
-  /** Puts content alone. Returns its blob's name. */
-  async keep(content: Buffer): Promise<string> {
-    return (await this.attachments.keep(content)).blob;
   }
 
   /** They are needed still, as from now. */
@@ -37,18 +41,35 @@ export class Blobs {
     await this.attachments.renew(new Map(blobs.map((blob) => [blob, now])));
   }
 
-  /** The bytes by their blobs' names; or why one of them is not to be had. */
+  /** What they are in messages, base64 in lines, by their blobs' names; or why one of them is not to be had. */
   async get(attachments: readonly StoredAttachment[]): Promise<{ blobs: Map<string, Buffer>; blocked?: string }> {
     const blobs = new Map<string, Buffer>();
-    for (const { blob, filename = blob } of attachments) {
+    for (const { blob, bytes, filename = blob } of attachments) {
       if (blobs.has(blob)) continue;
       try {
-        blobs.set(blob, await buffer(await this.attachments.read(blob)));
+        blobs.set(blob, await this.encoded.get(blob, bytes));
       } catch (error) {
         if (!(error instanceof BlobUnavailable)) throw error;
         return { blobs, blocked: `The attachment ${filename} ${error.message}` };
       }
     }
     return { blobs };
+  }
+}
+
+/** The same content, which a hash is told as it is read. */
+function digested(
+  content: AcceptedAttachment['content'],
+  digest: Hash,
+): AcceptedAttachment['content'] | AsyncIterable<Buffer> {
+  if (!Buffer.isBuffer(content)) return digestedChunks(content, digest);
+  digest.update(content);
+  return content;
+}
+
+async function* digestedChunks(chunks: AsyncIterable<Buffer>, digest: Hash): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    digest.update(chunk);
+    yield chunk;
   }
 }

@@ -7,11 +7,12 @@ import { oneLine } from '../message/text.js';
 import type { Records } from '../store/records.js';
 import { answered } from './answered.js';
 import type { Backend } from './backend.js';
-import { itemTo } from './batch.js';
+import { itemTo, type StoredAttachment } from './batch.js';
 import { waitingError, type BatchFormat } from './batch-format.js';
 import type { Blobs } from './blobs.js';
 import {
-  fingerprintOf,
+  beginFingerprint,
+  endFingerprint,
   newRecord,
   queuedRecipients,
   readRecord,
@@ -28,6 +29,13 @@ import { Packer } from './packer.js';
 import { Queueing, type CampaignOptions, type CampaignReceipt } from './queueing.js';
 
 type Source = Pick<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>;
+
+/** A campaign whose attachments are in the store. */
+interface KeptBulk {
+  bulk: ParsedBulk;
+  attachments: StoredAttachment[];
+  fingerprint: string;
+}
 
 /** Batches whose recipients are read together when a campaign is continued. */
 const READ_AHEAD = 50;
@@ -46,6 +54,7 @@ export class CampaignProducer {
 
   /**
    * @throws MailConfigError when it has attachments and no attachment store is named
+   * @throws MailValidationError an attachment cannot be read, or is too large
    * @throws MailQueueUnavailableError, or MailError when the source fails or the signal aborts; what is queued stays, and
    *   both carry `campaignId` and `queued`
    */
@@ -53,24 +62,33 @@ export class CampaignProducer {
     const id = bulk.id ?? newId('c');
     if (bulk.attachments.length > 0) this.blobs.check();
     await this.flusher.reach();
+    const content = await this.keep(bulk);
     const claim = (): Promise<Claim> => answered(Claim.take(this.records, id, () => this.save(id, {})));
-    return bulk.id === undefined ? this.begin(id, bulk, input, claim) : this.goOn(id, bulk, input, claim);
+    return bulk.id === undefined ? this.begin(id, content, input, claim) : this.goOn(id, content, input, claim);
+  }
+
+  /** Puts its attachments into the store: only then is it known what it says. */
+  private async keep(bulk: ParsedBulk): Promise<KeptBulk> {
+    const fingerprint = beginFingerprint(bulk);
+    const attachments =
+      bulk.attachments.length === 0 ? [] : await answered(this.blobs.put(bulk.attachments, fingerprint));
+    return { bulk, attachments, fingerprint: endFingerprint(fingerprint) };
   }
 
   /** A campaign whose id was just made: nobody else can have it, so the store is asked everything at once. */
   private async begin(
     id: string,
-    bulk: ParsedBulk,
+    content: KeptBulk,
     input: Source,
     take: () => Promise<Claim>,
   ): Promise<CampaignReceipt> {
     const claiming = take();
-    const asked = Promise.all([this.open(id, bulk), this.claimPass(id, 0)]);
+    const asked = Promise.all([this.open(id, content), this.claimPass(id, 0)]);
     asked.catch(() => undefined);
     const claim = await claiming;
     try {
       const [record, pass] = await answered(asked);
-      return await this.fill(record, pass, new KeySet(), bulk, input, claim);
+      return await this.fill(record, pass, new KeySet(), content, input, claim);
     } finally {
       void claim.release();
     }
@@ -78,18 +96,18 @@ export class CampaignProducer {
 
   private async goOn(
     id: string,
-    bulk: ParsedBulk,
+    content: KeptBulk,
     input: Source,
     take: () => Promise<Claim>,
   ): Promise<CampaignReceipt> {
     const claim = await take();
     try {
-      const record = await answered(this.open(id, bulk));
+      const record = await answered(this.open(id, content));
       if (record.complete) {
         return { id, queued: 0, duplicates: queuedRecipients(record), rejected: 0, rejections: [] };
       }
       const pass = await answered(this.claimPass(id, record.passes.length));
-      return await this.fill(record, pass, await answered(this.alreadyQueued(record)), bulk, input, claim);
+      return await this.fill(record, pass, await answered(this.alreadyQueued(record)), content, input, claim);
     } finally {
       await claim.release();
     }
@@ -99,7 +117,7 @@ export class CampaignProducer {
     record: CampaignRecord,
     pass: number,
     seen: KeySet,
-    bulk: ParsedBulk,
+    { bulk, attachments }: KeptBulk,
     input: Source,
     claim: Claim,
   ): Promise<CampaignReceipt> {
@@ -115,7 +133,6 @@ export class CampaignProducer {
     };
     const run = new Queueing(id, before, seen, this.options, onProgress, flush, writeDown, this.onError);
     try {
-      const attachments = await answered(this.blobs.put(bulk.attachments));
       run.packer = new Packer(id, bulk, attachments, this.options, pass);
       await run.readAll(recipients, bulk, signal);
       await answered(save(run.durable(), { complete: true, failed: false }));
@@ -139,12 +156,12 @@ export class CampaignProducer {
   }
 
   /** Creates the campaign's record, or takes up the one that is there. */
-  private async open(id: string, bulk: ParsedBulk): Promise<CampaignRecord> {
-    const fresh = writeRecord(newRecord(id, bulk, Date.now()));
+  private async open(id: string, { bulk, fingerprint }: KeptBulk): Promise<CampaignRecord> {
+    const fresh = writeRecord(newRecord(id, fingerprint, bulk.name, Date.now()));
     if (await this.records.putIfAbsent(keys.campaign(id), fresh)) return readRecord(fresh);
     const [fields] = await this.records.get([keys.campaign(id)]);
     const record = readRecord(fields ?? {});
-    if (record.fingerprint !== fingerprintOf(bulk)) {
+    if (record.fingerprint !== fingerprint) {
       const message = `${JSON.stringify(id)} belongs to a campaign with another message; give this one an id of its own`;
       throw new MailValidationError([{ path: 'id', message }], 'campaign');
     }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { batchId } from '../message/ids.js';
 import type { ParsedBulk } from '../message/parse.js';
 import type { Fields } from '../store/records.js';
@@ -42,19 +42,27 @@ export interface Suspended {
   place: string;
 }
 
-export function newRecord(id: string, bulk: ParsedBulk, now: number): Partial<CampaignRecord> & { id: string } {
+export function newRecord(
+  id: string,
+  fingerprint: string,
+  name: string | undefined,
+  now: number,
+): Partial<CampaignRecord> & { id: string } {
   return {
     id,
     startedAt: now,
     seenAt: now,
-    fingerprint: fingerprintOf(bulk),
-    ...(bulk.name === undefined ? {} : { name: bulk.name }),
+    fingerprint,
+    ...(name === undefined ? {} : { name }),
   };
 }
 
-/** What makes it the same campaign: who says what. Times and urgency may differ when it is continued. */
-export function fingerprintOf(bulk: ParsedBulk): string {
-  const { from, replyTo, subject, text, html, headers, attachments, rendering, list } = bulk;
+/**
+ * What makes it the same campaign: who says what, and then the attachments' names and what they contain. Times and urgency may
+ * differ when it is continued.
+ */
+export function beginFingerprint(bulk: ParsedBulk): Hash {
+  const { from, replyTo, subject, text, html, headers, rendering, list } = bulk;
   const said = [
     from,
     replyTo,
@@ -65,8 +73,10 @@ export function fingerprintOf(bulk: ParsedBulk): string {
     ...(rendering ? [rendering] : []),
     ...(list ? [{ list }] : []),
   ];
-  const hash = createHash('sha256').update(JSON.stringify(said));
-  for (const { filename, content } of attachments) hash.update(filename ?? '').update(content);
+  return createHash('sha256').update(JSON.stringify(said));
+}
+
+export function endFingerprint(hash: Hash): string {
   return hash.digest('base64url').slice(0, 22);
 }
 

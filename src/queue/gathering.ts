@@ -1,37 +1,24 @@
 import { MailQueueUnavailableError } from '../errors.js';
 import { messageId } from '../message/ids.js';
-import type { Message, Travel } from '../message/message.js';
 import { answered } from './answered.js';
-import type { Attachment } from '../message/message.js';
-import type { Batch, StoredAttachment } from './batch.js';
+import type { Batch, Queueable, StoredAttachment } from './batch.js';
 import type { Told } from './batch-events.js';
 import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
 import { addressBytesOf, bytesOf, type Packed, type Packing } from './packing.js';
 import { queuedEvent } from './queued-event.js';
 
-/** An attachment that is not in the store yet: as the batch has it until the flush, with its hash in place of its blob. */
-interface NamedBlob {
-  attachment: StoredAttachment;
-  content: Buffer;
+/** A message whose attachments are in the store. */
+export type Kept = Omit<Queueable, 'attachments'> & { attachments: StoredAttachment[] };
+
+export function isKept(message: Queueable): message is Kept {
+  return message.attachments.every((attachment) => 'blob' in attachment);
 }
 
-/** A message with its attachments under their names, and what holding it takes. */
-export interface Weighed {
-  message: Message & Travel;
-  blobs: readonly NamedBlob[];
-  /** About; an attachment that is held already takes none. */
-  bytes: number;
-}
-
-/** Messages that are packed as they come and queued together at the end. The store hears nothing of them before. */
+/** Messages that are packed as they come and queued together at the end. Of them the store hears nothing before. */
 export class Gathering {
-  /** Copies, by their names: the sender may use its buffers for something else before the flush. */
-  private readonly held = new Map<string, Buffer>();
-  /** Those that go into the store at the flush: what batches name. */
-  private readonly named = new Set<string>();
   /** Those that listeners want to hear of. */
-  private readonly told: { message: Message & Travel; packed: Packed }[] = [];
+  private readonly told: { message: Kept; packed: Packed }[] = [];
 
   /** @param maxFlushBytes of one round trip to the store, about */
   constructor(
@@ -42,32 +29,23 @@ export class Gathering {
     private readonly events: Told,
   ) {}
 
-  weigh(message: Message & Travel): Weighed {
-    if (message.attachments.length > 0) this.stored.check();
-    const blobs = message.attachments.map((attachment) => this.name(attachment));
-    const fresh = new Map<string, number>();
-    for (const { attachment, content } of blobs) {
-      if (!this.held.has(attachment.blob)) fresh.set(attachment.blob, content.length);
-    }
-    const bytes = [...fresh.values()].reduce((sum, length) => sum + length, heldBytesOf(message));
-    return { message, blobs, bytes };
+  /**
+   * Puts its attachments into the store, where they wait for the flush: their streams end, and their buffers are their sender's
+   * again. Those of a message that is not queued after all expire there.
+   *
+   * @throws MailConfigError | MailQueueUnavailableError
+   * @throws MailValidationError an attachment cannot be read, or is too large
+   */
+  async keep(message: Queueable): Promise<Kept> {
+    this.stored.check();
+    await this.flusher.reach();
+    return { ...message, attachments: await answered(this.stored.put(message.attachments)) };
   }
 
-  /** In the same turn of the event loop that it was weighed in, as the names are those of the bytes. */
-  add({ message, blobs }: Weighed): Packed {
-    const packed = this.packing.add(message, blobs.length === 0 ? [] : this.keep(blobs));
+  add(message: Kept): Packed {
+    const packed = this.packing.add(message, message.attachments);
     if (this.events.wants('queued')) this.told.push({ message, packed });
     return packed;
-  }
-
-  /** The message as it is now, for one that is queued by itself later. In the same turn as `add`. */
-  hold({ message, blobs }: Weighed): Message & Travel {
-    if (blobs.length === 0) return message;
-    const attachments = message.attachments.map((attachment, index) => ({
-      ...attachment,
-      content: this.copyOf(blobs[index]!),
-    }));
-    return { ...message, attachments };
   }
 
   /**
@@ -77,14 +55,6 @@ export class Gathering {
    */
   async flush(): Promise<void> {
     const parts = [...this.packing.parts(this.maxFlushBytes)];
-    try {
-      if (this.named.size > 0) {
-        await this.flusher.reach();
-        await answered(this.store(parts.flat()));
-      }
-    } catch (error) {
-      throw naming(error, parts);
-    }
     // All at once: the store takes one in while the next is being written.
     const flushed = await Promise.allSettled(parts.map((part) => this.flusher.flush(part)));
     const failed = flushed.find(({ status }) => status === 'rejected');
@@ -98,44 +68,14 @@ export class Gathering {
       if (!lost.has(packed.id)) this.events.emit('queued', queuedEvent(message, packed));
     }
   }
-
-  private name({ content, ...rest }: Attachment): NamedBlob {
-    const attachment = { ...rest, blob: this.stored.hashOf(content), bytes: content.length };
-    return { attachment, content };
-  }
-
-  /** The attachments as a batch has them until the flush. Their bytes are kept here, each once. */
-  private keep(blobs: readonly NamedBlob[]): StoredAttachment[] {
-    return blobs.map((named) => {
-      this.copyOf(named);
-      this.named.add(named.attachment.blob);
-      return named.attachment;
-    });
-  }
-
-  /** Puts what is held into the store, and its names into the batches. */
-  private async store(batches: readonly Batch[]): Promise<void> {
-    const stored = new Map<string, string>();
-    for (const hash of this.named) stored.set(hash, await this.stored.keep(this.held.get(hash)!));
-    for (const batch of batches) {
-      const attachments = batch.shared.attachments.map((one) => ({ ...one, blob: stored.get(one.blob)! }));
-      batch.shared = { ...batch.shared, attachments };
-    }
-  }
-
-  private copyOf({ attachment: { blob }, content }: NamedBlob): Buffer {
-    const held = this.held.get(blob) ?? Buffer.from(content);
-    this.held.set(blob, held);
-    return held;
-  }
 }
 
-/** Without its attachments. */
-function heldBytesOf(message: Message): number {
-  const { headers, cc, bcc, replyTo } = message;
+/** About what holding it takes, in bytes. */
+export function heldBytesOf(message: Kept): number {
+  const { headers, cc, bcc, replyTo, attachments } = message;
   let bytes = bytesOf(message) + addressBytesOf(cc) + addressBytesOf(bcc) + addressBytesOf(replyTo);
   for (const [name, value] of headers) bytes += name.length + Buffer.byteLength(value);
-  return bytes;
+  return attachments.length === 0 ? bytes : bytes + JSON.stringify(attachments).length;
 }
 
 /** The same, with the ids of the messages in these batches. */

@@ -13,7 +13,7 @@ import type { SuppressionList, SuppressionSettings } from '../feedback/suppressi
 import type { Feedback } from '../feedback/feedback.js';
 import type { ReturnPaths } from '../feedback/return-path.js';
 import type { Limits } from '../message/limits.js';
-import type { BulkMailInput, Message, Travel } from '../message/message.js';
+import type { BulkMailInput } from '../message/message.js';
 import type { ParsedBulk } from '../message/parse.js';
 import type { Sealer } from '../store/sealing.js';
 import type { Store } from '../store/store.js';
@@ -22,6 +22,7 @@ import type { Routes } from '../transport/route.js';
 import { answered } from './answered.js';
 import type { Backend, BullQueue } from './backend.js';
 import { BatchFormat } from './batch-format.js';
+import type { Queueable } from './batch.js';
 import { Blobs } from './blobs.js';
 import { CampaignProducer } from './campaign-producer.js';
 import { Completions } from './completions.js';
@@ -233,7 +234,7 @@ export class MailQueue {
   }
 
   /** @param own for a message that has an id of its own */
-  async send(message: Message & Travel, own?: OwnBatch): Promise<QueuedReceipt> {
+  async send(message: Queueable, own?: OwnBatch): Promise<QueuedReceipt> {
     if (own?.fresh) {
       await this.flusher.reach();
       await answered(this.retention.forget(own.id));

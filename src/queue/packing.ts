@@ -1,7 +1,13 @@
 import type { Address } from '../message/address.js';
 import { messageId, messageIdHeader, newId } from '../message/ids.js';
-import type { Message, Travel } from '../message/message.js';
-import { sharedRendering, versionFor, type Batch, type BatchItem, type StoredAttachment } from './batch.js';
+import {
+  sharedRendering,
+  versionFor,
+  type Batch,
+  type BatchItem,
+  type Queueable,
+  type StoredAttachment,
+} from './batch.js';
 import type { BatchLimits } from './packer.js';
 import type { BatchUrgency } from './urgency.js';
 
@@ -32,7 +38,7 @@ interface Filling {
 }
 
 /** About what it takes in a batch. */
-export function bytesOf({ to, subject, text = '', html = '', rendering }: Message): number {
+export function bytesOf({ to, subject, text = '', html = '', rendering }: Queueable): number {
   const context = rendering?.context === undefined ? '' : JSON.stringify(rendering.context);
   const body = Buffer.byteLength(text) + Buffer.byteLength(html) + Buffer.byteLength(context);
   return 300 + addressBytesOf(to) + Buffer.byteLength(subject) + body;
@@ -55,7 +61,7 @@ export class Packing {
   }
 
   /** @param own for a message that travels in a batch of its own */
-  add(message: Message & Travel, attachments: StoredAttachment[], own?: OwnBatch): Packed {
+  add(message: Queueable, attachments: StoredAttachment[], own?: OwnBatch): Packed {
     const meta = metaOf(message, attachments, own);
     const bytes = bytesOf(message);
     const filling = own ? this.begin(own.id, meta) : this.fillingFor(meta, bytes);
@@ -103,7 +109,7 @@ export class Packing {
   }
 }
 
-function metaOf(message: Message & Travel, attachments: StoredAttachment[], own: OwnBatch | undefined): Meta {
+function metaOf(message: Queueable, attachments: StoredAttachment[], own: OwnBatch | undefined): Meta {
   const { from, replyTo, headers, cc, bcc, transport, sendAt, expiresAt, urgency = 'normal' } = message;
   const { rendering, unsubscribe } = message;
   return {
@@ -136,7 +142,7 @@ function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-function itemOf(message: Message & Travel): BatchItem {
+function itemOf(message: Queueable): BatchItem {
   const { to, rendering, trace, subject, text, html } = message;
   const item: BatchItem = { to };
   // Where it is rendered, an empty subject is the template's to say.

@@ -1,7 +1,6 @@
 import { MailQueueUnavailableError } from '../errors.js';
-import type { Message, Travel } from '../message/message.js';
 import { answered } from './answered.js';
-import type { StoredAttachment } from './batch.js';
+import type { Queueable, StoredAttachment } from './batch.js';
 import type { Told } from './batch-events.js';
 import type { Blobs } from './blobs.js';
 import type { Flusher } from './flush.js';
@@ -20,7 +19,7 @@ export interface QueuedReceipt {
 }
 
 interface Pending {
-  message: Message & Travel;
+  message: Queueable;
   own?: OwnBatch;
   attachments: StoredAttachment[];
   bytes: number;
@@ -50,8 +49,9 @@ export class Producer {
   /**
    * @param own for a message that has an id of its own and travels in a batch of its own; the same id again is the same batch
    * @throws MailQueueUnavailableError
+   * @throws MailValidationError an attachment cannot be read, or is too large
    */
-  async send(message: Message & Travel, own?: OwnBatch): Promise<QueuedReceipt> {
+  async send(message: Queueable, own?: OwnBatch): Promise<QueuedReceipt> {
     if (message.attachments.length > 0) {
       this.blobs.check();
       await this.flusher.reach();

@@ -1,9 +1,10 @@
 import type { QueuedEvent } from '../events/events.js';
-import { envelopeRecipients, type Message, type Travel } from '../message/message.js';
+import { envelopeRecipients } from '../message/message.js';
+import type { Queueable } from './batch.js';
 import type { OwnBatch, Packed } from './packing.js';
 
 /** What is told of a single message that is durably in the queue. */
-export function queuedEvent(message: Message & Travel, { id, messageId }: Packed, own?: OwnBatch): QueuedEvent {
+export function queuedEvent(message: Queueable, { id, messageId }: Packed, own?: OwnBatch): QueuedEvent {
   const { rendering, sendAt, laneBy = 'message' } = message;
   return {
     id,

@@ -3,13 +3,17 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { atHand } from '../../src/message/attachments.js';
 import type { AttachmentInput } from '../../src/message/message.js';
 import { parseMessage } from '../../src/message/parse.js';
 import { temporaryFolder } from '../support/temp.js';
 import { faultsOf, rules } from './rules.js';
 
-const parse = (attachments: readonly unknown[], rule = rules()) =>
-  parseMessage({ to: 'ann@mail.test', attachments: attachments as AttachmentInput[] }, rule);
+/** Parses a message with these attachments, and reads them. */
+async function parse(inputs: readonly unknown[], rule = rules()) {
+  const parsed = parseMessage({ to: 'ann@mail.test', attachments: inputs as AttachmentInput[] }, rule);
+  return { attachments: await atHand(parsed.attachments) };
+}
 const contentOf = async (attachment: AttachmentInput) => (await parse([attachment])).attachments[0]?.content;
 
 describe('content', () => {

@@ -228,7 +228,7 @@ describe('markedBulk()', () => {
         const decision = decide(input, both);
         const marked = [to, cc, bcc].some(({ all }) => all.some(isMarker));
         expect(decision.lane).toBe(marked ? 'bulk' : 'priority');
-        const parsed = await parseMessage(decision.message, rules());
+        const parsed = parseMessage(decision.message, rules());
         expect([parsed.to, parsed.cc, parsed.bcc]).toEqual(left);
         expect(input).toEqual(before);
       }),

@@ -114,19 +114,19 @@ describe('an id that a message has to itself', () => {
     expect(isOwnId(id)).toBe(false);
   });
 
-  it.each(own)('is no campaign’s: %s', async (id) => {
+  it.each(own)('is no campaign’s: %s', (id) => {
     expect(id).not.toMatch(CAMPAIGN_ID);
-    const parsing = parseBulk({ id, subject: 'x', text: 'x', recipients: [] }, rules());
-    await expect(parsing).rejects.toMatchObject({ errors: [{ path: 'id' }] });
+    const parsing = () => parseBulk({ id, subject: 'x', text: 'x', recipients: [] }, rules());
+    expect(parsing).toThrow(expect.objectContaining({ errors: [expect.objectContaining({ path: 'id' })] }));
   });
 
   it.each(['p_1', 'k_', 'k_2026-08', `${own[0]}x`, `${own[1]}-1`, own[0]!.slice(0, -1), 'p', 'k'])(
     'leaves campaigns the id %s',
-    async (id) => {
+    (id) => {
       expect(id).toMatch(CAMPAIGN_ID);
       expect(isOwnId(batchId(id, 0, 0))).toBe(false);
       expect(isOwnId(batchId(id, 1, 0))).toBe(false);
-      expect(await parseBulk({ id, subject: 'x', text: 'x', recipients: [] }, rules())).toMatchObject({ id });
+      expect(parseBulk({ id, subject: 'x', text: 'x', recipients: [] }, rules())).toMatchObject({ id });
     },
   );
 });

@@ -12,9 +12,9 @@ export function rules(limits: Partial<Limits> = {}, allowedDir?: string): Messag
 }
 
 /** The faults a parse ended with, as `path: message`. */
-export async function faultsOf(parsing: Promise<unknown>): Promise<string[]> {
+export async function faultsOf(parsing: Promise<unknown> | (() => unknown)): Promise<string[]> {
   try {
-    await parsing;
+    await (typeof parsing === 'function' ? parsing() : parsing);
     return [];
   } catch (error) {
     if (!(error instanceof MailValidationError)) throw error;

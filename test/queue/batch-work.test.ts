@@ -6,6 +6,7 @@ import { UnsubscribeTokens } from '../../src/feedback/unsubscribe-token.js';
 import { messageIdHeader } from '../../src/message/ids.js';
 import type { OwnParts } from '../../src/message/message.js';
 import { compose } from '../../src/mime/compose.js';
+import { base64Lines } from '../../src/mime/base64.js';
 import { rawOf } from '../../src/mime/encoded.js';
 import type { MailJob } from '../../src/queue/backend.js';
 import type { Batch } from '../../src/queue/batch.js';
@@ -51,7 +52,7 @@ it('what was rendered reads as nodemailer composes it, with what all messages sh
     render: ({ context }: { context?: unknown }) => Promise.resolve(RENDERED[context as number]),
   };
   const preparation = new Preparation(renderer, rules());
-  const work = workOf(batch, { blobs: new Map([['hash', content]]), dispatch: inOrder([]), preparation });
+  const work = workOf(batch, { blobs: new Map([['hash', base64Lines(content)]]), dispatch: inOrder([]), preparation });
   for (const [index, { subject = '', text, html }] of RENDERED.entries()) {
     const derived = text ?? (html === undefined ? undefined : html);
     const message = plainMessage({

@@ -5,6 +5,7 @@ import type {
   Message,
   RecipientInput,
 } from '../../message/message.js';
+import { atHand } from '../../message/attachments.js';
 import { parseBulk, type MessageRules } from '../../message/parse.js';
 import { parseRecipient } from '../../message/recipient.js';
 import { Press } from '../../mime/press.js';
@@ -28,11 +29,12 @@ export async function mailTo(
   if (content.template !== undefined) {
     return { ...content, to, context: { ...content.context, ...context }, ...(locale === undefined ? {} : { locale }) };
   }
-  const bulk = await parseBulk({ ...content, recipients: [] }, rules);
+  const bulk = parseBulk({ ...content, recipients: [] }, rules);
   const parsed = parseRecipient(recipient, 0, rules.limits, {});
   if ('faults' in parsed) throw new TypeError('The recipient is not checked.');
   const { to: address } = parsed.recipient;
-  const press = new Press(bulk, { cc: [], bcc: [], date: new Date(), merge: bulk.missingFields });
+  const attachments = await atHand(bulk.attachments);
+  const press = new Press({ ...bulk, attachments }, { cc: [], bcc: [], date: new Date(), merge: bulk.missingFields });
   const data = { context: context as Record<string, unknown>, group: {}, recipient: address.address };
   return { ...inputOf(press.message({ to: [address], data })), to };
 }

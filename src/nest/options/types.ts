@@ -175,9 +175,7 @@ export interface CollectConfig {
   requests?: boolean;
   /** Messages of one collection. Default 10,000. */
   max?: number;
-  /**
-   * Bytes that holding them takes, about: contents, headers and recipients, and each attached file once. Default 16,777,216.
-   */
+  /** Bytes that holding them takes, about: contents, headers and recipients. Attachments are in the store. Default 16,777,216. */
   maxBytes?: number;
   /** What becomes of collected mail when the handler fails. Default `'discard'`. */
   onError?: OnCollectError;
