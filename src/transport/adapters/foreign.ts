@@ -71,7 +71,7 @@ export class ForeignTransport implements Transport {
     try {
       await unlessAborted(check(), either);
     } catch (error) {
-      throw foreignFailure(this.name, error, { recipients: 1, handedOver: false });
+      throw foreignFailure(this.name, error, { recipients: 1, point: 'connect' });
     }
   }
 
@@ -127,8 +127,8 @@ export class ForeignTransport implements Transport {
           );
     const acceptance = unlessAborted(work, handing.signal)
       .catch((error: unknown) => {
-        const { handedOver } = handing;
-        throw foreignFailure(this.name, error, { recipients: outgoing.envelope.to.length, handedOver });
+        const point = handing.handedOver ? 'body' : 'mail';
+        throw foreignFailure(this.name, error, { recipients: outgoing.envelope.to.length, point });
       })
       .finally(() => clearTimeout(timer));
     return { acceptance, settled };

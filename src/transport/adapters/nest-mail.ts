@@ -112,7 +112,7 @@ function withoutRefused(
   if ((error as Error | undefined)?.name !== 'MailRecipientsRejectedError' || error instanceof TransportError)
     return undefined;
   const { envelope } = outgoing;
-  const { rejections } = foreignFailure('', error, { recipients: envelope.to.length, handedOver: false });
+  const { rejections } = foreignFailure('', error, { recipients: envelope.to.length, point: 'mail' });
   const refused = new Set(rejections.map(({ address }) => address));
   const to = envelope.to.filter((address) => !refused.has(address));
   if (to.length === 0 || to.length === envelope.to.length) return undefined;

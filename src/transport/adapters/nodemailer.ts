@@ -9,7 +9,7 @@ import type { Carrier, Handing } from './carrier.js';
 export interface NodemailerPlugin {
   readonly name: string;
   readonly version: string;
-  send(mail: object, callback: (error: Error | null, info?: never) => void): unknown;
+  send(mail: never, callback: never): unknown;
   verify?(...args: never[]): unknown;
   close?(...args: never[]): unknown;
 }
@@ -17,7 +17,7 @@ export interface NodemailerPlugin {
 /** What nodemailer's `createTransport()` returns. */
 export interface NodemailerMail {
   readonly transporter: NodemailerPlugin;
-  sendMail(data: object, callback: (error: Error | null, info?: never) => void): unknown;
+  sendMail(...args: never[]): unknown;
 }
 
 /** What of nodemailer is used here, as it is in any of its versions. */
