@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { ID_TAG } from '../../message/tags.js';
 import type { Feedback, FeedbackMatch } from '../feedback.js';
 import { FeedbackRefusal, type FeedbackRequest, type FeedbackSource } from '../source.js';
 import {
@@ -137,7 +138,7 @@ function keyOf(record: Fields, { type, address, at, url = '' }: Told): string {
 }
 
 function matchOf(record: Fields): FeedbackMatch {
-  const id = textIn(fieldsIn(record['Metadata']), 'mail-id');
+  const id = textIn(fieldsIn(record['Metadata']), ID_TAG);
   const providerId = textIn(record, 'MessageID');
   return { ...(id === undefined ? {} : { id }), ...(providerId === undefined ? {} : { providerId }) };
 }

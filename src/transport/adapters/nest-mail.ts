@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { CAMPAIGN_TAG, ID_TAG } from '../../message/tags.js';
 import { TransportError, type Acceptance, type Outgoing, type OutgoingMail, type Rejection } from '../transport.js';
 import type { Carrier, Handing } from './carrier.js';
 import { foreignFailure } from './failure.js';
@@ -28,8 +29,8 @@ const TELL: Readonly<Record<string, (mail: OutgoingMail) => Record<string, strin
   postmark: ({ id, messageId, campaignId }) => ({
     'X-PM-KeepID': 'true',
     'Message-ID': messageId,
-    'X-PM-Metadata-mail-id': id,
-    ...(campaignId === undefined ? {} : { 'X-PM-Metadata-campaign-id': campaignId }),
+    [`X-PM-Metadata-${ID_TAG}`]: id,
+    ...(campaignId === undefined ? {} : { [`X-PM-Metadata-${CAMPAIGN_TAG}`]: campaignId }),
   }),
   // Its events tell it as smtp-id.
   sendgrid: ({ messageId }) => ({ 'Message-ID': messageId }),
