@@ -6,7 +6,8 @@ import {
 } from '@nestjs/mail';
 import { createTransport } from 'nodemailer';
 import SMTPPool from 'nodemailer/lib/smtp-pool';
-import { describe, it } from 'vitest';
+import { AssertionError } from 'node:assert';
+import { describe, expect, it } from 'vitest';
 import { LANES } from '../../src/message/message.js';
 import { ForeignTransport } from '../../src/transport/adapters/foreign.js';
 import { NestMailCarrier } from '../../src/transport/adapters/nest-mail.js';
@@ -14,6 +15,7 @@ import { NodemailerCarrier } from '../../src/transport/adapters/nodemailer.js';
 import type { Carrier } from '../../src/transport/adapters/carrier.js';
 import { SmtpTransport } from '../../src/transport/smtp/transport.js';
 import { transportContract, type TransportContractOptions } from '../../src/testing/transport-contract.js';
+import { TransportError, type Acceptance, type Outgoing, type SendOptions } from '../../src/transport/transport.js';
 import { ContractSmtp } from '../support/contract-smtp.js';
 import { startProvider } from '../support/provider-stubs.js';
 import { smtpOptions } from './smtp.js';
@@ -62,4 +64,47 @@ const TRANSPORTS: Record<string, TransportContractOptions> = {
 
 describe.each(Object.entries(TRANSPORTS))('%s', (_, options) => {
   it.each(transportContract(options))('$name', ({ run }) => run());
+});
+
+/** One that keeps all of it but this. */
+class Spoilt extends SmtpTransport {
+  constructor(private readonly spoil: (sending: Promise<Acceptance>, outgoing: Outgoing) => Promise<Acceptance>) {
+    super(smtpOptions(smtp.url));
+  }
+
+  override send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
+    return this.spoil(super.send(outgoing, options), outgoing);
+  }
+}
+
+describe('the suite finds a transport that', () => {
+  const asNotSent = ({ phase, scope, reply }: TransportError): never => {
+    throw new TransportError('main', { phase, scope, reply, permanent: false, outcome: 'not-sent', kind: 'down' });
+  };
+
+  it.each<[string, string, ConstructorParameters<typeof Spoilt>[0]]>([
+    [
+      'says that all were served',
+      'tells who was refused while others were served',
+      async (sending, { envelope }) => ({ ...(await sending), accepted: envelope.to, rejections: [] }),
+    ],
+    [
+      'throws anything',
+      'tells of a message that is refused',
+      (sending) => sending.catch(() => Promise.reject(new Error('No'))),
+    ],
+    [
+      'takes silence for a failure',
+      'says that it does not know when no answer comes after the message',
+      (sending) => sending.catch(asNotSent),
+    ],
+    [
+      'keeps its answer to itself',
+      'sends to one recipient, and tells what the server answered',
+      async (sending) => ({ ...(await sending), response: '' }),
+    ],
+  ])('%s', async (_, name, spoil) => {
+    const checks = transportContract({ server: smtp, create: () => new Spoilt(spoil) });
+    await expect(checks.find((check) => check.name === name)!.run()).rejects.toThrow(AssertionError);
+  });
 });
