@@ -89,7 +89,6 @@ export type { FeedbackConfig } from './nest/options/feedback.js';
 export type { DkimConfig, DkimKeyConfig, DkimKeysConfig, DkimSignatureConfig } from './nest/options/dkim.js';
 export type { ForeignTransportConfig } from './nest/options/foreign-config.js';
 export type { MetricsRegister } from './nest/options/metrics.js';
-export type { CommonProbeConfig, HttpProbeConfig, ProbeConfig, SmtpProbeConfig } from './nest/options/probe-config.js';
 export type { RateLimitConfig } from './nest/options/rate-limit.js';
 export type { SesConfig, SesTransportConfig } from './nest/options/ses.js';
 export type { CommonProbeConfig, HttpProbeConfig, ProbeConfig, SmtpProbeConfig } from './nest/options/probe-config.js';

@@ -37,7 +37,10 @@ describe('docs/providers.md', () => {
     app = await NestFactory.createApplicationContext(ProvidersModule, { logger: false });
     orders = app.get(Orders);
   });
-  afterEach(() => app.close());
+  afterEach(async () => {
+    vi.unstubAllEnvs();
+    await app.close();
+  });
 
   it('sends over both lanes, and over the other provider when one cannot', async () => {
     expect(await orders.shipped('ann@mail.example', '7')).toMatchObject({

@@ -18,7 +18,6 @@ import type { FeedbackConfig } from './feedback.js';
 import type { DkimConfig } from './dkim.js';
 import type { ForeignTransportConfig } from './foreign-config.js';
 import type { MetricsRegister } from './metrics.js';
-import type { ProbeConfig } from './probe-config.js';
 import type { SuppressionConfig } from './suppression.js';
 import type { SesTransportConfig } from './ses.js';
 import type { ProbeConfig } from './probe-config.js';
