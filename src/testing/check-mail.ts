@@ -6,6 +6,7 @@ import {
   type Acceptance,
   type FailureKind,
   type Outgoing,
+  type SendOptions,
   type Transport,
 } from '../transport/transport.js';
 
@@ -46,7 +47,7 @@ export async function mailOf(
 }
 
 /** Of one attempt. */
-export function options(lane: Lane = 'priority', signal = new AbortController().signal) {
+export function options(lane: Lane = 'priority', signal: AbortSignal = new AbortController().signal): SendOptions {
   return { lane, signal };
 }
 
