@@ -43,16 +43,18 @@ export function transportContract(options: TransportContractOptions): readonly T
 
 async function perform({ create, server, timeout = 10_000 }: TransportContractOptions, run: Check[2]): Promise<void> {
   await server.behave({ does: 'accept' });
+  let over = false;
   const before = server.mails.length;
   const transport = await create();
   const mails = (): readonly ServerMail[] => server.mails.slice(before);
   const arrived = async (count: number): Promise<void> => {
-    while (mails().length < count) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (!over && mails().length < count) await new Promise((resolve) => setTimeout(resolve, 5));
   };
   try {
     await transport.start?.({ roundTrip: () => undefined, connectFailed: () => undefined });
     await within(timeout, run({ transport, server, mails, arrived }), () => new Error(`Not over within ${timeout} ms`));
   } finally {
+    over = true;
     await transport.close(0);
     await server.behave({ does: 'accept' });
   }
