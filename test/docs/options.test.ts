@@ -69,9 +69,7 @@ const rows: Row[] = tableRows(readPage('docs/options.md')).map(([path = '', , va
 }));
 const declared = declaredOptions(
   'src/nest/options/types.ts',
-  'src/nest/options/dkim.ts',
   'src/nest/options/foreign-config.ts',
-  'src/nest/options/rate-limit.ts',
   'src/nest/options/ses.ts',
   'src/nest/options/suppression.ts',
   'src/nest/options/unsubscribe.ts',
