@@ -23,6 +23,7 @@ const PREFIXES: Record<string, string> = {
   SmtpTransportConfig: 'transports[].',
   SesTransportConfig: 'transports[].',
   SesConfig: 'transports[].ses.',
+  ForeignTransportConfig: 'transports[].',
   RateLimitConfig: 'transports[].rateLimit.',
   CommonProbeConfig: 'transports[].probe.',
   SmtpProbeConfig: 'transports[].probe.',
@@ -68,8 +69,7 @@ const rows: Row[] = tableRows(readPage('docs/options.md')).map(([path = '', , va
 }));
 const declared = declaredOptions(
   'src/nest/options/types.ts',
-  'src/nest/options/dkim.ts',
-  'src/nest/options/rate-limit.ts',
+  'src/nest/options/foreign-config.ts',
   'src/nest/options/ses.ts',
   'src/nest/options/suppression.ts',
   'src/nest/options/unsubscribe.ts',

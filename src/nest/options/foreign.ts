@@ -1,44 +1,15 @@
-import { LANES, type Lane } from '../../message/message.js';
+import { LANES } from '../../message/message.js';
 import type { Carrier } from '../../transport/adapters/carrier.js';
 import type { ForeignSettings } from '../../transport/adapters/foreign.js';
 import { NestMailCarrier, type NestMailTransport } from '../../transport/adapters/nest-mail.js';
-import {
-  isNodemailer,
-  NodemailerCarrier,
-  type NodemailerMail,
-  type NodemailerPlugin,
-} from '../../transport/adapters/nodemailer.js';
+import { isNodemailer, NodemailerCarrier } from '../../transport/adapters/nodemailer.js';
 import type { HttpProbeSettings } from '../../transport/probes/open.js';
 import type { RateLimitSettings } from '../../transport/rate-limit.js';
 import { DEFAULTS } from './defaults.js';
 import { parseLanes } from './lanes.js';
 import { parseProbe } from './probe.js';
-import type { HttpProbeConfig } from './probe-config.js';
-import { parseRateLimit, type RateLimitConfig } from './rate-limit.js';
+import { parseRateLimit } from './rate-limit.js';
 import { fail, OptionReader } from './reader.js';
-
-/** Somebody else's transport: of `@nestjs/mail`, or of nodemailer. */
-export interface ForeignTransportConfig {
-  /** How messages, receipts and logs name it. */
-  name: string;
-  /**
-   * A `MailTransport` of `@nestjs/mail`, such as `new ResendTransport({ apiKey })`; a transport of nodemailer; or what
-   * nodemailer's `createTransport()` returns. Closed with the application.
-   */
-  transport: NestMailTransport | NodemailerPlugin | NodemailerMail;
-  /** Where it is. Transports of the module's own `region` are tried first. */
-  region?: string;
-  /** The lanes that may use it. Default: both. */
-  lanes?: readonly Lane[];
-  /** Its share of the bulk mail with `balance: 'weighted'`, beside the weights of the others. Default 1. */
-  weight?: number;
-  /** Messages at once, per lane and process. Default: those of the transport's own pool, or 5. */
-  maxConnections?: number;
-  /** As of an SMTP provider. */
-  rateLimit?: RateLimitConfig;
-  /** As of an SMTP provider, by a status page alone. */
-  probe?: HttpProbeConfig;
-}
 
 /** One of somebody else's with its limits, checked. */
 export interface ForeignTransportSettings {

@@ -16,7 +16,7 @@ import type { OnCollectError } from './collect.js';
 import type { BouncesConfig } from './bounces.js';
 import type { FeedbackConfig } from './feedback.js';
 import type { DkimConfig } from './dkim.js';
-import type { ForeignTransportConfig } from './foreign.js';
+import type { ForeignTransportConfig } from './foreign-config.js';
 import type { MetricsRegister } from './metrics.js';
 import type { SuppressionConfig } from './suppression.js';
 import type { SesTransportConfig } from './ses.js';

@@ -7,8 +7,8 @@ import { TransportError } from '../transport.js';
 export interface Reached {
   /** How many it was to go to. */
   recipients: number;
-  /** Whether the body may have left. */
-  handedOver: boolean;
+  /** `body` as soon as that may have left. */
+  point: 'connect' | 'mail' | 'body';
 }
 
 /**
@@ -20,14 +20,14 @@ export function foreignFailure(transport: string, error: unknown, reached: Reach
   const told = (error ?? {}) as Partial<Told>;
   // It was thrown before anything was sent, and its status is made up.
   if (told.name === 'MailMessageError') return malformed(transport, error);
-  const { recipients } = reached;
+  const { recipients, point } = reached;
   const reply = smtpReply(told);
   if (reply) return transportError(transport, reply, { phase: pointOf(reply), recipients });
   const status = statusOf(told);
   if (status !== undefined) return answered(transport, error, status, recipients);
   const thrown = error instanceof Error ? error : new Error(reasonOf(error), { cause: error });
   if (neverConnected(thrown)) return transportError(transport, thrown, { phase: 'connect' });
-  return transportError(transport, thrown, { phase: reached.handedOver ? 'body' : 'mail', recipients });
+  return transportError(transport, thrown, { phase: point, recipients });
 }
 
 /** What errors have that tell something. */

@@ -27,8 +27,8 @@ export class ForeignTransport implements Transport {
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
   private readonly places: Record<Lane, Places>;
-  private readonly inFlight = new Set<Promise<unknown>>();
-  private readonly closing = new AbortController();
+  /** What is under way, and what ends it. */
+  private readonly underWay = new Map<Promise<unknown>, AbortController>();
   private closed = false;
   private trouble: { error: TransportError; at: number } | undefined;
 
@@ -47,12 +47,9 @@ export class ForeignTransport implements Transport {
   async send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
     const begun = performance.now();
     const leave = await this.place(options);
-    // Also what nobody waits for any more keeps its place for as long as it is under way.
     const sending = this.hand(outgoing, options, performance.now() - begun, leave);
-    this.inFlight.add(sending.settled);
-    void sending.settled.finally(() => this.inFlight.delete(sending.settled));
     try {
-      const acceptance = await sending.acceptance;
+      const acceptance = await sending;
       this.trouble = undefined;
       return acceptance;
     } catch (error) {
@@ -66,12 +63,11 @@ export class ForeignTransport implements Transport {
     if (this.closed) throw notAsked(this.name, CLOSED);
     // A check that logs in nowhere cannot tell that the key is right again.
     if (!carrier.verify && trouble && Date.now() - trouble.at < BELIEVED_FOR) throw trouble.error;
-    const either = AbortSignal.any([signal, this.closing.signal]);
-    const check = async (): Promise<unknown> => carrier.verify?.() ?? carrier.reach?.(either);
+    const check = async (): Promise<unknown> => carrier.verify?.() ?? carrier.reach?.(signal);
     try {
-      await unlessAborted(check(), either);
+      await unlessAborted(check(), signal);
     } catch (error) {
-      throw foreignFailure(this.name, error, { recipients: 1, handedOver: false });
+      throw foreignFailure(this.name, error, { recipients: 1, point: 'connect' });
     }
   }
 
@@ -80,11 +76,11 @@ export class ForeignTransport implements Transport {
     for (const lane of LANES) this.places[lane].dismiss(new Error(CLOSED));
     const timer = new AbortController();
     await Promise.race([
-      Promise.allSettled(this.inFlight),
+      Promise.all(this.underWay.keys()),
       sleep(within, undefined, { signal: timer.signal, ref: false }).catch(() => undefined),
     ]);
     timer.abort();
-    this.closing.abort(new Error(CLOSED));
+    for (const over of this.underWay.values()) over.abort(new Error(CLOSED));
     await this.carrier.close?.();
   }
 
@@ -103,35 +99,43 @@ export class ForeignTransport implements Transport {
     throw notAsked(this.name, 'It was no longer wanted');
   }
 
-  private hand(
+  /** @param waited milliseconds of `handoverWithin` */
+  private async hand(
     outgoing: Outgoing,
     { signal, handoverWithin }: SendOptions,
     waited: number,
     leave: () => void,
-  ): { acceptance: Promise<Acceptance>; settled: Promise<unknown> } {
-    const late = new AbortController();
-    const handing: Handing = {
-      signal: AbortSignal.any([signal, this.closing.signal, late.signal]),
-      handedOver: true,
+  ): Promise<Acceptance> {
+    const over = new AbortController();
+    const handing: Handing = { signal: over.signal, handedOver: true };
+    const giveUp = (): void => over.abort(signal.reason);
+    const late = (): void => {
+      if (!handing.handedOver) over.abort(new Error(`Not handed over within ${Math.round(handoverWithin!)} ms`));
     };
+    signal.addEventListener('abort', giveUp, { once: true });
+    const timer = handoverWithin === undefined ? undefined : setTimeout(late, Math.max(0, handoverWithin - waited));
     const work = (async () => this.carrier.send(outgoing, handing))();
-    const settled = work.catch(() => undefined).finally(leave);
-    const timer =
-      handoverWithin === undefined
-        ? undefined
-        : setTimeout(
-            () => {
-              if (!handing.handedOver) late.abort(new Error(`Not handed over within ${Math.round(handoverWithin)} ms`));
-            },
-            Math.max(0, handoverWithin - waited),
-          );
-    const acceptance = unlessAborted(work, handing.signal)
-      .catch((error: unknown) => {
-        const { handedOver } = handing;
-        throw foreignFailure(this.name, error, { recipients: outgoing.envelope.to.length, handedOver });
-      })
-      .finally(() => clearTimeout(timer));
-    return { acceptance, settled };
+    this.keep(work, over, leave);
+    try {
+      return await unlessAborted(work, over.signal);
+    } catch (error) {
+      const point = handing.handedOver ? 'body' : 'mail';
+      throw foreignFailure(this.name, error, { recipients: outgoing.envelope.to.length, point });
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** Also what nobody waits for any more keeps its place for as long as it is under way. */
+  private keep(work: Promise<unknown>, over: AbortController, leave: () => void): void {
+    const settled = work
+      .catch(() => undefined)
+      .then(() => {
+        this.underWay.delete(settled);
+        leave();
+      });
+    this.underWay.set(settled, over);
   }
 
   private learn(error: TransportError): void {

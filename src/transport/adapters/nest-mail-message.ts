@@ -37,7 +37,8 @@ export interface NestMailMessage {
   readonly headers: Readonly<Record<string, string>>;
   readonly envelope: { from: string; to: string[] };
   readonly internationalized: boolean;
-  toMime(): Buffer;
+  /** The message as bytes, each time a copy. */
+  readonly toMime: () => Buffer;
 }
 
 /**

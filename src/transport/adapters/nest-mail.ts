@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { CAMPAIGN_TAG, ID_TAG } from '../../message/tags.js';
 import { TransportError, type Acceptance, type Outgoing, type OutgoingMail, type Rejection } from '../transport.js';
 import type { Carrier, Handing } from './carrier.js';
 import { foreignFailure } from './failure.js';
@@ -28,8 +29,8 @@ const TELL: Readonly<Record<string, (mail: OutgoingMail) => Record<string, strin
   postmark: ({ id, messageId, campaignId }) => ({
     'X-PM-KeepID': 'true',
     'Message-ID': messageId,
-    'X-PM-Metadata-mail-id': id,
-    ...(campaignId === undefined ? {} : { 'X-PM-Metadata-campaign-id': campaignId }),
+    [`X-PM-Metadata-${ID_TAG}`]: id,
+    ...(campaignId === undefined ? {} : { [`X-PM-Metadata-${CAMPAIGN_TAG}`]: campaignId }),
   }),
   // Its events tell it as smtp-id.
   sendgrid: ({ messageId }) => ({ 'Message-ID': messageId }),
@@ -112,7 +113,7 @@ function withoutRefused(
   if ((error as Error | undefined)?.name !== 'MailRecipientsRejectedError' || error instanceof TransportError)
     return undefined;
   const { envelope } = outgoing;
-  const { rejections } = foreignFailure('', error, { recipients: envelope.to.length, handedOver: false });
+  const { rejections } = foreignFailure('', error, { recipients: envelope.to.length, point: 'mail' });
   const refused = new Set(rejections.map(({ address }) => address));
   const to = envelope.to.filter((address) => !refused.has(address));
   if (to.length === 0 || to.length === envelope.to.length) return undefined;

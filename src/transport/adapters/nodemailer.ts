@@ -9,7 +9,7 @@ import type { Carrier, Handing } from './carrier.js';
 export interface NodemailerPlugin {
   readonly name: string;
   readonly version: string;
-  send(mail: object, callback: (error: Error | null, info?: never) => void): unknown;
+  send(mail: never, callback: never): unknown;
   verify?(...args: never[]): unknown;
   close?(...args: never[]): unknown;
 }
@@ -17,7 +17,7 @@ export interface NodemailerPlugin {
 /** What nodemailer's `createTransport()` returns. */
 export interface NodemailerMail {
   readonly transporter: NodemailerPlugin;
-  sendMail(data: object, callback: (error: Error | null, info?: never) => void): unknown;
+  sendMail(...args: never[]): unknown;
 }
 
 /** What of nodemailer is used here, as it is in any of its versions. */
@@ -25,6 +25,8 @@ interface Mail {
   readonly transporter: NodemailerPlugin & { readonly options?: unknown };
   use(step: 'stream', plugin: (mail: Mailing, done: (error?: Error) => void) => void): unknown;
   sendMail(data: object): Promise<Info>;
+  /** As the transport does it; beside that it sets up a proxy. */
+  verify(): unknown;
   close?(): unknown;
 }
 
@@ -62,7 +64,7 @@ export class NodemailerCarrier implements Carrier {
     const { host, port, secure, maxConnections } = (transporter.options ?? {}) as Record<string, unknown>;
     if (typeof host === 'string') this.server = { host, port: Number(port) || (secure === true ? 465 : 587) };
     if (typeof maxConnections === 'number') this.maxConnections = maxConnections;
-    if (typeof transporter.verify === 'function') this.verify = async () => transporter.verify!();
+    if (typeof transporter.verify === 'function') this.verify = async () => this.mail.verify();
     this.asksLate = ASKS_LATE.test(transporter.name);
     if (this.asksLate) this.mail.use('stream', (mailing, done) => this.watch(mailing, done));
   }
