@@ -10,6 +10,16 @@ const REQUEST = /\bunsubscribe\s+([\w-]{30,1000})(?![\w-])/i;
  * @param raw the mail as it arrived
  */
 export async function tokenInMail(raw: Uint8Array | string): Promise<string | undefined> {
-  const { subject = '' } = await PostalMime.parse(raw);
+  const { subject = '' } = await PostalMime.parse(headersOf(raw));
   return REQUEST.exec(subject)?.[1];
+}
+
+/** Of any mail's headers. */
+const MAX_HEADERS = 64 * 1024;
+
+/** Anybody can send a mail, and each line takes the parser its time. */
+function headersOf(raw: Uint8Array | string): Uint8Array {
+  const head = Buffer.from(typeof raw === 'string' ? raw.slice(0, MAX_HEADERS) : raw.subarray(0, MAX_HEADERS));
+  const ends = ['\r\n\r\n', '\n\n'].map((end) => head.indexOf(end)).filter((end) => end >= 0);
+  return head.subarray(0, Math.min(head.length, ...ends));
 }

@@ -6,6 +6,7 @@ import type { FeedbackReceipt } from '../queue/feedback/intake.js';
 import type { MailReading } from '../queue/feedback/mail-reports.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import { bulkLane } from './sender.js';
+import type { MailUnsubscriptions } from './unsubscribe/mail-unsubscriptions.js';
 
 export interface ReportOptions {
   /**
@@ -36,7 +37,10 @@ const READ_OF_A_MAIL = 1024 * 1024;
  */
 export class MailFeedback {
   /** @internal */
-  constructor(private readonly mailQueue: MailQueue | undefined) {}
+  constructor(
+    private readonly mailQueue: MailQueue | undefined,
+    private readonly unsubscribe?: MailUnsubscriptions['unsubscribeByMail'],
+  ) {}
 
   /**
    * Resolves when it is durable; the same `key` of the same `source` counts once, whichever process it comes to.
@@ -107,7 +111,8 @@ export class MailFeedback {
   /**
    * Reads a mail that came to the address of the option `bounces`, or that a server returned to the sender: bounces and
    * confirmations of delivery (RFC 3464, and those of qmail and Exim), and complaints (RFC 5965). What it reports is taken as by
-   * `report()`, when it proves to be about a mail of ours and one of its recipients. Of a large mail the first megabyte is read.
+   * `report()`, when it proves to be about a mail of ours and one of its recipients. Of a large mail the first megabyte is read. A
+   * request to unsubscribe, which came to the `mailto` address of a mail, is fulfilled.
    *
    * @param raw the mail as it arrived, headers first
    * @throws MailQueueUnavailableError the store cannot be reached: hand it over again
@@ -115,7 +120,12 @@ export class MailFeedback {
    */
   async readMail(raw: Uint8Array | string | Readable, { to }: ReadMailOptions = {}): Promise<MailReading> {
     const queue = bulkLane(this.mailQueue);
-    return queue.readMail(await beginningOf(raw), to);
+    const mail = await beginningOf(raw);
+    const reading = await queue.readMail(mail, to);
+    if (reading.kind === 'report' || !this.unsubscribe) return reading;
+    // Mail programs send such a request by themselves, and some of them say so.
+    const { state } = await this.unsubscribe(mail);
+    return state === 'valid' ? { kind: 'unsubscribe' } : reading;
   }
 }
 

@@ -62,7 +62,8 @@ export class MailService {
     this.settings = mailer.settings;
     this.routes = mailer.routes;
     this.mailQueue = mailer.queue;
-    this.feedback = new MailFeedback(mailer.queue);
+    const byMail = mailer.settings.unsubscribe && ((raw: Uint8Array) => this.unsubscriptions.unsubscribeByMail(raw));
+    this.feedback = new MailFeedback(mailer.queue, byMail);
     this.unsubscriptions = new MailUnsubscriptions({
       tokens: mailer.settings.unsubscribe?.tokens,
       onUnsubscribe: mailer.settings.unsubscribe?.onUnsubscribe,

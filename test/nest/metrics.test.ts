@@ -53,6 +53,11 @@ describe('metrics', () => {
     await expect(mail.send({ ...message, to: 'gone@x.test' })).rejects.toThrow();
     await mail.send({ ...message, to: 'ann@x.test', transport: 'tenant-7' });
     const recipients = ['ann', 'bob', 'gone'].map((name) => ({ to: `${name}@x.test` }));
+    const report = { type: 'bounced', source: 'courier', address: 'ann@x.test', at: new Date(), match: {} } as const;
+    await mail.feedback.report([
+      { ...report, key: '1' },
+      { ...report, key: '1' },
+    ]);
     const { id } = await mail.sendBulk({ ...message, recipients });
     await mail.send({ ...message, lane: 'bulk', to: 'ann@x.test' });
     await eventually(async () => {
@@ -76,6 +81,12 @@ describe('metrics', () => {
     expect(all.get('shop_mail_send_duration_seconds_sum{mailer="default",lane="bulk",transport="main"}')).toBeLessThan(
       60,
     );
+    expect(samples(all, 'shop_mail_feedback_total')).toEqual({
+      '{mailer="default",lane="",source="courier",type="bounced"}': 1,
+    });
+    expect(samples(all, 'shop_mail_feedback_refused_total')).toEqual({
+      '{mailer="default",source="courier",reason="replayed"}': 1,
+    });
     expect(all.get('shop_mail_queue_time_seconds_count{mailer="default"}')).toBe(3);
     expect(all.get('shop_mail_batch_messages_sum{mailer="default"}')).toBe(4);
     expect(samples(all, 'shop_mail_transport_circuit')).toEqual({

@@ -197,7 +197,7 @@ describe('what is wrong', () => {
     [
       'a typo',
       withMain({ form: 'x' }),
-      'The mail option form is not known. Known here: attachments, balance, classify, collect, defaultLane',
+      'The mail option form is not known. Known here: attachments, balance, bounces, classify, collect, defaultLane',
     ],
     [
       'a typo deeper down',

@@ -33,6 +33,8 @@ export class Instruments {
   readonly batchSize;
   readonly batchDuration;
   readonly campaigns;
+  readonly feedback;
+  readonly feedbackRefused;
   private readonly sources = new Set<Source>();
   private readonly names: string[] = [];
   private reading: Promise<Reading[]> | undefined;
@@ -65,6 +67,12 @@ export class Instruments {
     });
     this.campaigns = new client.Counter(
       this.named('campaigns_total', 'Campaigns by what became of them.', ['outcome']),
+    );
+    this.feedback = new client.Counter(
+      this.named('feedback_total', 'Reports of mails that were sent.', ['lane', 'source', 'type']),
+    );
+    this.feedbackRefused = new client.Counter(
+      this.named('feedback_refused_total', 'Reports that were not believed, or came again.', ['source', 'reason']),
     );
     this.gaugeQueue();
     this.gaugeTransports();

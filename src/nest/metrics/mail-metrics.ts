@@ -68,7 +68,9 @@ export class MailMetrics implements Source {
     return { mailer, transports: transportHealth(routes), queue: queue && (await queueHealth(queue)) };
   }
 
-  private count({ messages, sendDuration, queueTime, batchSize, batchDuration, campaigns }: Instruments): void {
+  private count(instruments: Instruments): void {
+    const { messages, sendDuration, queueTime, batchSize, batchDuration, campaigns } = instruments;
+    const { feedback, feedbackRefused } = instruments;
     const { mailer, events, queue } = this.measured;
     const message = (outcome: string, lane: string, transport?: string, count = 1): void =>
       messages.inc({ mailer, lane, transport: this.label(transport), outcome }, count);
@@ -90,6 +92,8 @@ export class MailMetrics implements Source {
       }),
       events.observe('campaign-completed', () => campaigns.inc({ mailer, outcome: 'completed' })),
       events.observe('campaign-suspended', () => campaigns.inc({ mailer, outcome: 'suspended' })),
+      events.observe('feedback', ({ lane = '', source, type }) => feedback.inc({ mailer, lane, source, type })),
+      events.observe('feedback-refused', ({ source, reason }) => feedbackRefused.inc({ mailer, source, reason })),
     );
   }
 

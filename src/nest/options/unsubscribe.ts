@@ -1,11 +1,11 @@
-import { MailConfigError } from '../../errors.js';
 import { UnsubscribeLinks } from '../../feedback/unsubscribe-links.js';
 import { UnsubscribeTokens } from '../../feedback/unsubscribe-token.js';
 import type { Duration } from '../../message/duration.js';
 import { mailtoFault, urlFault } from '../../message/unsubscribe.js';
 import type { UnsubscribeMeans, Unsubscription } from '../unsubscribe/unsubscription.js';
 import { DEFAULTS } from './defaults.js';
-import { fail, failUnseen, type OptionReader } from './reader.js';
+import { fail, type OptionReader } from './reader.js';
+import { parseSecrets } from './secrets.js';
 
 /** How readers unsubscribe from mail that has `unsubscribe`. */
 export interface UnsubscribeConfig {
@@ -27,18 +27,15 @@ export interface UnsubscribeConfig {
   onUnsubscribe?: (unsubscription: Unsubscription) => unknown;
 }
 
-const MIN_SECRET = 32;
-const MAX_SECRETS = 10;
 /** CAN-SPAM, 16 CFR §316.5: the way to opt out works for 30 days after the mail was sent. */
 const MIN_EXPIRY = 30 * 24 * 3_600_000;
 const MAX_EXPIRY = 20 * 365 * 24 * 3_600_000;
-const REMEDY = 'Give 32 random bytes or more as text, such as `openssl rand -base64 32` prints.';
 
 /** Undefined without the option. @throws MailConfigError which never shows a secret */
 export function parseUnsubscribe(parent: OptionReader): UnsubscribeMeans | undefined {
   if (parent.raw('unsubscribe') === undefined) return undefined;
   const reader = parent.section('unsubscribe');
-  const secrets = parseSecrets(reader.raw('secret'), reader.pathOf('secret'));
+  const secrets = parseSecrets(reader, 'secret');
   const url = reader.string('url');
   const mailto = reader.string('mailto');
   const faults = {
@@ -58,23 +55,4 @@ export function parseUnsubscribe(parent: OptionReader): UnsubscribeMeans | undef
   reader.end();
   const ways = { ...(url === undefined ? {} : { url }), ...(mailto === undefined ? {} : { mailto }) };
   return { ways, tokens, links, ...(onUnsubscribe ? { onUnsubscribe } : {}) };
-}
-
-function parseSecrets(given: unknown, path: string): string[] {
-  if (!Array.isArray(given)) return [parseSecret(given, path)];
-  if (given.length === 0 || given.length > MAX_SECRETS) {
-    throw new MailConfigError(
-      `The mail option ${path} is a list of ${given.length}. Give 1 to ${MAX_SECRETS} secrets.`,
-    );
-  }
-  return given.map((entry: unknown, index) => parseSecret(entry, `${path}[${index}]`));
-}
-
-function parseSecret(given: unknown, path: string): string {
-  if (typeof given !== 'string' || given === '') return failUnseen(path, given, REMEDY);
-  // As a file has it, with its line break.
-  const secret = given.trim();
-  const bytes = Buffer.byteLength(secret);
-  if (bytes >= MIN_SECRET) return secret;
-  throw new MailConfigError(`The mail option ${path} has ${bytes} bytes, fewer than ${MIN_SECRET}. ${REMEDY}`);
 }

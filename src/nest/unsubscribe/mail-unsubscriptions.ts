@@ -95,16 +95,15 @@ export class MailUnsubscriptions {
     const repeated = known.some((one) => one.scope === scope && one.reason === 'unsubscribed');
     if (!repeated) {
       const at = new Date();
-      await suppressions.add([
-        { address, scope, reason: 'unsubscribed', since: at, note: `By ${via}, from message ${id}` },
-      ]);
-      await this.report({ ...about, id, at });
+      const note = `By ${via}, from message ${id}`;
+      await suppressions.add([{ address, scope, reason: 'unsubscribed', since: at, note }]);
+      await this.report({ ...about, id, at, reply: note });
     }
     await this.ports.onUnsubscribe?.({ ...about, scope, id, via, repeated });
   }
 
   /** What is not counted is unsubscribed all the same. */
-  private async report({ id, ...about }: Pick<Feedback, 'address' | 'at'> & { id: string }): Promise<void> {
+  private async report({ id, ...about }: Pick<Feedback, 'address' | 'at' | 'reply'> & { id: string }): Promise<void> {
     // Who comes back and leaves again is reported again.
     const said = `${id}\0${about.address}\0${about.at.getTime()}`;
     const key = createHash('sha256').update(said).digest('base64url');

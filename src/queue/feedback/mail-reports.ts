@@ -18,6 +18,8 @@ export type MailReading =
       /** Such as of a delay: the mail is still under way. */
       ignored: number;
     })
+  /** Somebody wants no more mail, by the link of one, and gets none. */
+  | { kind: 'unsubscribe' }
   /** An answer that a program has written, such as that somebody is on holiday. */
   | { kind: 'auto-reply' }
   | { kind: 'no-report' };
