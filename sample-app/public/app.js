@@ -98,6 +98,19 @@ onSubmit($('post-form'), $('post-result'), async (fields) => {
   ];
 });
 
+onSubmit($('invoice-form'), $('invoice-result'), async (fields) => {
+  const { answer, took } = await call('/invoices', fields);
+  const how = answer.status === 'sent' ? 'Sent, its PDF with it' : 'Queued: no mail server is in reach';
+  const line = element('p', `${how}, within ${seconds(took)}. `);
+  line.append(element('a', 'Its record', { href: `/mails/${answer.id}` }));
+  return [line];
+});
+
+onSubmit($('invoices-form'), $('invoice-result'), async () => {
+  const { answer, took } = await call('/invoices/yearly', {});
+  return [element('p', `${mails(answer.queued)} queued within ${seconds(took)}, each with a PDF of its own.`)];
+});
+
 const STATES = {
   queueing: 'Queueing',
   running: 'Delivering',

@@ -4,6 +4,7 @@ import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { CommentsModule } from './comments/comments.module.js';
 import { DashboardModule } from './dashboard/dashboard.module.js';
 import { HealthModule } from './health/health.module.js';
+import { InvoicesModule } from './invoices/invoices.module.js';
 import { MailErrorFilter } from './mailing/mail-error.filter.js';
 import { MailingModule } from './mailing/mailing.module.js';
 import { MailsModule } from './mails/mails.module.js';
@@ -19,6 +20,7 @@ import { SiteModule } from './site/site.module.js';
     PasswordResetsModule,
     PostsModule,
     CommentsModule,
+    InvoicesModule,
     MembersModule,
     CampaignsModule,
     MailsModule,

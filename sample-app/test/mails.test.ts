@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { AppModule } from '../src/app.module.js';
 import { CommentsRepository } from '../src/comments/comments.repository.js';
 import { NewCommentMail } from '../src/comments/new-comment.mail.js';
+import { InvoiceMail } from '../src/invoices/invoice.mail.js';
 import { PasswordResetMail } from '../src/password-resets/password-reset.mail.js';
 import { FollowersService } from '../src/posts/followers.service.js';
 import { NewPostMail } from '../src/posts/new-post.mail.js';
@@ -136,6 +137,34 @@ describe('a comment', () => {
 
     expect(status).toBe(404);
     mail.assertNothingOutgoing(NewCommentMail);
+  });
+});
+
+describe('an invoice', () => {
+  test('goes out at once with its PDF', async () => {
+    const { status, body } = await post('/invoices', { email: 'jiwoo.kim@example.com' });
+
+    expect({ status, body }).toMatchObject({ status: 201, body: { status: 'sent' } });
+    const sent = mail.assertSent(InvoiceMail, { to: 'jiwoo.kim@example.com', lane: 'priority' });
+    const [pdf] = sent.attachments;
+    const year = new Date().getFullYear();
+    expect(pdf).toMatchObject({ filename: `invoice-${year}-0001.pdf`, contentType: 'application/pdf' });
+    const text = pdf!.content.toString('latin1');
+    expect(text).toMatch(/^%PDF-1\.4\n[^]*\(For jiwoo\.kim@example\.com\) Tj[^]*%%EOF\n$/);
+    // Where the table of objects stands, and where it says that the first of them does.
+    const at = Number(/startxref\n(\d+)/.exec(text)?.[1]);
+    expect(text.slice(at, at + 6)).toBe('xref\n0');
+    expect(text.slice(Number(/ f \n(\d{10})/.exec(text)?.[1])).slice(0, 7)).toBe('1 0 obj');
+  });
+
+  test('is queued for each member, with a PDF of their own', async () => {
+    const { status, body } = await post('/invoices/yearly', {});
+
+    expect({ status, body }).toEqual({ status: 202, body: { queued: 5 } });
+    mail.assertQueued(InvoiceMail, { to: 'zoe.bronte@example.com' });
+    await mail.deliverQueued();
+    const sent = mail.assertSent(InvoiceMail, { to: 'haneul.lee@example.com', subject: /^청구서 / });
+    expect(sent.attachments[0]!.content.toString('latin1')).toContain('(For haneul.lee@example.com) Tj');
   });
 });
 

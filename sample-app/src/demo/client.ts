@@ -22,6 +22,14 @@ export class Client {
     return this.call(`/posts/${postId}/comments`, comment);
   }
 
+  invoice(email: string): Promise<Timed<MailReceipt>> {
+    return this.call('/invoices', { email });
+  }
+
+  invoiceAll(): Promise<Timed<{ queued: number }>> {
+    return this.call('/invoices/yearly', {});
+  }
+
   async campaign(id: string): Promise<CampaignReport> {
     const { answer } = await this.call<CampaignReport>(`/campaigns/${id}`);
     return {

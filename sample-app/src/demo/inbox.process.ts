@@ -9,6 +9,7 @@ interface Arrived {
   html: string;
   headers: Record<string, string | string[]>;
   envelope: { to: { address: string }[] };
+  attachments?: { contentType: string }[];
 }
 
 /** The oldest make room for newer ones beyond this. */
@@ -27,6 +28,7 @@ const maildev = new MailDev({
 });
 
 let mails = 0;
+let invoices = 0;
 const byPost = new Map<string, { recipients: string[]; korean: number }>();
 
 // Ctrl-C reaches every process of the terminal; this one is still needed while the site shuts down.
@@ -39,8 +41,9 @@ process.on('disconnect', () => {
 });
 
 const { smtp: server, api } = await maildev.start();
-server.on('new', ({ html, headers, envelope }: Arrived) => {
+server.on('new', ({ html, headers, envelope, attachments = [] }: Arrived) => {
   mails++;
+  if (attachments.some(({ contentType }) => contentType === 'application/pdf')) invoices++;
   const post = headers['x-post'];
   if (typeof post !== 'string') return;
   const known = byPost.get(post) ?? { recipients: [], korean: 0 };
@@ -52,6 +55,6 @@ server.on('new', ({ html, headers, envelope }: Arrived) => {
 process.on('message', (post: string) => {
   const { recipients, korean } = byPost.get(post) ?? { recipients: [], korean: 0 };
   const different = new Set(recipients).size;
-  process.send?.({ mails, ofPost: recipients.length, recipients: different, korean } satisfies InboxCount);
+  process.send?.({ mails, ofPost: recipients.length, recipients: different, korean, invoices } satisfies InboxCount);
 });
 process.send?.({ smtp: server.getPort(), web: api?.getAddress()?.port ?? 0 } satisfies InboxAddress);

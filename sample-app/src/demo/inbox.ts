@@ -18,6 +18,8 @@ export interface InboxCount {
   recipients: number;
   /** How many of those mails are in Korean. */
   korean: number;
+  /** Mails with an invoice. */
+  invoices: number;
 }
 
 /**

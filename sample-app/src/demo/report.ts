@@ -5,7 +5,7 @@ import { count, milliseconds, table, type Row } from './terminal.js';
 
 /** Prints what happened. @returns whether all the mail arrived */
 export async function report(outcome: Outcome, inbox: Inbox | undefined): Promise<boolean> {
-  const { resets, posting, comments, receipt, campaign } = outcome;
+  const { resets, invoices, posting, comments, receipt, campaign } = outcome;
   const { queued } = receipt;
   const arrived = await inbox?.count(receipt.id);
   const rows: Row[] = [
@@ -16,15 +16,16 @@ export async function report(outcome: Outcome, inbox: Inbox | undefined): Promis
     rows.push(['… during the delivery', milliseconds(resets.meanwhile), "while the followers' mails leave"]);
   }
   rows.push(
+    ['An invoice', milliseconds(invoices.first), 'with its PDF, at once; those of the members by the bulk lane'],
     ['Posting', milliseconds(posting), `answered with ${count(queued)} mails durably queued`],
     ['A comment', milliseconds(comments.last), 'with a mail to each of the four who take part, queued together'],
     ['Delivered per second', count(perSecond(campaign)), pace(campaign, inbox !== undefined)],
   );
   if (arrived) {
     const { mails, ofPost, recipients, korean } = arrived;
-    const others = mails - ofPost - resets.sent - comments.mails;
+    const others = mails - ofPost - resets.sent - comments.mails - arrived.invoices;
     const more = others > 0 ? `, ${count(others)} from before` : '';
-    const note = `${count(ofPost)} to ${count(recipients)} followers, ${count(resets.sent)} resets, ${comments.mails} of comments${more}`;
+    const note = `${count(ofPost)} to ${count(recipients)} followers, ${count(resets.sent)} resets, ${comments.mails} of comments, ${arrived.invoices} invoices with a PDF${more}`;
     rows.push(['In the inbox', count(mails), note]);
     rows.push(['In Korean', count(korean), "of the followers' mails; the others in English"]);
   }
@@ -33,7 +34,8 @@ export async function report(outcome: Outcome, inbox: Inbox | undefined): Promis
   table(rows);
 
   const left = campaign.state === 'completed' && campaign.sent === queued;
-  return left && (!arrived || (arrived.ofPost === queued && arrived.recipients === queued));
+  if (!arrived) return left;
+  return left && arrived.ofPost === queued && arrived.recipients === queued && arrived.invoices >= invoices.mails;
 }
 
 /** From the first mail queued to the last one accepted. */

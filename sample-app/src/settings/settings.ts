@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -12,6 +13,9 @@ export class Settings {
   readonly smtpUrl = process.env['SMTP_URL'] ?? 'smtp://127.0.0.1:1025';
   readonly inboxUrl = process.env['INBOX_URL'] ?? (process.env['SMTP_URL'] ? undefined : 'http://127.0.0.1:1080');
   readonly queueUrl = process.env['QUEUE_URL'] ?? 'pglite://./.mail-queue';
+  /** Where attachments of queued mail lie. Undefined: beside the embedded queue. */
+  readonly attachmentsUrl =
+    process.env['ATTACHMENTS_URL'] ?? (this.queueIsShared ? pathToFileURL('.mail-attachments').href : undefined);
   readonly worker = process.env['WORKER'] !== 'off';
   readonly followersFile = process.env['FOLLOWERS_FILE'] ?? resolve(root, 'data/followers.csv');
   readonly production = process.env['NODE_ENV'] === 'production';
