@@ -1,5 +1,7 @@
 import { Module, ValidationPipe } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { MailUnsubscribeModule } from 'nestjs-priority-mail';
+import { BouncesModule } from './bounces/bounces.module.js';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { CommentsModule } from './comments/comments.module.js';
 import { DashboardModule } from './dashboard/dashboard.module.js';
@@ -12,6 +14,8 @@ import { MembersModule } from './members/members.module.js';
 import { PasswordResetsModule } from './password-resets/password-resets.module.js';
 import { PostsModule } from './posts/posts.module.js';
 import { Settings } from './settings/settings.js';
+import { SuppressionsModule } from './suppressions/suppressions.module.js';
+import { unsubscribeTexts } from './suppressions/unsubscribe-texts.js';
 import { SiteModule } from './site/site.module.js';
 
 @Module({
@@ -24,6 +28,9 @@ import { SiteModule } from './site/site.module.js';
     MembersModule,
     CampaignsModule,
     MailsModule,
+    BouncesModule,
+    SuppressionsModule,
+    MailUnsubscribeModule.forRoot({ lists: { posts: 'New posts' }, texts: unsubscribeTexts }),
     SiteModule,
     HealthModule,
     ...(new Settings().production ? [] : [DashboardModule]),

@@ -2,12 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MailDev } from 'maildev';
-import type { InboxAddress, InboxCount } from './inbox.js';
+import type { InboxAddress, InboxCount, Reader } from './inbox.js';
 
 /** What is used here of maildev's mails. */
 interface Arrived {
   html: string;
-  headers: Record<string, string | string[]>;
+  /** The List headers together (RFC 2369). */
+  headers: Record<string, unknown> & { list?: { unsubscribe?: { url?: string } } };
   envelope: { to: { address: string }[] };
   attachments?: { contentType: string }[];
 }
@@ -27,9 +28,12 @@ const maildev = new MailDev({
   silent: true,
 });
 
+/** Readers of a post whose links are kept. */
+const LINKS = 3;
+
 let mails = 0;
 let invoices = 0;
-const byPost = new Map<string, { recipients: string[]; korean: number }>();
+const byPost = new Map<string, { recipients: string[]; korean: number; readers: Reader[] }>();
 
 // Ctrl-C reaches every process of the terminal; this one is still needed while the site shuts down.
 process.on('SIGINT', () => undefined);
@@ -46,15 +50,26 @@ server.on('new', ({ html, headers, envelope, attachments = [] }: Arrived) => {
   if (attachments.some(({ contentType }) => contentType === 'application/pdf')) invoices++;
   const post = headers['x-post'];
   if (typeof post !== 'string') return;
-  const known = byPost.get(post) ?? { recipients: [], korean: 0 };
+  const known = byPost.get(post) ?? { recipients: [], korean: 0, readers: [] };
   known.recipients.push(...envelope.to.map(({ address }) => address));
   if (html.includes('<html lang="ko"')) known.korean++;
+  const link = headers.list?.unsubscribe?.url;
+  const [reader] = envelope.to;
+  if (link !== undefined && reader && known.readers.length < LINKS)
+    known.readers.push({ address: reader.address, link });
   byPost.set(post, known);
 });
 
 process.on('message', (post: string) => {
-  const { recipients, korean } = byPost.get(post) ?? { recipients: [], korean: 0 };
+  const { recipients, korean, readers } = byPost.get(post) ?? { recipients: [], korean: 0, readers: [] };
   const different = new Set(recipients).size;
-  process.send?.({ mails, ofPost: recipients.length, recipients: different, korean, invoices } satisfies InboxCount);
+  process.send?.({
+    mails,
+    ofPost: recipients.length,
+    recipients: different,
+    korean,
+    invoices,
+    readers,
+  } satisfies InboxCount);
 });
 process.send?.({ smtp: server.getPort(), web: api?.getAddress()?.port ?? 0 } satisfies InboxAddress);

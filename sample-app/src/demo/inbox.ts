@@ -9,6 +9,12 @@ export interface InboxAddress {
   web: number;
 }
 
+/** Somebody who has got a mail, and the link in its header List-Unsubscribe. */
+export interface Reader {
+  address: string;
+  link: string;
+}
+
 /** What has arrived. */
 export interface InboxCount {
   mails: number;
@@ -20,6 +26,8 @@ export interface InboxCount {
   korean: number;
   /** Mails with an invoice. */
   invoices: number;
+  /** The first who have got the mail about the post. */
+  readers: Reader[];
 }
 
 /**

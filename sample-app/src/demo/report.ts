@@ -1,10 +1,15 @@
 import type { CampaignReport } from 'nestjs-priority-mail';
 import type { Inbox } from './inbox.js';
+import type { Leaving } from './leaving.js';
 import type { Outcome } from './scenario.js';
 import { count, milliseconds, table, type Row } from './terminal.js';
 
 /** Prints what happened. @returns whether all the mail arrived */
-export async function report(outcome: Outcome, inbox: Inbox | undefined): Promise<boolean> {
+export async function report(
+  outcome: Outcome,
+  inbox: Inbox | undefined,
+  leaving: Leaving | undefined,
+): Promise<boolean> {
   const { resets, invoices, posting, comments, receipt, campaign } = outcome;
   const { queued } = receipt;
   const arrived = await inbox?.count(receipt.id);
@@ -29,10 +34,15 @@ export async function report(outcome: Outcome, inbox: Inbox | undefined): Promis
     rows.push(['In the inbox', count(mails), note]);
     rows.push(['In Korean', count(korean), "of the followers' mails; the others in English"]);
   }
+  if (leaving) {
+    const note = 'one by a mail program, one in the browser, one whose mail came back; the next post leaves them out';
+    rows.push(['Readers who left', count(leaving.suppressed), note]);
+  }
   const why = campaign.lastError === undefined ? '' : `: ${campaign.lastError}`;
   rows.push(['Campaign', campaign.state, `${count(campaign.failed)} failed${why}`]);
   table(rows);
 
+  if (leaving && !(leaving.sent === 1 && leaving.suppressed === 3)) return false;
   const left = campaign.state === 'completed' && campaign.sent === queued;
   if (!arrived) return left;
   return left && arrived.ofPost === queued && arrived.recipients === queued && arrived.invoices >= invoices.mails;
