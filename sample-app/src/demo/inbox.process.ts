@@ -7,8 +7,8 @@ import type { InboxAddress, InboxCount, Reader } from './inbox.js';
 /** What is used here of maildev's mails. */
 interface Arrived {
   html: string;
-  /** The List headers together (RFC 2369). */
-  headers: Record<string, unknown> & { list?: { unsubscribe?: { url?: string } } };
+  text: string;
+  headers: Record<string, string | string[]>;
   envelope: { to: { address: string }[] };
   attachments?: { contentType: string }[];
 }
@@ -45,7 +45,7 @@ process.on('disconnect', () => {
 });
 
 const { smtp: server, api } = await maildev.start();
-server.on('new', ({ html, headers, envelope, attachments = [] }: Arrived) => {
+server.on('new', ({ html, text, headers, envelope, attachments = [] }: Arrived) => {
   mails++;
   if (attachments.some(({ contentType }) => contentType === 'application/pdf')) invoices++;
   const post = headers['x-post'];
@@ -53,7 +53,8 @@ server.on('new', ({ html, headers, envelope, attachments = [] }: Arrived) => {
   const known = byPost.get(post) ?? { recipients: [], korean: 0, readers: [] };
   known.recipients.push(...envelope.to.map(({ address }) => address));
   if (html.includes('<html lang="ko"')) known.korean++;
-  const link = headers.list?.unsubscribe?.url;
+  // maildev drops the List headers; the link in the mail is the same.
+  const link = /https?:\S+\/unsubscribe\?token=\S+/.exec(text)?.[0];
   const [reader] = envelope.to;
   if (link !== undefined && reader && known.readers.length < LINKS)
     known.readers.push({ address: reader.address, link });

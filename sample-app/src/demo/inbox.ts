@@ -9,7 +9,7 @@ export interface InboxAddress {
   web: number;
 }
 
-/** Somebody who has got a mail, and the link in its header List-Unsubscribe. */
+/** Somebody who has got a mail, and the link in it by which they unsubscribe. */
 export interface Reader {
   address: string;
   link: string;

@@ -28,7 +28,7 @@ export async function report(
   );
   if (arrived) {
     const { mails, ofPost, recipients, korean } = arrived;
-    const others = mails - ofPost - resets.sent - comments.mails - arrived.invoices;
+    const others = mails - ofPost - resets.sent - comments.mails - arrived.invoices - (leaving?.sent ?? 0);
     const more = others > 0 ? `, ${count(others)} from before` : '';
     const note = `${count(ofPost)} to ${count(recipients)} followers, ${count(resets.sent)} resets, ${comments.mails} of comments, ${arrived.invoices} invoices with a PDF${more}`;
     rows.push(['In the inbox', count(mails), note]);
