@@ -98,6 +98,49 @@ onSubmit($('post-form'), $('post-result'), async (fields) => {
   ];
 });
 
+onSubmit($('invoice-form'), $('invoice-result'), async (fields) => {
+  const { answer, took } = await call('/invoices', fields);
+  const how = answer.status === 'sent' ? 'Sent, its PDF with it' : 'Queued: no mail server is in reach';
+  const line = element('p', `${how}, within ${seconds(took)}. `);
+  line.append(element('a', 'Its record', { href: `/mails/${answer.id}` }));
+  return [line];
+});
+
+onSubmit($('invoices-form'), $('invoice-result'), async () => {
+  const { answer, took } = await call('/invoices/yearly', {});
+  return [element('p', `${mails(answer.queued)} queued within ${seconds(took)}, each with a PDF of its own.`)];
+});
+
+onSubmit($('bounce-form'), $('bounce-result'), async (fields) => {
+  await call('/bounces', fields);
+  await showSuppressions();
+  return [element('p', `The mail of the latest post came back from ${fields['email']}.`)];
+});
+
+const REASONS = {
+  'hard-bounce': 'bounced',
+  complaint: 'complained',
+  unsubscribed: 'unsubscribed',
+  manual: 'by hand',
+};
+
+async function showSuppressions() {
+  const { answer: latest } = await call('/suppressions');
+  $('suppressions').replaceChildren(
+    ...latest.map((/** @type {{ address: string, reason: keyof typeof REASONS, note?: string }} */ one) => {
+      const line = element('li', ` ${REASONS[one.reason]}${one.note ? `: ${one.note}` : ''} `);
+      line.prepend(element('b', one.address));
+      const button = element('button', 'Let it have mail again', { class: 'small' });
+      button.addEventListener('click', async () => {
+        await fetch(`/suppressions/${encodeURIComponent(one.address)}`, { method: 'DELETE' });
+        await showSuppressions();
+      });
+      line.append(button);
+      return line;
+    }),
+  );
+}
+
 const STATES = {
   queueing: 'Queueing',
   running: 'Delivering',
@@ -236,6 +279,6 @@ await showPosts();
 // A link in a mail leads to its post, which was not there when the page was loaded.
 document.getElementById(location.hash.slice(1))?.scrollIntoView();
 for (;;) {
-  await showLog().catch(() => undefined);
+  await Promise.all([showLog(), showSuppressions()]).catch(() => undefined);
   await sleep(LOOK_EVERY);
 }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { AppModule } from '../src/app.module.js';
 import { CommentsRepository } from '../src/comments/comments.repository.js';
 import { NewCommentMail } from '../src/comments/new-comment.mail.js';
+import { InvoiceMail } from '../src/invoices/invoice.mail.js';
 import { PasswordResetMail } from '../src/password-resets/password-reset.mail.js';
 import { FollowersService } from '../src/posts/followers.service.js';
 import { NewPostMail } from '../src/posts/new-post.mail.js';
@@ -136,6 +137,95 @@ describe('a comment', () => {
 
     expect(status).toBe(404);
     mail.assertNothingOutgoing(NewCommentMail);
+  });
+});
+
+describe('an invoice', () => {
+  test('goes out at once with its PDF', async () => {
+    const { status, body } = await post('/invoices', { email: 'jiwoo.kim@example.com' });
+
+    expect({ status, body }).toMatchObject({ status: 201, body: { status: 'sent' } });
+    const sent = mail.assertSent(InvoiceMail, { to: 'jiwoo.kim@example.com', lane: 'priority' });
+    const [pdf] = sent.attachments;
+    const year = new Date().getFullYear();
+    expect(pdf).toMatchObject({ filename: `invoice-${year}-0001.pdf`, contentType: 'application/pdf' });
+    const text = Buffer.from(pdf?.content ?? []).toString('latin1');
+    expect(text).toMatch(/^%PDF-1\.4\n[^]*\(For jiwoo\.kim@example\.com\) Tj[^]*%%EOF\n$/);
+    // Where the table of objects stands, and where it says that the first of them does.
+    const at = Number(/startxref\n(\d+)/.exec(text)?.[1]);
+    expect(text.slice(at, at + 6)).toBe('xref\n0');
+    expect(text.slice(Number(/ f \n(\d{10})/.exec(text)?.[1])).slice(0, 7)).toBe('1 0 obj');
+  });
+
+  test('is queued for each member, with a PDF of their own', async () => {
+    const { status, body } = await post('/invoices/yearly', {});
+
+    expect({ status, body }).toEqual({ status: 202, body: { queued: 5 } });
+    mail.assertQueued(InvoiceMail, { to: 'zoe.bronte@example.com' });
+    await mail.deliverQueued();
+    const sent = mail.assertSent(InvoiceMail, { to: 'haneul.lee@example.com', subject: /^청구서 / });
+    expect(String(sent.attachments[0]?.content)).toContain('(For haneul.lee@example.com) Tj');
+  });
+});
+
+describe('a reader who leaves', () => {
+  const publish = async (): Promise<string> =>
+    String((await post('/posts', { author: 'Mina', title: 'Bees' })).body.id);
+  const suppressed = async (): Promise<unknown> =>
+    ((await get('/suppressions')).body as unknown as { address: string; reason: string }[]).map(
+      ({ address, reason }) => [address, reason],
+    );
+  const nextPostIsLeftOutFor = async (...addresses: string[]): Promise<void> => {
+    mail.clear();
+    await publish();
+    await mail.deliverQueued();
+    for (const to of addresses) expect(mail.sent({ to })).toEqual([]);
+    expect(mail.sent(NewPostMail)).toHaveLength(FOLLOWERS.length - addresses.length);
+  };
+
+  test('by a mail program or in the browser gets no mail of the next post', async () => {
+    await publish();
+    await mail.deliverQueued();
+    const linkOf = (to: string): string => {
+      const sent = mail.assertSent(NewPostMail, { to });
+      const [, token = ''] = /<[^>]*(\?token=[^>]+)>/.exec(String(sent.headers['list-unsubscribe'])) ?? [];
+      expect(sent.text).toContain(token);
+      return `/unsubscribe${token}`;
+    };
+    const page = await fetch((await app.getUrl()) + linkOf('hana@example.com'), {
+      headers: { 'Accept-Language': 'ko' },
+    });
+    expect(await page.text()).toContain('hana@example.com 주소로 “New posts” 메일을 더 이상 받지 않으시겠습니까?');
+    expect(await suppressed()).toEqual([]);
+
+    for (const to of ['hana@example.com', 'sean@example.com']) {
+      const body = new URLSearchParams({ 'List-Unsubscribe': 'One-Click' });
+      const answer = await fetch((await app.getUrl()) + linkOf(to), { method: 'POST', body });
+      expect(answer.status).toBe(200);
+    }
+    expect(await suppressed()).toEqual(
+      expect.arrayContaining([
+        ['hana@example.com', 'unsubscribed'],
+        ['sean@example.com', 'unsubscribed'],
+      ]),
+    );
+    await nextPostIsLeftOutFor('hana@example.com', 'sean@example.com');
+  });
+
+  test('since their mail comes back gets none until somebody says so', async () => {
+    await publish();
+    await mail.deliverQueued();
+    expect(await post('/bounces', { email: 'noel@example.com' })).toMatchObject({
+      status: 200,
+      body: { kind: 'report', accepted: 1, matched: 1, forged: 0 },
+    });
+    expect(await suppressed()).toEqual([['noel@example.com', 'hard-bounce']]);
+    await nextPostIsLeftOutFor('noel@example.com');
+
+    const answer = await fetch(`${await app.getUrl()}/suppressions/noel@example.com`, { method: 'DELETE' });
+    expect(answer.status).toBe(204);
+    expect(await suppressed()).toEqual([]);
+    expect(await post('/bounces', { email: 'stranger@example.com' })).toMatchObject({ status: 404 });
   });
 });
 

@@ -85,6 +85,7 @@ export function createProgram(
     .option('--address-column <name>', 'of the addresses')
     .option('--locale-column <name>', "of the recipients' languages")
     .option('--list <name>', 'the mailing list it belongs to: those who have left it get nothing')
+    .option('--unsubscribe', 'readers can unsubscribe, as the configuration says')
     .option('--report <file>', 'write what became of each recipient, as CSV')
     .option('--max-time <duration>', 'end after so long at the latest, such as 30s or 5m', duration)
     .option('--queue-only', "leave the delivery to the application's workers")

@@ -1,5 +1,6 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../support/redis.js';
@@ -21,14 +22,15 @@ beforeEach(() => {
 
 let names = 0;
 /** A folder with a configuration and a file of recipients; a mailer of its own. */
-function configured(csv: string, options: { queue?: object } = {}): string {
+function configured(csv: string, { queue, ...options }: { queue?: object; unsubscribe?: object } = {}): string {
   const cwd = temporaryFolder('bulk');
-  const queue = { connection, retry: { firstPause: '1h' }, ...options.queue };
   const config = {
     name: `bulk${names++}`,
     from: 'Shop <shop@shop.test>',
     transports: [{ name: 'main', url: smtp.url }],
-    queue,
+    queue: { connection, retry: { firstPause: '1h' }, ...queue },
+    attachments: { store: pathToFileURL(join(cwd, 'attachments')).href },
+    ...options,
   };
   writeFileSync(join(cwd, 'mail.config.json'), JSON.stringify(config));
   writeFileSync(join(cwd, 'people.csv'), csv);
@@ -79,6 +81,28 @@ it('sends everybody their own mail, reports each, and does nothing when it is as
   expect(reportIn(cwd)).toEqual(rows);
   expect(smtp.received).toHaveLength(3);
   expect(readdirSync(cwd).sort()).toEqual(['mail.config.json', 'out.csv', 'people.csv']);
+});
+
+it('leaves out who has left the list, and lets the others do so', async () => {
+  const unsubscribe = { secret: 'x'.repeat(32), url: 'https://shop.test/unsubscribe' };
+  const cwd = configured(people(3), { unsubscribe });
+  await runHere(['suppress', 'p1@x.test', '--scope', 'list:news', '--reason', 'unsubscribed'], { cwd });
+  const args = ['bulk', 'people.csv', '--subject', 'News', '--text', 'Leave: {{unsubscribeUrl}}', '--list', 'news'];
+  const { code, stdout } = await runHere([...args, '--unsubscribe', '--report', 'out.csv'], { cwd });
+  expect({ code, stdout }).toEqual({
+    code: 0,
+    stdout: expect.stringMatching(/ sent +2 [^]*suppressed +1\n/) as string,
+  });
+  expect(arrived()).toEqual(['p0@x.test', 'p2@x.test']);
+  const raw = smtp.received[0]!.raw.toString();
+  expect(raw).toMatch(/^List-Unsubscribe: <https:\/\/shop\.test\/unsubscribe\?token=/m);
+  expect(raw).toMatch(/Leave:[ =]+[^]*https:\/\/shop\.test\/unsubscribe\?token=3D/);
+  expect(reportIn(cwd)[1]).toMatchObject({ state: 'cancelled', reply: expect.stringMatching(/suppressed/i) as string });
+  const shown = await runHere([...args, '--unsubscribe', '--dry-run'], { cwd });
+  expect(shown).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('Leave: https://unsubscribe.invalid/') as string,
+  });
 });
 
 it('is another campaign with another message or file, unless --id says so', async () => {

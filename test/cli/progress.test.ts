@@ -20,9 +20,9 @@ function paceOf(...sent: number[]): Pace {
 }
 
 it('tells how many are served, how fast, and how long the rest takes', () => {
-  const report = reportOf({ queued: 490, sent: 500, failed: 10 });
+  const report = reportOf({ queued: 490, sent: 495, failed: 10, suppressed: 5 });
   expect(progressLine(report, paceOf(300, 400, 500), [HEALTH])).toBe(
-    '[##########..........] 51 %: 500 sent, 10 failed, 490 remaining, 100/s, 5 s left',
+    '[##########..........] 51 %: 495 sent, 10 failed, 5 suppressed, 490 remaining, 100/s, 5 s left',
   );
   expect(progressLine(report, paceOf(499, 500), [HEALTH])).toMatch(/, 1\/s, 9 min left$/);
   expect(progressLine(reportOf({ queued: 990_000, total: 1_000_000 }), paceOf(0, 100), [HEALTH])).toMatch(

@@ -28,9 +28,24 @@ test('the demo delivers its scenario to its own inbox and says so', { timeout: 9
   const { code, output } = await runNode(['sample-app/dist/demo.js', '--once'], { env });
 
   expect(output).toMatch(/^ {2}Posting +[\d.]+ m?s +answered with 40 mails durably queued$/m);
-  expect(output).toMatch(/^ {2}In the inbox +\d+ +40 to 40 followers, \d+ resets, 10 of comments$/m);
+  expect(output).toMatch(
+    /^ {2}In the inbox +\d+ +40 to 40 followers, \d+ resets, 10 of comments, 6 invoices with a PDF$/m,
+  );
   expect(output).toMatch(/^ {2}In Korean +15 /m);
   expect(output).toMatch(/^ {2}Campaign +completed +0 failed$/m);
   expect(output).not.toMatch(/warning|deprecat|\[Nest\]/i);
   expect(code).toBe(0);
 });
+
+test(
+  'the console demo sends a file, is killed on the way, and goes on with the rest',
+  { timeout: 90_000 },
+  async () => {
+    const env = { RECIPIENTS: '600', QUEUE_URL: `pglite://${dirname(await pgliteFolder())}` };
+    const { code, output } = await runNode(['sample-app/dist/demo-console.js'], { env });
+    expect(output).toMatch(/^ {2}Arrived in the end +600 +different addresses, in \d+ mails$/m);
+    expect(output).toMatch(/^ {2}In the report +600 +rows, 600 of them sent$/m);
+    expect(Number(/Arrived before the kill +(\d+)/.exec(output)?.[1])).toBeLessThan(600);
+    expect(code).toBe(0);
+  },
+);

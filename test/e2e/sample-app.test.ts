@@ -35,6 +35,7 @@ beforeAll(async () => {
     inboxUrl: 'http://127.0.0.1:1080',
     queueUrl: `pglite://${await queueFolder()}`,
     worker: true,
+    mailSecret: 'a secret of this test, long enough',
     followersFile,
   };
   const module = await Test.createTestingModule({ imports: [AppModule] })

@@ -2,13 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MailDev } from 'maildev';
-import type { InboxAddress, InboxCount } from './inbox.js';
+import type { InboxAddress, InboxCount, Reader } from './inbox.js';
 
 /** What is used here of maildev's mails. */
 interface Arrived {
   html: string;
+  text: string;
   headers: Record<string, string | string[]>;
   envelope: { to: { address: string }[] };
+  attachments?: { contentType: string }[];
 }
 
 /** The oldest make room for newer ones beyond this. */
@@ -26,8 +28,12 @@ const maildev = new MailDev({
   silent: true,
 });
 
+/** Readers of a post whose links are kept. */
+const LINKS = 3;
+
 let mails = 0;
-const byPost = new Map<string, { recipients: string[]; korean: number }>();
+let invoices = 0;
+const byPost = new Map<string, { recipients: string[]; korean: number; readers: Reader[] }>();
 
 // Ctrl-C reaches every process of the terminal; this one is still needed while the site shuts down.
 process.on('SIGINT', () => undefined);
@@ -39,19 +45,32 @@ process.on('disconnect', () => {
 });
 
 const { smtp: server, api } = await maildev.start();
-server.on('new', ({ html, headers, envelope }: Arrived) => {
+server.on('new', ({ html, text, headers, envelope, attachments = [] }: Arrived) => {
   mails++;
+  if (attachments.some(({ contentType }) => contentType === 'application/pdf')) invoices++;
   const post = headers['x-post'];
   if (typeof post !== 'string') return;
-  const known = byPost.get(post) ?? { recipients: [], korean: 0 };
+  const known = byPost.get(post) ?? { recipients: [], korean: 0, readers: [] };
   known.recipients.push(...envelope.to.map(({ address }) => address));
   if (html.includes('<html lang="ko"')) known.korean++;
+  // maildev drops the List headers; the link in the mail is the same.
+  const link = /https?:\S+\/unsubscribe\?token=\S+/.exec(text)?.[0];
+  const [reader] = envelope.to;
+  if (link !== undefined && reader && known.readers.length < LINKS)
+    known.readers.push({ address: reader.address, link });
   byPost.set(post, known);
 });
 
 process.on('message', (post: string) => {
-  const { recipients, korean } = byPost.get(post) ?? { recipients: [], korean: 0 };
+  const { recipients, korean, readers } = byPost.get(post) ?? { recipients: [], korean: 0, readers: [] };
   const different = new Set(recipients).size;
-  process.send?.({ mails, ofPost: recipients.length, recipients: different, korean } satisfies InboxCount);
+  process.send?.({
+    mails,
+    ofPost: recipients.length,
+    recipients: different,
+    korean,
+    invoices,
+    readers,
+  } satisfies InboxCount);
 });
 process.send?.({ smtp: server.getPort(), web: api?.getAddress()?.port ?? 0 } satisfies InboxAddress);

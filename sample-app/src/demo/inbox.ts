@@ -9,6 +9,12 @@ export interface InboxAddress {
   web: number;
 }
 
+/** Somebody who has got a mail, and the link in it by which they unsubscribe. */
+export interface Reader {
+  address: string;
+  link: string;
+}
+
 /** What has arrived. */
 export interface InboxCount {
   mails: number;
@@ -18,6 +24,10 @@ export interface InboxCount {
   recipients: number;
   /** How many of those mails are in Korean. */
   korean: number;
+  /** Mails with an invoice. */
+  invoices: number;
+  /** The first who have got the mail about the post. */
+  readers: Reader[];
 }
 
 /**

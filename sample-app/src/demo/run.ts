@@ -10,6 +10,7 @@ import { setUp } from '../app.setup.js';
 import { Settings } from '../settings/settings.js';
 import { Client } from './client.js';
 import { Inbox } from './inbox.js';
+import { leave } from './leaving.js';
 import { freePort } from './ports.js';
 import { report } from './report.js';
 import { play } from './scenario.js';
@@ -33,7 +34,11 @@ export async function run(once: boolean, undo: Undo): Promise<boolean> {
   const { worker, smtpUrl } = app.get(Settings);
   if (!worker) line(`Start a worker in another terminal: QUEUE_URL=… SMTP_URL=${smtpUrl} npm run demo:worker`);
 
-  const arrived = await report(await play(new Client(site), worker ? 60_000 : 600_000), inbox);
+  const client = new Client(site);
+  const outcome = await play(client, worker ? 60_000 : 600_000);
+  const readers = (await inbox?.count(outcome.receipt.id))?.readers;
+  const leaving = readers && (await step('Three readers leave; another post', () => leave(client, readers)));
+  const arrived = await report(outcome, inbox, leaving);
   if (once) return arrived;
   line(`Site    ${site}`);
   if (inbox) line(`Inbox   ${inbox.webUrl}`);

@@ -22,6 +22,7 @@ export interface Outcome {
   posting: number;
   /** How long the last one took, and how many mails all of them made. */
   comments: { last: number; mails: number };
+  invoices: { first: number; mails: number };
   receipt: CampaignReceipt;
   campaign: CampaignReport;
 }
@@ -44,6 +45,11 @@ export async function play(client: Client, patience: number): Promise<Outcome> {
     for (let i = 0; i < WARM; i++) warm.push(await reset());
     return { first, warm: median(warm) };
   });
+  const invoices = await step('An invoice, and one for each member', async () => {
+    const { took, answer } = await client.invoice('jiwoo.kim@example.com');
+    const all = await client.invoiceAll();
+    return { first: took, mails: all.answer.queued + (answer.status === 'sent' ? 1 : 0) };
+  });
   const posting = await step('A post, its mails queued', () => client.post(POST));
   const comments = await step('Four comments on it', async () => {
     let last = 0;
@@ -63,6 +69,7 @@ export async function play(client: Client, patience: number): Promise<Outcome> {
     resets: { ...resets, ...(meanwhile.length > 0 ? { meanwhile: median(meanwhile) } : {}), sent },
     posting: posting.took,
     comments,
+    invoices,
     receipt: posting.answer,
     campaign,
   };

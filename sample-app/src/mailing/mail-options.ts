@@ -8,7 +8,7 @@ export class MailOptions implements MailOptionsFactory {
   constructor(private readonly settings: Settings) {}
 
   createMailOptions(): MailModuleOptions {
-    const { smtpUrl, queueUrl, queueIsShared, worker } = this.settings;
+    const { smtpUrl, siteUrl, queueUrl, queueIsShared, attachmentsUrl, mailSecret, worker } = this.settings;
     if (!worker && !queueIsShared) {
       throw new Error('WORKER=off needs a queue that processes can share: set QUEUE_URL to redis://… or postgres://…');
     }
@@ -17,6 +17,9 @@ export class MailOptions implements MailOptionsFactory {
       transports: [{ name: 'smtp', url: smtpUrl }],
       priority: { overflow: 'queue' },
       queue: { connection: queueUrl, ...(worker ? {} : { worker: false }) },
+      ...(attachmentsUrl === undefined ? {} : { attachments: { store: attachmentsUrl } }),
+      unsubscribe: { secret: mailSecret, url: `${siteUrl}/unsubscribe` },
+      bounces: { address: 'bounces@community.test', secret: mailSecret },
       templates: {
         dir: resolve(import.meta.dirname, '../../templates'),
         layout: 'community',

@@ -11,7 +11,7 @@ export interface NewPost {
 }
 
 /** What followers get. The queue holds its data; the worker makes the mail, in the language of each. */
-@Mail({ name: 'new-post', lane: 'bulk' })
+@Mail({ name: 'new-post', lane: 'bulk', unsubscribe: true })
 export class NewPostMail implements Mailable<NewPost> {
   constructor(private readonly settings: Settings) {}
 

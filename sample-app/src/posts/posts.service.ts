@@ -32,6 +32,7 @@ export class PostsService {
     const receipt = await this.mail.sendBulk(NewPostMail, {
       id: post.id,
       name: `${author}: ${title}`,
+      list: 'posts',
       data: { id: post.id, author, title, text },
       recipients: preview ? previewers(preview) : this.readers(),
     });

@@ -10,6 +10,9 @@ import { parseBulk, type MessageRules } from '../../message/parse.js';
 import { parseRecipient } from '../../message/recipient.js';
 import { Press } from '../../mime/press.js';
 
+/** In place of the recipient's own, which is made when it is sent. */
+const LINK = 'https://unsubscribe.invalid/';
+
 /** What a campaign says, and whom it is for. */
 export type CampaignContent = MailContentInput & Pick<BulkMailInput, 'list'>;
 
@@ -35,7 +38,8 @@ export async function mailTo(
   const { to: address } = parsed.recipient;
   const attachments = await atHand(bulk.attachments);
   const press = new Press({ ...bulk, attachments }, { cc: [], bcc: [], date: new Date(), merge: bulk.missingFields });
-  const data = { context: context as Record<string, unknown>, group: {}, recipient: address.address };
+  const link = content.unsubscribe === true ? { unsubscribeUrl: LINK } : {};
+  const data = { context: { ...context, ...link }, group: {}, recipient: address.address };
   return { ...inputOf(press.message({ to: [address], data })), to };
 }
 

@@ -40,13 +40,14 @@ export function openOf({ queued, deferred }: CampaignReport): number {
 
 /** Where a campaign stands, in a line. */
 export function progressLine(report: CampaignReport, pace: Pace, transports: readonly TransportHealth[]): string {
-  const { total, sent, failed } = report;
+  const { total, sent, failed, suppressed } = report;
   const open = openOf(report);
   const share = total === 0 ? 1 : (total - open) / total;
   const bar = '#'.repeat(Math.floor(share * BAR)).padEnd(BAR, '.');
   const parts = [
     `[${bar}] ${Math.floor(share * 100)} %: ${count(sent)} sent`,
     `${count(failed)} failed`,
+    ...(suppressed > 0 ? [`${count(suppressed)} suppressed`] : []),
     `${count(open)} remaining`,
   ];
   if (pace.rate > 0) parts.push(`${count(Math.max(1, Math.round(pace.rate)))}/s`);

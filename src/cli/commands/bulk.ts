@@ -24,6 +24,7 @@ export interface BulkOptions extends ContentOptions {
   id?: string;
   name?: string;
   list?: string;
+  unsubscribe?: boolean;
   addressColumn?: string;
   localeColumn?: string;
   report?: string;
@@ -54,10 +55,9 @@ export async function bulk(context: Context, file: string, options: BulkOptions)
   const { output, interruption, cwd } = context;
   const config = await loadConfig(context);
   const { rules } = settingsOf(config);
-  const content = {
-    ...(await readContent(options, context)),
-    ...(options.list === undefined ? {} : { list: options.list }),
-  };
+  const content: CampaignContent = await readContent(options, context);
+  if (options.list !== undefined) content.list = options.list;
+  if (options.unsubscribe === true) content.unsubscribe = true;
   if (options.report !== undefined) await checkReport(resolve(cwd, options.report));
   const columns = { address: options.addressColumn, locale: options.localeColumn };
   const recipients = await RecipientFile.open(resolve(cwd, file), rules.limits, columns);

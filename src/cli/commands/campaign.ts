@@ -59,6 +59,7 @@ export function campaignText(report: CampaignReport, written: Written): string {
     queued: count(report.queued),
     deferred: count(report.deferred),
     failed: count(report.failed),
+    suppressed: count(report.suppressed),
     cancelled: count(report.cancelled),
     expired: count(report.expired),
     started: time(report.startedAt),

@@ -1,0 +1,7 @@
+import { Module } from '@nestjs/common';
+import { PostsModule } from '../posts/posts.module.js';
+import { BouncesController } from './bounces.controller.js';
+import { BouncesService } from './bounces.service.js';
+
+@Module({ imports: [PostsModule], controllers: [BouncesController], providers: [BouncesService] })
+export class BouncesModule {}
