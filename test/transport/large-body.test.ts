@@ -32,7 +32,7 @@ describe('a large message', () => {
 
   it('that is refused before it has ended costs its connection, and no other message', async () => {
     const smtp = await startScriptedSmtp({
-      data: (_, connection) => (connection === 1 ? ('354-\n354 Go on\n552 5.3.4 Too large') : undefined),
+      data: (_, connection) => (connection === 1 ? '354-\n354 Go on\n552 5.3.4 Too large' : undefined),
     });
     const transport = smtpTransport(smtp.url, { maxConnections: 1 });
     expect(await failure(send(transport, large('one')))).toMatchObject({ replyCode: 552, permanent: true });
