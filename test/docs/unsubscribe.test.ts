@@ -91,6 +91,16 @@ describe('the code that docs/unsubscribe.md opens with', () => {
     expect(await mail.campaign(id)).toMatchObject({ feedback: { unsubscribed: 1 } });
   });
 
+  it('leaves who unsubscribed out of the next campaign of that list alone', async () => {
+    await send('First', 'Dan@mail.test');
+    await oneClick(await linkTo('Dan@mail.test'));
+    await send('Second', 'dan@mail.test', 'bob@mail.test');
+    expect(receivers()).toEqual(['bob@mail.test']);
+    const recipients = [{ to: 'dan@mail.test' }];
+    await app.get(MailService).sendBulk({ list: 'offers', subject: 'x', text: 'x', recipients });
+    await eventually(() => expect(receivers()).toContain('dan@mail.test'));
+  });
+
   it('takes the mail that a mail program sends instead', async () => {
     const mail = app.get(MailService);
     const { UnsubscribeInbox } = await page.load<{ UnsubscribeInbox: Type<{ take(raw: Buffer): Promise<boolean> }> }>(
