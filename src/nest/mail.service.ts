@@ -154,13 +154,13 @@ export class MailService {
   /** Where a message is. Undefined: unknown, collected and not flushed yet, or past retention. */
   async status(id: string): Promise<MailStatus | undefined> {
     const queue = this.mailQueue;
-    return queue?.ask(() => queue.reader.status(id), undefined);
+    return queue?.access.ask(() => queue.reader.status(id), undefined);
   }
 
   /** How a campaign is doing. Undefined: unknown, or past retention. */
   async campaign(id: string): Promise<CampaignReport | undefined> {
     const queue = bulkLane(this.mailQueue);
-    return queue.ask(() => queue.reader.campaign(id), undefined);
+    return queue.access.ask(() => queue.reader.campaign(id), undefined);
   }
 
   /**
@@ -169,19 +169,19 @@ export class MailService {
    */
   async *recipients(campaignId: string): AsyncIterable<MailStatus> {
     const queue = bulkLane(this.mailQueue);
-    yield* queue.askMany(() => queue.reader.recipients(campaignId));
+    yield* queue.access.askMany(() => queue.reader.recipients(campaignId));
   }
 
   /** The messages of a campaign that failed, with the server's words. */
   async *failures(campaignId: string): AsyncIterable<MailStatus> {
     const queue = bulkLane(this.mailQueue);
-    yield* queue.askMany(() => queue.reader.failures(campaignId));
+    yield* queue.access.askMany(() => queue.reader.failures(campaignId));
   }
 
   /** The messages of a campaign that are still to be served. */
   async *remaining(campaignId: string): AsyncIterable<MailStatus> {
     const queue = bulkLane(this.mailQueue);
-    yield* queue.askMany(() => queue.reader.remaining(campaignId));
+    yield* queue.access.askMany(() => queue.reader.remaining(campaignId));
   }
 
   /**
@@ -190,31 +190,31 @@ export class MailService {
    */
   async retryFailed(campaignId: string): Promise<number> {
     const queue = bulkLane(this.mailQueue);
-    return queue.ask(() => queue.control.retryFailed(campaignId), 0);
+    return queue.access.ask(() => queue.control.retryFailed(campaignId), 0);
   }
 
   /** Cancels a queued message or a campaign. True when something unsent was stopped. */
   async cancel(id: string): Promise<boolean> {
     const queue = bulkLane(this.mailQueue);
-    return queue.ask(() => queue.control.cancel(id), false);
+    return queue.access.ask(() => queue.control.cancel(id), false);
   }
 
   /** Holds a campaign, or the whole bulk lane. Messages that are being sent are finished. */
   async pause(campaignId?: string): Promise<void> {
     const queue = bulkLane(this.mailQueue);
-    return queue.tell(() => queue.control.pause(campaignId));
+    return queue.access.tell(() => queue.control.pause(campaignId));
   }
 
   /** Lets a campaign go on that is paused or suspended, with exactly those still to be served; or the whole bulk lane. */
   async resume(campaignId?: string): Promise<void> {
     const queue = bulkLane(this.mailQueue);
-    return queue.tell(() => queue.control.resume(campaignId));
+    return queue.access.tell(() => queue.control.resume(campaignId));
   }
 
   /** The bulk lane's batches by what they are doing. */
   async queue(): Promise<QueueReport> {
     const queue = bulkLane(this.mailQueue);
-    return queue.ask(() => queue.reader.report(), EMPTY_QUEUE);
+    return queue.access.ask(() => queue.reader.report(), EMPTY_QUEUE);
   }
 
   /**
@@ -239,7 +239,7 @@ export class MailService {
    */
   async drain(): Promise<number> {
     const queue = bulkLane(this.mailQueue);
-    return queue.ask(() => queue.control.drain(), 0);
+    return queue.access.ask(() => queue.control.drain(), 0);
   }
 
   /** Removes finished batches for good. Returns how many messages in that state they held. */
@@ -248,7 +248,7 @@ export class MailService {
     const age = parseDuration(olderThan);
     if (age === undefined)
       throw new MailConfigError("clean({ olderThan }) takes milliseconds or a string such as '7d'.");
-    return queue.ask(() => queue.control.clean({ state, olderThan: age }), 0);
+    return queue.access.ask(() => queue.control.clean({ state, olderThan: age }), 0);
   }
 
   /**

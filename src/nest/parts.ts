@@ -4,7 +4,8 @@ import type { Preparation } from '../delivery/preparation.js';
 import type { MailEmitter } from '../events/emitter.js';
 import type { Tracer } from '../events/tracer.js';
 import { createBackend, migrateQueue } from '../queue/backend.js';
-import { MailQueue, type MailQueueSettings } from '../queue/mail-queue.js';
+import { MailQueue } from '../queue/mail-queue.js';
+import type { MailQueueSettings } from '../queue/settings.js';
 import { openStore } from '../store/open.js';
 import type { Store } from '../store/store.js';
 import type { GuardedTransport } from '../transport/guarded.js';
@@ -48,7 +49,8 @@ export const REAL_PARTS: MailParts = {
       store,
       create: (routes, events, preparation, tracer) => {
         const backend = createBackend(name, store, onError);
-        return new MailQueue(settings, { store, backend, attachments }, routes, events, preparation, onError, tracer);
+        const outside = { routes, events, preparation, onError, tracer };
+        return new MailQueue(settings, { store, backend, attachments }, outside);
       },
     };
   },

@@ -49,7 +49,7 @@ export function parseThresholds(thresholds: HealthThresholds): HealthLimits {
 /** @param timeout milliseconds for the store to answer */
 export async function queueHealth(queue: MailQueue, timeout = TIMEOUT): Promise<QueueHealth> {
   const nothing = { ...EMPTY_QUEUE, workers: queue.presence.own };
-  const asked = queue.ask(async () => {
+  const asked = queue.access.ask(async () => {
     const [report, workers] = await Promise.all([queue.reader.report(), queue.reader.workers()]);
     return { ...report, workers };
   }, nothing);

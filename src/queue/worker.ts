@@ -43,6 +43,24 @@ export interface WorkerSettings {
   now: () => number;
 }
 
+/** What a worker works with. */
+export interface WorkerParts {
+  backend: Backend;
+  store: Store;
+  checkpoints: Checkpoints;
+  suspension: Suspension;
+  events: Told;
+  statistics: Statistics;
+  completions: Completions;
+  format: BatchFormat;
+  supplier: Supplier;
+  gate: SuppressionGate;
+  routes: Routes;
+  loop: EventLoopShare;
+  traces: QueueTraces;
+  onError: (error: Error) => void;
+}
+
 /** What came of a batch, and what the outside said by then. */
 type Run = BatchResult & {
   /** When its campaign was resumed last. */
@@ -75,25 +93,13 @@ export class BatchWorker {
   private readonly turns: Semaphore;
   private readonly bottleneck: Bottleneck;
 
+  /** @param shift without one it works until it is stopped */
   constructor(
-    private readonly backend: Backend,
-    private readonly store: Store,
-    private readonly checkpoints: Checkpoints,
-    private readonly suspension: Suspension,
-    private readonly events: Told,
-    private readonly statistics: Statistics,
-    private readonly completions: Completions,
-    private readonly format: BatchFormat,
-    private readonly supplier: Supplier,
-    private readonly gate: SuppressionGate,
-    private readonly routes: Routes,
+    private readonly parts: WorkerParts,
     private readonly settings: WorkerSettings,
-    private readonly loop: EventLoopShare,
-    private readonly onError: (error: Error) => void,
-    private readonly traces: QueueTraces,
-    /** Without one it works until it is stopped. */
     private readonly shift?: Shift,
   ) {
+    const { checkpoints, routes } = parts;
     setMaxListeners(0, this.hangUp.signal);
     this.turns = new Semaphore(routes.bulkMessages);
     this.bottleneck = new Bottleneck({
@@ -108,7 +114,7 @@ export class BatchWorker {
   start(): void {
     if (this.worker || this.stopping) return;
     const { batches, lockDuration } = this.settings;
-    this.worker = this.backend.createWorker((job, token) => this.take(job, token ?? ''), {
+    this.worker = this.parts.backend.createWorker((job, token) => this.take(job, token ?? ''), {
       concurrency: batches,
       lockDuration,
       stalledInterval: lockDuration / 2,
@@ -117,7 +123,7 @@ export class BatchWorker {
       runRetryDelay: 1_000,
       autorun: false,
     });
-    this.worker.on('error', this.onError);
+    this.worker.on('error', this.parts.onError);
     void this.run(this.worker);
   }
 
@@ -158,21 +164,21 @@ export class BatchWorker {
 
   private async run(worker: MailJobWorker): Promise<void> {
     try {
-      if (this.store.kind === 'embedded') await this.reclaim();
+      if (this.parts.store.kind === 'embedded') await this.reclaim();
       await worker.run();
     } catch (error) {
-      if (!this.stopping) this.onError(error as Error);
+      if (!this.stopping) this.parts.onError(error as Error);
     }
   }
 
   /** No other process can hold an embedded store: what is active there was left by one that died. */
   private async reclaim(): Promise<void> {
-    await this.store.opened;
-    for (const job of await this.backend.queue.getActive()) {
+    await this.parts.store.opened;
+    for (const job of await this.parts.backend.queue.getActive()) {
       // '0' passes over the lock of the dead.
       if (job?.id === undefined) continue;
-      await this.checkpoints.orphaned(job.id);
-      await this.backend.queue.getBackend().moveJobFromActiveToWait(job.id, '0');
+      await this.parts.checkpoints.orphaned(job.id);
+      await this.parts.backend.queue.getBackend().moveJobFromActiveToWait(job.id, '0');
     }
   }
 
@@ -187,7 +193,7 @@ export class BatchWorker {
   }
 
   private async process(job: MailJob, token: string): Promise<unknown> {
-    const read = await this.format.read(job.data);
+    const read = await this.parts.format.read(job.data);
     if ('problem' in read) throw new UnrecoverableError(read.problem);
     if ('head' in read) return this.waitForContent(job, token, read);
     const { batch, payload } = read;
@@ -197,26 +203,26 @@ export class BatchWorker {
     // worth recording for the worker that has the batch now.
     const lease = new Lease(job, token, this.settings.lockDuration);
     try {
-      await this.supplier.renew(batch, payload);
+      await this.parts.supplier.renew(batch, payload);
       const { orders } = await this.orders(batch);
       if (orders.held) return await this.holdBack(job, token, batch, orders);
       const { ledger, suppressions } = await this.openLedger(batch);
       const deaths = job.stalledCounter + ledger.view.orphanings;
-      const events = new BatchEvents(batch, ledger, this.events, this.statistics);
-      const observer = harmless(events, this.onError);
+      const events = new BatchEvents(batch, ledger, this.parts.events, this.parts.statistics);
+      const observer = harmless(events, this.parts.onError);
       const startedAt = performance.now();
       const run = (traces?: MessageTraces): Promise<Run> =>
         this.deliver(batch, ledger, suppressions, lease, orders, deaths, observer, traces);
-      const goesOnAt = await this.observe(batch, () => this.traces.batch(batch, run), ledger);
+      const goesOnAt = await this.observe(batch, () => this.parts.traces.batch(batch, run), ledger);
       if (goesOnAt === undefined) {
         events.completed(performance.now() - startedAt);
-        if (batch.campaign) this.completions.settled(batch.campaign.id);
+        if (batch.campaign) this.parts.completions.settled(batch.campaign.id);
         return ledger.view.count();
       }
       return await this.handBack(job, token, goesOnAt);
     } catch (error) {
       if (error instanceof DelayedError || error instanceof UnrecoverableError || !lease.held) throw error;
-      this.onError(
+      this.parts.onError(
         new Error(`Batch ${batch.id} was interrupted and is taken up again: ${reasonOf(error)}`, { cause: error }),
       );
       return await this.handBack(job, token, Date.now() + INTERRUPTED_FOR);
@@ -227,9 +233,9 @@ export class BatchWorker {
 
   /** What is known of the batch, and who of it is suppressed. */
   private async openLedger(batch: Batch): Promise<{ ledger: StoreLedger; suppressions: BatchSuppressions }> {
-    const [facts, marker] = await this.store.records.get([keys.ledger(batch.id), ...this.gate.markers]);
-    const ledger = this.checkpoints.open(batch, readFacts(facts), this.hangUp.signal);
-    return { ledger, suppressions: await this.gate.open(batch, ledger.view, marker) };
+    const [facts, marker] = await this.parts.store.records.get([keys.ledger(batch.id), ...this.parts.gate.markers]);
+    const ledger = this.parts.checkpoints.open(batch, readFacts(facts), this.hangUp.signal);
+    return { ledger, suppressions: await this.parts.gate.open(batch, ledger.view, marker) };
   }
 
   /** Keeps in the campaign's record what its batch waited for. Returns when to go on with it; undefined when it is done. */
@@ -242,17 +248,17 @@ export class BatchWorker {
       const { hold, nextAt, resumedAt, acceptedAt } = result;
       const at = hold ? nextTime(hold, nextAt, ledger.view.troublesInARow(acceptedAt)) : nextAt;
       if (!campaign || !hold) return at;
-      const limit = hold.by === 'limit' && !this.routes.bulkDown ? 'rate limit' : 'provider';
+      const limit = hold.by === 'limit' && !this.parts.routes.bulkDown ? 'rate limit' : 'provider';
       this.bottleneck.held(campaign.id, limit, at);
       if (hold.by === 'limit' || hold.by === 'missing') return at;
-      await this.suspension.consider(batch, { reason: hold.reason, acceptedAt }, ledger.view, resumedAt);
-      const due = this.suspension.dueAt(ledger.view, resumedAt);
+      await this.parts.suspension.consider(batch, { reason: hold.reason, acceptedAt }, ledger.view, resumedAt);
+      const due = this.parts.suspension.dueAt(ledger.view, resumedAt);
       return due > Date.now() ? Math.min(at, due) : at;
     } finally {
       if (campaign) {
         const fields = this.bottleneck.end(campaign.id);
         // A figure is not worth a batch.
-        await this.store.records.merge([{ key: keys.bound(campaign.id), fields }]).catch(this.onError);
+        await this.parts.store.records.merge([{ key: keys.bound(campaign.id), fields }]).catch(this.parts.onError);
       }
     }
   }
@@ -267,7 +273,7 @@ export class BatchWorker {
     observer: DeliveryObserver,
     traces: MessageTraces | undefined,
   ): Promise<Run> {
-    const supplies = await this.supplier.of(batch);
+    const supplies = await this.parts.supplier.of(batch);
     const work = { ...workOf(batch, supplies), ...(traces ? { traces } : {}) };
     const places = bytesOf(batch, supplies) > LARGE ? MESSAGES_PER_CONNECTION : 1;
     const endAt = performance.now() + this.settings.maxDuration;
@@ -275,14 +281,14 @@ export class BatchWorker {
     const before = this.shift && ledger.view.count();
     const done = new AbortController();
     const look = async (): Promise<void> => {
-      const seen = await this.orders(batch, this.gate.markers);
+      const seen = await this.orders(batch, this.parts.gate.markers);
       ({ orders } = seen);
       await suppressions.refresh(seen.along[0]);
     };
     const watching = watchOrders(look, done.signal);
     try {
       const control: BatchControl = {
-        concurrency: this.routes.bulkMessages,
+        concurrency: this.parts.routes.bulkMessages,
         enter: () => this.enter(places),
         mayContinue: () =>
           this.hasTime && lease.held && performance.now() < endAt && !orders.held && suppressions.fresh,
@@ -301,7 +307,7 @@ export class BatchWorker {
       await watching;
       if (before) this.shift?.delivered(batch.id, before, ledger.view.count());
       // Before the batch goes back: this very worker might fetch it again.
-      if (this.shift?.hasTime === false) this.leave(this.shift).catch(this.onError);
+      if (this.shift?.hasTime === false) this.leave(this.shift).catch(this.parts.onError);
     }
   }
 
@@ -318,7 +324,7 @@ export class BatchWorker {
   /** A turn among all messages of the process, then one of the event loop. */
   private async enter(places: number): Promise<() => void> {
     const leave = await this.turns.enter(places);
-    await this.loop.enter();
+    await this.parts.loop.enter();
     const { shift } = this;
     if (!shift) return leave;
     const startedAt = performance.now();
@@ -329,7 +335,7 @@ export class BatchWorker {
   }
 
   private orders(batch: Batch, along: readonly string[] = []): ReturnType<typeof readOrders> {
-    return readOrders(this.backend.queue, this.store.records, batch, along);
+    return readOrders(this.parts.backend.queue, this.parts.store.records, batch, along);
   }
 
   /** Holds a batch back whose campaign is paused. A queue that is paused as a whole is held by BullMQ itself. */
@@ -337,7 +343,7 @@ export class BatchWorker {
     await job.moveToDelayed(orders.campaignPaused ? Date.now() + PAUSED_FOR : Date.now(), token);
     // `resume()` cannot wake a batch that is still here when it comes.
     if (!(await this.orders(batch)).orders.held) {
-      await promoteBatch(this.backend.queue, batch.id);
+      await promoteBatch(this.parts.backend.queue, batch.id);
     }
     throw new DelayedError();
   }
@@ -348,10 +354,10 @@ export class BatchWorker {
    */
   private async waitForContent(job: MailJob, token: string, waiting: WaitingBatch): Promise<never> {
     const { id, campaign } = waiting.head;
-    this.onError(new Error(waitingReason(waiting, 'A batch')));
+    this.parts.onError(new Error(waitingReason(waiting, 'A batch')));
     if (campaign) {
       const fields = { lastError: waitingReason(waiting, `Batch ${id}`) };
-      await this.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.onError);
+      await this.parts.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.parts.onError);
     }
     return this.handBack(job, token, Date.now() + pauseAfterTrouble(Math.max(1, job.attemptsStarted)));
   }

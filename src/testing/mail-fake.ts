@@ -7,7 +7,8 @@ import type { TransportSettings } from '../nest/options/parse.js';
 import { getMailPartsToken, type MailParts, type OpenedQueue, type Report } from '../nest/parts.js';
 import type { TransportContext } from '../nest/transports.js';
 import { BatchFormat } from '../queue/batch-format.js';
-import { MailQueue, type MailQueueSettings } from '../queue/mail-queue.js';
+import { MailQueue } from '../queue/mail-queue.js';
+import type { MailQueueSettings } from '../queue/settings.js';
 import type { RunReport } from '../queue/run.js';
 import type { GuardedTransport } from '../transport/guarded.js';
 import type { Failure } from './failures.js';
@@ -184,15 +185,8 @@ export class MailFake implements MailParts {
     // The test says when the queue is worked on.
     const held = { ...settings, worker: { ...settings.worker, autorun: false } };
     const create: OpenedQueue['create'] = (routes, events, preparation, tracer) => {
-      const queue = new MailQueue(
-        held,
-        { store, backend, attachments, now },
-        routes,
-        events,
-        preparation,
-        onError,
-        tracer,
-      );
+      const outside = { routes, events, preparation, onError, tracer };
+      const queue = new MailQueue(held, { store, backend, attachments, now }, outside);
       this.running = { queue, store, backend, format: new BatchFormat(settings.sealer) };
       this.sources.lane = this.running;
       return queue;

@@ -61,7 +61,7 @@ async function startInMemory(root: DynamicModule): Promise<INestApplicationConte
       const backend = new MemoryBackend(settings.name, Date.now);
       const attachments = new MemoryAttachmentStore();
       const create: OpenedQueue['create'] = (routes, events, preparation) =>
-        new MailQueue(settings, { store, backend, attachments }, routes, events, preparation, onError);
+        new MailQueue(settings, { store, backend, attachments }, { routes, events, preparation, onError });
       return Promise.resolve({ store, create });
     },
   };

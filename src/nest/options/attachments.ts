@@ -4,7 +4,7 @@ import type { AttachmentStore } from '../../attachments/attachment-store.js';
 import type { S3Credentials, S3Options } from '../../attachments/s3-options.js';
 import type { AttachmentTarget } from '../../attachments/target.js';
 import type { Duration } from '../../message/duration.js';
-import type { AttachmentSettings } from '../../queue/mail-queue.js';
+import type { AttachmentSettings } from '../../queue/settings.js';
 import type { StoreTarget } from '../../store/target.js';
 import { DEFAULTS } from './defaults.js';
 import { fail, failUnseen, OptionReader } from './reader.js';

@@ -7,7 +7,7 @@ import { DEFAULT_LIMITS, type Limits } from '../../message/limits.js';
 import { LANES, type Lane } from '../../message/message.js';
 import type { MessageRules } from '../../message/parse.js';
 import type { ReturnPaths } from '../../feedback/return-path.js';
-import type { AttachmentSettings, MailQueueSettings } from '../../queue/mail-queue.js';
+import type { AttachmentSettings, MailQueueSettings } from '../../queue/settings.js';
 import { defaultConnection, parseTarget } from '../../store/target.js';
 import { BALANCES, type Balance } from '../../transport/balance.js';
 import type { Transport } from '../../transport/transport.js';

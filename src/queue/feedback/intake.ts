@@ -61,6 +61,16 @@ interface Report {
   suppression?: Suppression;
 }
 
+/** What the intake works with. */
+export interface IntakeParts {
+  records: Records;
+  mails: MailLookup;
+  suppressions: Pick<SuppressionList, 'add'>;
+  events: Pick<MailEmitter, 'emit' | 'wants'>;
+  statistics: Statistics;
+  sealer: Sealer;
+}
+
 /** Of what a suppression says. */
 const MAX_NOTE = 500;
 /** Reports that are written together. */
@@ -75,12 +85,7 @@ export class FeedbackIntake {
   private readonly commit: GroupCommit<Entry>;
 
   constructor(
-    private readonly records: Records,
-    private readonly mails: MailLookup,
-    private readonly suppressions: Pick<SuppressionList, 'add'> | undefined,
-    private readonly events: Pick<MailEmitter, 'emit' | 'wants'>,
-    private readonly statistics: Statistics,
-    private readonly sealer: Sealer,
+    private readonly parts: IntakeParts,
     private readonly settings: FeedbackSettings,
     private readonly kept: ReportsKept,
   ) {
@@ -104,15 +109,15 @@ export class FeedbackIntake {
 
   /** Counts and tells what was not believed. */
   refuse(source: string, reason: string): void {
-    this.statistics.refuse(source, reason);
-    if (this.events.wants('feedback-refused')) this.events.emit('feedback-refused', { source, reason });
+    this.parts.statistics.refuse(source, reason);
+    if (this.parts.events.wants('feedback-refused')) this.parts.events.emit('feedback-refused', { source, reason });
   }
 
   private async take(entries: readonly Entry[]): Promise<void> {
     const { fresh, known } = await this.sort(entries);
     await Promise.all(
       fresh.map(async (report) => {
-        const mail = await this.mails.match(report.feedback.match);
+        const mail = await this.parts.mails.match(report.feedback.match);
         if (mail) report.mail = mail;
       }),
     );
@@ -131,7 +136,7 @@ export class FeedbackIntake {
     const all = entries.flatMap(({ reports, signed, receipt }) =>
       reports.map((feedback): Report => ({ feedback, signed, mark: markOf(feedback), receipt })),
     );
-    const marks = await this.records.get(all.map(({ mark }) => mark));
+    const marks = await this.parts.records.get(all.map(({ mark }) => mark));
     const seen = new Set<string>();
     const isKnown = ({ mark }: Report, index: number): boolean => marks[index] !== undefined || seen.has(mark);
     const sorted = { fresh: [] as Report[], known: [] as Report[] };
@@ -155,30 +160,28 @@ export class FeedbackIntake {
     };
     for (const { feedback, mail } of reports) {
       if (!mail) continue;
-      const change = writeReport(mail.id, feedback, this.sealer);
+      const change = writeReport(mail.id, feedback, this.parts.sealer);
       add(change, mail.campaignId === undefined ? this.kept.message : this.kept.campaign);
       if (mail.campaignId !== undefined) campaigns.set(splitMessageId(mail.id)!.batch, mail.campaignId);
     }
     if (changes.length === 0) return;
-    await this.records.merge(changes);
+    await this.parts.records.merge(changes);
     if (campaigns.size > 0) {
       const batches = [...campaigns.keys()];
       // Read after they are written: whoever of two processes comes last has both.
-      const written = await this.records.get(batches.map(keys.reports));
+      const written = await this.parts.records.get(batches.map(keys.reports));
       const counts = batches.map((batch, index): Change => {
         const campaignId = campaigns.get(batch)!;
         const fields = countsField(batch, campaignId, this.writer, countReports(written[index]));
         return { key: keys.reported(campaignId), fields };
       });
       for (const change of counts) add(change, this.kept.campaign);
-      await this.records.merge(counts);
+      await this.parts.records.merge(counts);
     }
-    await Promise.all([...expiries].map(([at, some]) => this.records.expire([...some], at)));
+    await Promise.all([...expiries].map(([at, some]) => this.parts.records.expire([...some], at)));
   }
 
   private async suppress(reports: readonly Report[]): Promise<void> {
-    const { suppressions } = this;
-    if (!suppressions) return;
     const wanted: Suppression[] = [];
     for (const report of reports) {
       // Anybody can write down an address.
@@ -186,14 +189,14 @@ export class FeedbackIntake {
       const suppression = suppressionBy(report, this.settings.suppress);
       if (suppression) wanted.push((report.suppression = suppression));
     }
-    if (wanted.length > 0) await suppressions.add(wanted);
+    if (wanted.length > 0) await this.parts.suppressions.add(wanted);
   }
 
   /** Those that another process has taken meanwhile. */
   private async mark(reports: readonly Report[]): Promise<Report[]> {
     const until = Date.now() + this.settings.remember;
     const marked = await Promise.all(
-      reports.map(({ mark }) => this.records.putIfAbsent(mark, { at: String(Date.now()) }, until)),
+      reports.map(({ mark }) => this.parts.records.putIfAbsent(mark, { at: String(Date.now()) }, until)),
     );
     return reports.filter((_, index) => !marked[index]);
   }
@@ -202,11 +205,11 @@ export class FeedbackIntake {
     receipt.accepted++;
     if (mail) receipt.matched++;
     const { type } = feedback;
-    this.statistics.countFeedback(type, mail?.lane);
-    const wanted = (['feedback', type] as const).filter((name) => this.events.wants(name));
+    this.parts.statistics.countFeedback(type, mail?.lane);
+    const wanted = (['feedback', type] as const).filter((name) => this.parts.events.wants(name));
     if (wanted.length === 0) return;
     const event = eventOf(feedback, mail, suppression);
-    for (const name of wanted) this.events.emit(name, event);
+    for (const name of wanted) this.parts.events.emit(name, event);
   }
 }
 
