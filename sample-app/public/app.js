@@ -124,8 +124,13 @@ const REASONS = {
   manual: 'by hand',
 };
 
+let suppressions = '';
+
 async function showSuppressions() {
   const { answer: latest } = await call('/suppressions');
+  // A button that has the focus keeps it.
+  if (JSON.stringify(latest) === suppressions) return;
+  suppressions = JSON.stringify(latest);
   $('suppressions').replaceChildren(
     ...latest.map((/** @type {{ address: string, reason: keyof typeof REASONS, note?: string }} */ one) => {
       const line = element('li', ` ${REASONS[one.reason]}${one.note ? `: ${one.note}` : ''} `);

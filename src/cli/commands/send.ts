@@ -5,7 +5,7 @@ import type { Context } from '../context.js';
 import { loadConfig } from '../config/config.js';
 import { EXIT, type ExitCode } from '../exit-code.js';
 import { readContent, type ContentOptions } from '../mail-content.js';
-import { withMailer, type Mailer } from '../mailer.js';
+import { settingsOf, withMailer, type Mailer } from '../mailer.js';
 import type { Answer } from '../output.js';
 import { previewDocument, previewOf, previewText } from '../preview.js';
 import { facts } from '../text.js';
@@ -39,8 +39,10 @@ export async function send(context: Context, options: SendOptions): Promise<Exit
   try {
     return await withMailer(context, 'queue', sending);
   } catch (error) {
-    const needsStore = isOpen || lane === 'bulk' || idempotencyKey !== undefined;
-    if (needsStore || !(error instanceof MailQueueUnavailableError)) throw error;
+    if (isOpen || !(error instanceof MailQueueUnavailableError)) throw error;
+    const { suppression } = settingsOf(await loadConfig(context));
+    // Who is suppressed, and which keys were used, is known to the store alone.
+    if (lane === 'bulk' || idempotencyKey !== undefined || suppression.priority !== 'ignore') throw error;
     context.output.tell(`warning: ${error.message} The mail goes out without it, and is not recorded.`);
     return withMailer(context, 'transports', sending);
   }
