@@ -44,7 +44,7 @@ describe('a record of CSV', () => {
     const cell = fc.string({ unit: fc.constantFrom('a', ' ', '"', ',', ';', '\r', '\n', '가', '7', "'", '.', '=') });
     fc.assert(
       fc.property(fc.array(fc.tuple(cell, cell, cell), { minLength: 1 }), (rows) => {
-        const read = parse(rows.map(csvRecord).join(''), { recordDelimiter: '\r\n' }) as string[][];
+        const read: string[][] = parse(rows.map(csvRecord).join(''), { recordDelimiter: '\r\n' });
         expect(read.map((row) => row.map(plainCell))).toEqual(rows);
       }),
     );
