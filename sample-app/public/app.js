@@ -133,8 +133,13 @@ async function showSuppressions() {
   suppressions = JSON.stringify(latest);
   $('suppressions').replaceChildren(
     ...latest.map((/** @type {{ address: string, reason: keyof typeof REASONS, note?: string }} */ one) => {
-      const line = element('li', ` ${REASONS[one.reason]}${one.note ? `: ${one.note}` : ''} `);
-      line.prepend(element('b', one.address));
+      const line = element('li', '');
+      const why = element(
+        'span',
+        ` ${REASONS[one.reason]}${one.note ? `: ${one.note.replace(/, from message .*/, '')}` : ''}`,
+      );
+      why.prepend(element('b', one.address));
+      line.append(why);
       const button = element('button', 'Let it have mail again', { class: 'small' });
       button.addEventListener('click', async () => {
         await fetch(`/suppressions/${encodeURIComponent(one.address)}`, { method: 'DELETE' });
@@ -218,11 +223,12 @@ async function follow(card, post) {
       const { answer: report } = await call(`/campaigns/${post.id}`);
       const ended = ENDED.includes(report.state);
       bar.max = Math.max(1, report.total);
-      bar.value = report.sent;
+      bar.value = report.sent + report.failed + report.cancelled;
       write(card, 'state', STATES[/** @type {keyof typeof STATES} */ (report.state)]);
       write(card, 'sent', number(report.sent));
       write(card, 'queued', number(report.queued + report.deferred));
       write(card, 'failed', number(report.failed));
+      write(card, 'left', number(report.suppressed));
       card.querySelector('.failed')?.classList.toggle('some', report.failed > 0);
       write(card, 'rate', ended ? average(report) : current(seen, report.sent));
       if (ended) {

@@ -20,10 +20,12 @@ export class MailLog {
   }
 
   @OnMail('campaign-completed', { from: 'all' })
-  completed({ name, total, sent, startedAt, finishedAt }: MailEvents['campaign-completed']): void {
+  completed({ name, total, sent, suppressed, startedAt, finishedAt }: MailEvents['campaign-completed']): void {
     if (total === 0) return;
     const seconds = ((finishedAt.getTime() - startedAt.getTime()) / 1_000).toFixed(1);
-    this.note(`“${name}” went out to ${count(sent)} of ${count(total)} readers in ${seconds} s.`, sent < total);
+    const left = suppressed > 0 ? ` ${count(suppressed)} get no more mail.` : '';
+    const reached = `“${name}” went out to ${count(sent)} of ${count(total)} readers in ${seconds} s.`;
+    this.note(reached + left, sent + suppressed < total);
   }
 
   @OnMail('failed', { from: 'all' })
