@@ -181,8 +181,8 @@ export class SesTransport implements Transport {
       },
       data: {
         ses: {
-          // A null return path: SES then goes by the From of the message.
-          FromEmailAddress: envelope.from === '' ? undefined : envelope.from,
+          // SES would put it in place of the message's From, display name and all.
+          FromEmailAddress: undefined,
           EmailTags: tagsOf(tags, mail),
           ...(configurationSet === undefined ? {} : { ConfigurationSetName: configurationSet }),
         },
