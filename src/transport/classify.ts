@@ -232,9 +232,10 @@ export const PROVIDER_RULES: readonly ProviderRule[] = [
   { name: /^(MessageRejected|MailFromDomainNotVerified)/, text: /not verified/i, phase: 'mail', kind: 'down' },
   { name: /^MailFromDomainNotVerified/, phase: 'mail', kind: 'down' },
   { status: /^403$/, text: /\bverif(y|ied)\b/i, phase: 'mail', kind: 'down' },
-  // Postmark's: the sender is not confirmed; no credits, not approved yet; an address that it has given up.
+  // Postmark's: the sender is not confirmed; no credits, not approved yet or no more; no such stream; an address that it has given up.
   { name: /^40[01]$/, status: /^422$/, phase: 'mail', kind: 'down' },
-  { name: /^4(05|12)$/, status: /^422$/, phase: 'greeting', kind: 'down' },
+  { name: /^4(05|12|13)$/, status: /^422$/, phase: 'greeting', kind: 'down' },
+  { name: /^1235$/, status: /^422$/, phase: 'auth', kind: 'down' },
   { name: /^406$/, status: /^422$/, phase: 'rcpt', kind: 'recipient-refused' },
   // Resend's: the same mail is being taken; its key was another mail's.
   { name: /^concurrent_idempotent_requests$/, phase: 'final', kind: 'unknown' },
@@ -255,6 +256,8 @@ export const PROVIDER_RULES: readonly ProviderRule[] = [
   { status: /^(5|408|409)/, phase: 'final', kind: 'busy' },
   // It was taken, and what should tell its id cannot be read.
   { status: /^2/, phase: 'final', kind: 'unknown' },
+  // What nobody has foreseen may come of this message, such as Resend's 451: it alone is put off.
+  { status: /^4(?!0[1-5]$)/, phase: 'final', kind: 'down' },
   // Not allowed, moved, or something else than the API stands there.
   { phase: 'auth', kind: 'down' },
 ];

@@ -198,12 +198,22 @@ describe('the options of SES', () => {
     expect(read({}, { rateLimit: false, region: 'home' })).toMatchObject({
       ses: { followsRate: false, region: 'home' },
     });
+    for (const region of ['eusc-de-east-1', 'ap-southeast-2'])
+      expect(read({ region })).toMatchObject({ ses: { region } });
+    for (const endpoint of ['http://localhost:4566', 'http://[::1]:4566/', 'http://127.0.0.1:4566'])
+      expect(read({ endpoint })).toMatchObject({ ses: { endpoint } });
     expect(parseTenant('acme', { ses: { region: 'eu-west-1' } })).toMatchObject({ ses: { name: 'acme' } });
   });
 
   it.each<[string, object, object, string]>([
     ['a region', { region: 'Ireland' }, {}, 'ses.region is "Ireland". Give the name of an AWS region'],
     ['an endpoint', { endpoint: 'https://a:secret@host' }, {}, 'ses.endpoint is "https://***@host". Give https://host'],
+    [
+      'a clear way',
+      { endpoint: 'http://ses.lan:4566' },
+      {},
+      'ses.endpoint is "http://ses.lan:4566". Give https://host',
+    ],
     ['a configuration set', { configurationSet: 'a b' }, {}, 'ses.configurationSet is "a b". Give its name'],
     ['a tag', { tags: { app: 'a.b' } }, {}, 'ses.tags.app is "a.b". SES takes up to 256'],
     ['a tag of ours', { tags: { 'mail-id': 'x' } }, {}, 'ses.tags.mail-id is "x". This tag is set for every mail.'],

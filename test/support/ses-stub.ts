@@ -10,8 +10,10 @@ export const SES_KEY = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 's3cret-s3
 
 export interface SesMail {
   id: string;
-  from: string | undefined;
+  /** Its From, as readers see it. */
+  from: string;
   to: string[];
+  /** As it arrives: `FromEmailAddress` takes the place of its From. */
   raw: Buffer;
   tags: Record<string, string>;
   configurationSet: string | undefined;
@@ -57,6 +59,8 @@ export class SesStub {
   asked = 0;
   /** Recipients a second; more are refused, by a bucket of as many tokens. */
   perSecond = Infinity;
+  /** The domains that may send; any may without. */
+  verified: string[] | undefined;
   /** Milliseconds before a request to send is answered. */
   delay = 0;
   account: SesAccountAnswer | SesRefusal = {};
@@ -73,6 +77,7 @@ export class SesStub {
     this.received.length = 0;
     this.requests = this.connections = this.throttled = this.asked = this.delay = 0;
     this.perSecond = this.tokens = Infinity;
+    this.verified = undefined;
     this.account = {};
     this.onSend = () => undefined;
   }
@@ -136,6 +141,11 @@ async function answerTo(
   const invalid = inputFault(input);
   if (invalid) return refuse(response, { type: 'BadRequestException', message: invalid });
   const mail = mailOf(input);
+  const identity = /@([^\s<>]+)>?$/.exec(mail.from)?.[1] ?? mail.from;
+  if (stub.verified?.includes(identity) === false) {
+    const message = `Email address is not verified. The following identities failed the check in region EU-WEST-1: ${identity}`;
+    return refuse(response, { type: 'MessageRejected', message });
+  }
   const verdict = await stub.onSend(mail);
   if (verdict === 'silence') return undefined;
   if (verdict === 'reset') return verdict;
@@ -154,13 +164,21 @@ async function answerTo(
   return verdict ?? answer(response, 200, { MessageId: mail.id });
 }
 
+const FROM = /^From: *((?:.|\r\n[ \t])*)/im;
+
+function arriving(raw: Buffer, from: string | undefined): Buffer {
+  if (from === undefined) return raw;
+  return Buffer.from(raw.toString('latin1').replace(FROM, `From: ${from}`), 'latin1');
+}
+
 function mailOf(input: SendEmail): SesMail {
   const { ToAddresses = [], CcAddresses = [], BccAddresses = [] } = input.Destination ?? {};
+  const raw = arriving(Buffer.from(input.Content!.Raw!.Data!, 'base64'), input.FromEmailAddress);
   return {
     id: `0102${randomUUID()}-000000`,
-    from: input.FromEmailAddress,
+    from: FROM.exec(raw.toString('latin1'))?.[1] ?? '',
     to: [...ToAddresses, ...CcAddresses, ...BccAddresses],
-    raw: Buffer.from(input.Content!.Raw!.Data!, 'base64'),
+    raw,
     tags: Object.fromEntries((input.EmailTags ?? []).map(({ Name, Value }) => [Name, Value])),
     configurationSet: input.ConfigurationSetName,
     at: 0,

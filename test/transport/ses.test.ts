@@ -70,7 +70,7 @@ describe('what SES is given', () => {
     const acceptance = await sendBy(transport, outgoing);
     const [received] = ses.received;
     expect(received).toMatchObject({
-      from: 'bounces@shop.test',
+      from: 'Shop <shop@shop.test>',
       to: ['ann@mail.test', 'hidden@mail.test'],
       configurationSet: 'news',
       tags: { app: 'shop', 'mail-id': 'spring_7e1-0_2e3', 'campaign-id': 'spring_5f5f' },
@@ -84,10 +84,16 @@ describe('what SES is given', () => {
     });
   });
 
-  it('names no sender for a null return path', async () => {
+  it('goes by its From, whatever the return path', async () => {
     const outgoing = mail();
-    await sendBy(sesTransport(ses.url), { ...outgoing, envelope: { ...outgoing.envelope, from: '' } });
-    expect(ses.received[0]).toMatchObject({ from: undefined, configurationSet: undefined, tags: {} });
+    ses.verified = ['shop.test'];
+    for (const from of ['', 'bounces@elsewhere.test']) {
+      await sendBy(sesTransport(ses.url), { ...outgoing, envelope: { ...outgoing.envelope, from } });
+    }
+    const seen = { from: 'shop@shop.test', configurationSet: undefined, tags: {} };
+    expect(ses.received).toEqual([expect.objectContaining(seen), expect.objectContaining(seen)]);
+    ses.verified = ['elsewhere.test'];
+    expect(await failure(sendBy(sesTransport(ses.url), outgoing))).toMatchObject({ kind: 'down', phase: 'mail' });
   });
 
   it('is signed, though not over what SES replaces', async () => {
@@ -259,10 +265,12 @@ describe('without an answer', () => {
     // It waits for the only connection.
     const waiting = failure(sendBy(transport, mail(), { signal: second.signal }));
     second.abort(new Error('too late'));
-    expect(await waiting).toMatchObject({ outcome: 'not-sent', reply: 'too late' });
+    expect(await waiting).toMatchObject({ outcome: 'not-sent', phase: 'queue', reply: 'too late' });
     expect(await failure(sendBy(transport, mail(), { handoverWithin: 1 }))).toMatchObject({
       outcome: 'not-sent',
-      reply: 'The message could not be handed over within 1 ms',
+      // Which says nothing about SES.
+      phase: 'queue',
+      reply: 'No connection was ready within 1 ms',
     });
     first.abort(new Error('shutting down'));
     expect(await sending).toMatchObject({ outcome: 'unknown', phase: 'body', reply: 'shutting down' });

@@ -4,6 +4,7 @@ import { CAMPAIGN_TAG, ID_TAG, TAG_TEXT } from '../../message/tags.js';
 import type { HttpProbeSettings } from '../../transport/probes/open.js';
 import type { RateLimitSettings } from '../../transport/rate-limit.js';
 import type { SesClient, SesCredentials, SesTransportOptions } from '../../transport/ses/options.js';
+import { isLoopback } from '../../transport/smtp/options.js';
 import { DEFAULTS } from './defaults.js';
 import { parseDkim, type DkimConfig } from './dkim.js';
 import { parseLanes } from './lanes.js';
@@ -47,7 +48,7 @@ export interface SesConfig {
   configurationSet?: string;
   /** Tags of every message, for its events: letters, digits, `_` and `-`. Default: none but the mail's and the campaign's id. */
   tags?: Readonly<Record<string, string>>;
-  /** `https://…` of a VPC endpoint, or a stub's. Default: the region's own. */
+  /** `https://…` of a VPC endpoint; a stub on this machine may have `http:`. Default: the region's own. */
   endpoint?: string;
   /** An access key, or a function that gives one. Default: the AWS SDK's chain: environment, profile, role. */
   credentials?: SesCredentials | (() => Promise<SesCredentials>);
@@ -67,7 +68,7 @@ export interface SesSettings {
 
 /** SES writes its own into every message. */
 const REPLACED = ['date', 'message-id'];
-const REGION = /^[a-z]{2}(-[a-z]+)+-\d+$/;
+const REGION = /^[a-z]{2,}(-[a-z]+)+-\d+$/;
 
 /** It is one for {@link parseSes}. */
 export function isSes(entry: unknown): boolean {
@@ -150,8 +151,19 @@ function parseEndpoint(reader: OptionReader): string | undefined {
   const given = reader.string('endpoint');
   if (given === undefined) return undefined;
   const url = URL.canParse(given) ? new URL(given) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '' || url.search !== '') {
-    fail(reader.pathOf('endpoint'), given, 'Give https://host, without credentials.');
+  const plain = url?.protocol === 'http:' && isLoopback(url.hostname);
+  if (
+    !url ||
+    !(plain || url.protocol === 'https:') ||
+    url.username !== '' ||
+    url.password !== '' ||
+    url.search !== ''
+  ) {
+    fail(
+      reader.pathOf('endpoint'),
+      given,
+      'Give https://host, without credentials; http: leads to this machine alone.',
+    );
   }
   return given;
 }

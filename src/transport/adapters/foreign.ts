@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf } from '../../errors.js';
 import { LANES, type Lane } from '../../message/message.js';
+import { Places } from '../places.js';
 import { notAsked, type Acceptance, type Outgoing, type SendOptions, type Transport } from '../transport.js';
 import type { TransportError } from '../transport.js';
 import type { Carrier, Handing } from './carrier.js';
 import { foreignFailure } from './failure.js';
-import { Places } from './places.js';
 
 /** What is said of somebody else's transport here, checked and complete. */
 export interface ForeignSettings {

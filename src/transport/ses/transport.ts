@@ -1,8 +1,10 @@
 import SESTransport, { type SentMessageInfo } from 'nodemailer/lib/ses-transport';
 import { Readable } from 'node:stream';
-import type { Lane } from '../../message/message.js';
+import { reasonOf } from '../../errors.js';
+import { LANES, type Lane } from '../../message/message.js';
 import { CAMPAIGN_TAG, ID_TAG, tagValue } from '../../message/tags.js';
 import { sizeOf, type Encoded } from '../../mime/encoded.js';
+import { Places } from '../places.js';
 import { signedHeaders } from '../signing.js';
 import {
   notAsked,
@@ -25,6 +27,7 @@ import type { SesTransportOptions } from './options.js';
 const MOST_RECIPIENTS = 50;
 /** Of a message, as base64. */
 const MOST_BYTES = 40 * 1024 * 1024;
+const CLOSING = 'The mail transport is closing';
 
 /** Amazon SES by its API (version 2), through nodemailer's SES transport. */
 export class SesTransport implements Transport {
@@ -34,6 +37,7 @@ export class SesTransport implements Transport {
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
   private readonly connection: SesConnection;
+  private readonly places: Record<Lane, Places>;
   private readonly underWay = new Map<Exchange, Promise<unknown>>();
   private closed = false;
   private watch: AccountWatch | undefined;
@@ -51,6 +55,7 @@ export class SesTransport implements Transport {
     if (server) this.server = server;
     this.lanes = options.lanes;
     this.maxConnections = options.maxConnections;
+    this.places = { priority: new Places(options.maxConnections), bulk: new Places(options.maxConnections) };
     this.connection = new SesConnection(options);
   }
 
@@ -86,7 +91,7 @@ export class SesTransport implements Transport {
       return { ...options, handoverWithin: Math.max(0, handoverWithin - (performance.now() - begun)) };
     };
     const { to } = outgoing.envelope;
-    return to.length > MOST_RECIPIENTS ? this.handInParts(message, left) : this.hand(message, to, left());
+    return to.length > MOST_RECIPIENTS ? this.handInParts(message, left) : this.hand(message, to, left);
   }
 
   /** Asks for the account. Credentials that do not go so far are good all the same. */
@@ -104,8 +109,9 @@ export class SesTransport implements Transport {
   async close(within: number): Promise<void> {
     this.watch?.stop();
     this.closed = true;
+    for (const lane of LANES) this.places[lane].dismiss(new Error(CLOSING));
     const timer = setTimeout(() => {
-      for (const exchange of this.underWay.keys()) exchange.end(new Error('The mail transport is closing'));
+      for (const exchange of this.underWay.keys()) exchange.end(new Error(CLOSING));
     }, within);
     await Promise.allSettled(this.underWay.values());
     clearTimeout(timer);
@@ -126,7 +132,7 @@ export class SesTransport implements Transport {
   }
 
   /** What is not accepted after the first part is told as rejections: it is for whoever sends to try those again. */
-  private async handInParts(message: Outgoing, options: () => SendOptions): Promise<Acceptance> {
+  private async handInParts(message: Outgoing, left: () => SendOptions): Promise<Acceptance> {
     const { to } = message.envelope;
     const accepted: Acceptance[] = [];
     const rejections: Rejection[] = [];
@@ -139,7 +145,7 @@ export class SesTransport implements Transport {
         continue;
       }
       try {
-        accepted.push(await this.hand(message, part, options()));
+        accepted.push(await this.hand(message, part, left));
       } catch (error) {
         refused = error as TransportError;
         const { reply, permanent, kind } = refused;
@@ -151,13 +157,33 @@ export class SesTransport implements Transport {
     return { ...first, accepted: accepted.flatMap((one) => one.accepted), rejections };
   }
 
-  private hand(message: Outgoing, to: string[], options: SendOptions): Promise<Acceptance> {
-    return this.within(options, to.length, async (exchange) => {
-      const { messageId, response } = await this.submit(message, to, exchange);
-      this.monitor?.roundTrip(exchange.took);
-      const providerId = response ? { providerId: messageId } : {};
-      return { accepted: to, rejections: [], response: `200 Ok ${response}`, ...providerId };
-    });
+  private async hand(message: Outgoing, to: string[], left: () => SendOptions): Promise<Acceptance> {
+    const leave = await this.place(left());
+    try {
+      return await this.within(left(), to.length, async (exchange) => {
+        const { messageId, response } = await this.submit(message, to, exchange);
+        this.monitor?.roundTrip(exchange.took);
+        const providerId = response ? { providerId: messageId } : {};
+        return { accepted: to, rejections: [], response: `200 Ok ${response}`, ...providerId };
+      });
+    } finally {
+      leave();
+    }
+  }
+
+  /** @throws TransportError who waits in line has asked SES nothing */
+  private async place({ lane, signal, handoverWithin, stillWanted }: SendOptions): Promise<() => void> {
+    if (this.closed) throw notAsked(this.name, CLOSING);
+    if (signal.aborted) throw notAsked(this.name, reasonOf(signal.reason), { cause: signal.reason });
+    let leave: () => void;
+    try {
+      leave = await this.places[lane].take(signal, handoverWithin);
+    } catch (error) {
+      throw notAsked(this.name, reasonOf(error), { cause: error });
+    }
+    if (stillWanted?.() !== false) return leave;
+    leave();
+    throw notAsked(this.name, 'It was no longer wanted');
   }
 
   private async submit(message: Outgoing, to: string[], exchange: Exchange): Promise<SentMessageInfo> {
@@ -181,8 +207,8 @@ export class SesTransport implements Transport {
       },
       data: {
         ses: {
-          // A null return path: SES then goes by the From of the message.
-          FromEmailAddress: envelope.from === '' ? undefined : envelope.from,
+          // SES would put it in place of the message's From, display name and all.
+          FromEmailAddress: undefined,
           EmailTags: tagsOf(tags, mail),
           ...(configurationSet === undefined ? {} : { ConfigurationSetName: configurationSet }),
         },
@@ -205,7 +231,7 @@ export class SesTransport implements Transport {
     recipients: number,
     work: (exchange: Exchange) => Promise<T>,
   ): Promise<T> {
-    if (this.closed) throw notAsked(this.name, 'The mail transport is closing');
+    if (this.closed) throw notAsked(this.name, CLOSING);
     const exchange = new Exchange(this.name, options);
     const working = work(exchange);
     this.underWay.set(exchange, working);
@@ -246,7 +272,8 @@ function serverOf({ endpoint, awsRegion, client }: SesTransportOptions): { host:
     return { host: hostname, port: Number(port) || (protocol === 'http:' ? 80 : 443) };
   }
   if (awsRegion === undefined) return undefined;
-  const domain = awsRegion.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
+  const [partition = ''] = awsRegion.split('-');
+  const domain = { cn: 'amazonaws.com.cn', eusc: 'amazonaws.eu' }[partition] ?? 'amazonaws.com';
   return { host: `email.${awsRegion}.${domain}`, port: 443 };
 }
 

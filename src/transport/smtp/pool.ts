@@ -8,12 +8,12 @@ import {
   type SendOptions,
   type TransportMonitor,
 } from '../transport.js';
+import { WaitingLine } from '../waiting-line.js';
 import { Dialer, type DialSettings } from './dialer.js';
 import { InAdvance } from './in-advance.js';
 import type { SmtpTransportOptions } from './options.js';
 import type { ReplyTimes } from './reply-times.js';
 import type { SmtpSession } from './session.js';
-import { WaitingLine } from './waiting-line.js';
 
 interface Idle {
   session: SmtpSession;

@@ -1,4 +1,4 @@
-import { WaitingLine } from '../smtp/waiting-line.js';
+import { WaitingLine } from './waiting-line.js';
 
 /** So many at once; the others wait in line. */
 export class Places {
