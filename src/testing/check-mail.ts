@@ -15,18 +15,21 @@ type Named = Partial<Record<'to' | 'cc' | 'bcc', string[]>>;
 interface Content extends Partial<Omit<Message, 'to' | 'cc' | 'bcc'>> {
   /** Those that the message is for this time. Default: all whom it names. */
   envelope?: string[];
+  /** The envelope's sender. Default: the address in From. */
+  sender?: string;
 }
 
+const SHOP = 'shop@shop.example';
 let count = 0;
 
 /** A message as a lane hands it over. */
 export async function mailOf(
   { to = [], cc = [], bcc = [] }: Named,
-  { envelope = [...to, ...cc, ...bcc], ...content }: Content = {},
+  { envelope = [...to, ...cc, ...bcc], sender = SHOP, ...content }: Content = {},
 ): Promise<Outgoing> {
   const named = (addresses: string[]): Message['to'] => addresses.map((address) => ({ name: '', address }));
   const message: Message = {
-    from: { name: 'Shop', address: 'shop@shop.example' },
+    from: { name: 'Shop', address: SHOP },
     replyTo: [],
     subject: 'Your order',
     text: 'It is on its way.',
@@ -41,7 +44,7 @@ export async function mailOf(
   const messageId = `<${id}@shop.example>`;
   return {
     ...(await compose(message, { messageId, date: new Date() })),
-    envelope: { from: 'shop@shop.example', to: envelope.map(envelopeAddress) },
+    envelope: { from: sender, to: envelope.map(envelopeAddress) },
     mail: { id, messageId, message: () => message },
   };
 }

@@ -132,6 +132,18 @@ export const TRANSPORT_CHECKS: readonly Check[] = [
     },
   ],
   [
+    'shows the From that was written, not the sender of the envelope',
+    [],
+    async ({ transport, mails }) => {
+      const from = { name: 'The Shop', address: 'hello@shop.example' };
+      const sender = 'bounces+1@returned.example';
+      await send(transport, { to: [ANN] }, { from, sender });
+      const [{ visible } = { visible: '' }] = mails();
+      for (const part of ['The Shop', from.address]) assert.ok(visible.includes(part), `${part} has not arrived`);
+      assert.ok(!visible.replace(/^return-path:.*$/gim, '').includes(sender), 'the sender of the envelope can be seen');
+    },
+  ],
+  [
     'hands over the bytes as they are, and with them the Message-ID',
     [],
     async ({ transport, mails }) => {
@@ -240,6 +252,25 @@ export const TRANSPORT_CHECKS: readonly Check[] = [
         }),
       );
       assert.deepEqual(recipients(mails()).flat().sort(), addresses.sort());
+    },
+  ],
+  [
+    'sends nothing that could not be handed over in time, and takes it for no sign of trouble',
+    [],
+    async ({ transport, server, mails, arrived }) => {
+      let release: (() => void) | undefined;
+      await server.behave({ does: 'accept', after: new Promise<void>((resolve) => (release = resolve)) });
+      const taken = Array.from({ length: transport.maxConnections }, () => send(transport, { to: [ANN] }));
+      await arrived(taken.length);
+      const late = transport.send(await mailOf({ to: [BOB] }), { ...options(transport.lanes[0]), handoverWithin: 20 });
+      const ended = late.catch((error: unknown) => error);
+      // What does not wait for a place, or knows no such limit, hands it over.
+      await Promise.race([ended, arrived(taken.length + 1), new Promise((resolve) => setTimeout(resolve, 500))]);
+      release?.();
+      await Promise.all(taken);
+      if (recipients(mails()).flat().includes(BOB)) return void (await late);
+      const { outcome, permanent, phase } = await failureOf(late);
+      assert.deepEqual({ outcome, permanent, phase }, { outcome: 'not-sent', permanent: false, phase: 'queue' });
     },
   ],
   [

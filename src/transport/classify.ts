@@ -251,9 +251,9 @@ export const PROVIDER_RULES: readonly ProviderRule[] = [
 
   { status: /^4(00|22)$/, text: RECIPIENT_FIELD, sole: true, phase: 'rcpt', kind: 'recipient-refused' },
   { status: /^(400|413|422)$/, phase: 'final', kind: 'message-refused' },
-  // A gateway before the provider has had no answer of it.
-  { status: /^50[24]$/, phase: 'final', kind: 'unknown' },
-  { status: /^(5|408|409)/, phase: 'final', kind: 'busy' },
+  { status: /^(408|409|503)$/, phase: 'final', kind: 'busy' },
+  // It broke over the message, maybe after it was queued, or a gateway before it has had no answer.
+  { status: /^5/, phase: 'final', kind: 'unknown' },
   // It was taken, and what should tell its id cannot be read.
   { status: /^2/, phase: 'final', kind: 'unknown' },
   // What nobody has foreseen may come of this message, such as Resend's 451: it alone is put off.

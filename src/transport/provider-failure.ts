@@ -14,9 +14,11 @@ export function providerError(
   answer: ProviderAnswer,
   { retryAfter, cause }: ProviderFailureExtra = {},
 ): TransportError {
-  const { kind, phase } = providerRuleFor(answer);
+  const { name, status, recipients } = answer;
+  const { text, cut } = withoutSignature(answer.text);
+  const { kind, phase } = providerRuleFor({ name, status, text, ...(recipients === undefined ? {} : { recipients }) });
   const retryAt = kind === 'busy' ? retryTime(retryAfter) : undefined;
-  const said = answer.name === '' ? `HTTP ${answer.status}` : answer.name;
+  const said = name === '' ? `HTTP ${status}` : name;
   return new TransportError(transport, {
     phase,
     kind,
@@ -24,10 +26,19 @@ export function providerError(
     scope: scopeOf(kind, phase),
     permanent: isPermanent(kind),
     answered: true,
-    reply: oneLine(answer.text === '' ? said : `${said}: ${answer.text}`),
+    reply: text === '' ? said : `${said}: ${text}`,
     ...(retryAt === undefined ? {} : { retryAt }),
-    ...(cause === undefined ? {} : { cause }),
+    ...(cause === undefined || cut ? {} : { cause }),
   });
+}
+
+/** A signature that does not fit is answered with all that it was made of, a session's token among it. */
+const SIGNED = /(The Canonical String|The String-to-Sign|Authorization ?=|Credential ?=|X-Amz-Security-Token)/i;
+
+/** A provider's words in one line, up to where those of AWS repeat what was signed. */
+export function withoutSignature(words: string): { text: string; cut: boolean } {
+  const at = words.search(SIGNED);
+  return { text: oneLine(at < 0 ? words : words.slice(0, at)), cut: at >= 0 };
 }
 
 /** Nobody is asked to wait for longer. Milliseconds. */

@@ -176,12 +176,13 @@ export class TransportError extends MailError {
   declare readonly retryAt?: number;
 
   constructor(transport: string, options: TransportErrorOptions) {
-    super(`${transport} at ${options.phase}: ${options.reply}`, { ...options, code: 'TRANSPORT' });
+    const reply = oneLine(options.reply);
+    super(`${transport} at ${options.phase}: ${reply}`, { ...options, code: 'TRANSPORT' });
     this.transport = transport;
     this.phase = options.phase;
     this.scope = options.scope;
     this.kind = options.kind ?? kindOf(options);
-    this.reply = oneLine(options.reply);
+    this.reply = reply;
     if (options.replyCode !== undefined) this.replyCode = options.replyCode;
     if (options.enhancedCode !== undefined) this.enhancedCode = options.enhancedCode;
     this.answered = options.answered ?? options.replyCode !== undefined;

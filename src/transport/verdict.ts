@@ -9,5 +9,6 @@ export function verdictOf(error: TransportError, lane: Lane): 'works' | 'unclear
   if (lane === 'bulk' && (kind === 'busy' || replyCode === 421)) return 'unclear';
   if (replyCode === 421) return 'down';
   if (phase === 'connect' || phase === 'greeting' || phase === 'tls' || phase === 'auth') return 'down';
-  return answered || permanent ? 'works' : 'down';
+  // An answer that does not tell whether the message was taken, such as HTTP 500, is no sign of health.
+  return (answered && kind !== 'unknown') || permanent ? 'works' : 'down';
 }

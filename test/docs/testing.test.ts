@@ -17,21 +17,21 @@ describe('the tests of docs/testing.md pass against the built package', () => {
   it('with Vitest', async () => {
     const folder = project('vitest');
     const output = await runNode(folder, [bin('vitest', 'vitest.mjs'), 'run', '--root', folder]);
-    expect(output).toMatch(/Tests .*16 passed/);
+    expect(output).toMatch(/Tests .*18 passed/);
   });
 
   it('with Jest, in its ESM mode, and no handle is left', async () => {
     const folder = project('@jest/globals');
     const args = ['--experimental-vm-modules', bin('jest', 'bin/jest.js'), '--config', '{"transform":{}}'];
     const output = await runNode(folder, [...args, '--runInBand', '--detectOpenHandles']);
-    expect(output).toContain('Tests:       16 passed, 16 total');
+    expect(output).toContain('Tests:       18 passed, 18 total');
     expect(output).not.toMatch(/open handle|did not exit/);
   });
 
   it('with node:test', async () => {
     const folder = project('node:test');
     const output = await runNode(folder, ['--test', '--test-reporter=tap', 'test']);
-    expect(output).toMatch(/^# pass 16$/m);
+    expect(output).toMatch(/^# pass 18$/m);
   });
 });
 

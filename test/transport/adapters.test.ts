@@ -1,6 +1,7 @@
 import { Mailer, PostmarkTransport, ResendTransport, type MailMessage } from '@nestjs/mail';
 import { createTransport } from 'nodemailer';
 import SMTPPool from 'nodemailer/lib/smtp-pool';
+import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { LANES, type Message } from '../../src/message/message.js';
 import { compose, envelopeAddress } from '../../src/mime/compose.js';
@@ -164,6 +165,21 @@ describe('a transport of @nestjs/mail', () => {
       response: 'Accepted as 00000000-0000-4000-8000-000000000001',
     });
     expect(provider.mails).toHaveLength(1);
+  });
+
+  it('sends to each of several in Bcc alone, where a message must have a To', async () => {
+    const provider = await startProvider('resend');
+    const resend = new ResendTransport({ apiKey: 'provider-key', baseUrl: provider.url });
+    const transport = transportOf(new NestMailCarrier(resend));
+    provider.behave({ does: 'refuse-recipients', addresses: [BOB.address] });
+    expect(await transport.send(await outgoing({ to: [], bcc: [ANN, BOB, CAT] }), options())).toMatchObject({
+      accepted: [ANN.address, CAT.address],
+      rejections: [{ address: BOB.address, kind: 'recipient-refused' }],
+    });
+    expect(provider.mails.map(({ recipients }) => recipients)).toEqual([[ANN.address], [CAT.address]]);
+    provider.behave({ does: 'be-busy' });
+    const sending = transport.send(await outgoing({ to: [], bcc: [ANN, BOB] }), options());
+    expect(await failure(sending)).toMatchObject({ kind: 'busy', transport: 'main' });
   });
 
   it('tells Postmark of the mail, and others nothing', async () => {
@@ -340,6 +356,26 @@ describe('what a foreign transport throws', () => {
     ['a text', 'no', { kind: 'unknown', reply: 'no' }],
   ])('is told by %s', (_, error, expected) => {
     expect(foreignFailure('main', error, { recipients: 1, point: 'body' })).toMatchObject(expected);
+  });
+
+  it('has nothing of a signature that does not fit', () => {
+    const words = "It does not match.\n\nThe Canonical String was\n'POST\nx-amz-security-token:t0ken";
+    const error = foreignFailure('main', http(403, { message: words, providerCode: 'SignatureDoesNotMatch' }), {
+      recipients: 1,
+      point: 'body',
+    });
+    expect(error).toMatchObject({ kind: 'down', reply: 'SignatureDoesNotMatch: It does not match.' });
+    expect(inspect(error)).not.toContain('t0ken');
+  });
+
+  it('is told by the first words of many', () => {
+    const page = `<html>${'a'.repeat(100_000)}@\n`;
+    const error = foreignFailure('main', http(502, { message: page }), { recipients: 1, point: 'body' });
+    expect(error.message).toMatch(/^main at final: HTTP 502: <html>a{400,500}…$/);
+    const invalid = Object.assign(new Error(`to: ${page}`), { name: 'MailMessageError' });
+    expect(foreignFailure('main', invalid, { recipients: 1, point: 'body' }).message).toMatch(
+      /^main at mail: .{500}…$/,
+    );
   });
 
   it('is told in the words of the provider', async () => {

@@ -78,6 +78,15 @@ class Spoilt extends SmtpTransport {
 }
 
 describe('the suite finds a transport that', () => {
+  const asAway = ({ reply }: TransportError): never => {
+    throw new TransportError('main', {
+      phase: 'connect',
+      scope: 'transport',
+      reply,
+      permanent: false,
+      outcome: 'not-sent',
+    });
+  };
   const asNotSent = ({ phase, scope, reply }: TransportError): never => {
     throw new TransportError('main', { phase, scope, reply, permanent: false, outcome: 'not-sent', kind: 'down' });
   };
@@ -97,6 +106,11 @@ describe('the suite finds a transport that', () => {
       'takes silence for a failure',
       'says that it does not know when no answer comes after the message',
       (sending) => sending.catch(asNotSent),
+    ],
+    [
+      'takes a wait for its places for a server that is away',
+      'sends nothing that could not be handed over in time, and takes it for no sign of trouble',
+      (sending) => sending.catch(asAway),
     ],
     [
       'keeps its answer to itself',

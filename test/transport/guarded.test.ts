@@ -26,6 +26,10 @@ describe('what a failure says about the transport', () => {
       ['it refuses the login', () => trouble({ phase: 'auth', replyCode: 535 })],
       ['it breaks off before the message', () => trouble({ phase: 'mail' })],
       ['it does not answer after the message', () => trouble({ phase: 'body', outcome: 'unknown', scope: 'message' })],
+      [
+        'it does not say whether it took the message',
+        () => trouble({ phase: 'final', outcome: 'unknown', scope: 'message', answered: true }),
+      ],
       ['it says 421 to a priority mail', () => trouble({ phase: 'mail', replyCode: 421 })],
       ['it refuses the login of bulk mail', () => trouble({ phase: 'auth', replyCode: 535 }), 'bulk'],
     ],

@@ -178,7 +178,7 @@ describe('what SES answers', () => {
     ],
     [
       { status: 500, type: 'InternalFailure' },
-      { kind: 'busy', outcome: 'not-sent' },
+      { kind: 'unknown', outcome: 'unknown' },
     ],
     [
       { status: 504, type: 'GatewayTimeout' },

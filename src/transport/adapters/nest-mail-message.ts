@@ -60,7 +60,7 @@ export function nestMailMessage(
   const lookAlike: NestMailMessage = {
     messageId: mail.messageId,
     date: dateOf(outgoing.headers),
-    from: { ...addressOf(from), address: envelope.from },
+    from: addressOf(from),
     replyTo: freeze(replyTo.map(addressOf)),
     ...recipients,
     subject,

@@ -62,6 +62,7 @@ export class NestMailCarrier implements Carrier {
     try {
       return await this.once(outgoing, handing);
     } catch (error) {
+      if (wantsTo(error) && outgoing.envelope.to.length > 1) return this.toEach(outgoing, handing);
       const left = withoutRefused(outgoing, error);
       if (!left) throw error;
       // It takes nobody unless it takes all: those who are left have not got it.
@@ -72,6 +73,35 @@ export class NestMailCarrier implements Carrier {
 
   async close(): Promise<void> {
     await this.transport.close?.();
+  }
+
+  /** Each gets a message of its own. What is not accepted after the first is told as rejections, to be tried again. */
+  private async toEach(outgoing: Outgoing, handing: Handing): Promise<Acceptance> {
+    const { envelope } = outgoing;
+    const accepted: Acceptance[] = [];
+    const rejections: Rejection[] = [];
+    let failed: TransportError | undefined;
+    for (const address of envelope.to) {
+      if (failed && !failed.permanent) {
+        rejections.push({ address, reply: `Not tried after: ${failed.reply}`, permanent: false, kind: 'down' });
+        continue;
+      }
+      try {
+        accepted.push(await this.once({ ...outgoing, envelope: { ...envelope, to: [address] } }, handing));
+      } catch (error) {
+        const isLast = rejections.length + 1 === envelope.to.length;
+        failed = foreignFailure('', error, { recipients: 1, point: 'body' });
+        const { reply, permanent, kind } = failed;
+        // Nobody has got it: it may as well go elsewhere.
+        if (accepted.length === 0 && (isLast || !permanent)) throw error;
+        rejections.push({ address, reply, permanent, kind });
+      }
+    }
+    return {
+      ...accepted[0]!,
+      accepted: accepted.flatMap((one) => one.accepted),
+      rejections: [...rejections, ...accepted.flatMap((one) => one.rejections)],
+    };
   }
 
   private async once(outgoing: Outgoing, { signal }: Handing): Promise<Acceptance> {
@@ -90,6 +120,12 @@ export class NestMailCarrier implements Carrier {
       ...(providerMessageId === undefined ? {} : { providerId: providerMessageId }),
     };
   }
+}
+
+/** Those who are left stand in Bcc, and it sends none without a To. Nothing was sent. */
+function wantsTo(error: unknown): boolean {
+  const { name, field } = (error ?? {}) as { name?: unknown; field?: unknown };
+  return name === 'MailMessageError' && field === 'to';
 }
 
 function passedOver(address: string): Rejection {

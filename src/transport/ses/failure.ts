@@ -1,6 +1,5 @@
 import { MailConfigError, reasonOf, type Phase } from '../../errors.js';
-import { oneLine } from '../../message/text.js';
-import { providerError } from '../provider-failure.js';
+import { providerError, withoutSignature } from '../provider-failure.js';
 import { TransportError } from '../transport.js';
 import type { Exchange } from './exchange.js';
 
@@ -30,7 +29,7 @@ export function sesError(
   if (thrown instanceof TransportError) return thrown;
   const error = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as SdkError;
   const status = error.$metadata?.httpStatusCode;
-  const { text, cut } = wordsOf(thrown);
+  const { text, cut } = withoutSignature(reasonOf(thrown));
   const cause = cut ? {} : { cause: thrown };
   if (status !== undefined) {
     const unread = error.name === 'SyntaxError';
@@ -57,13 +56,4 @@ export function sesError(
 function phaseOf(thrown: unknown, { name = '', message = '' }: SdkError): Phase {
   if (thrown instanceof MailConfigError || NOT_SIGNED.test(name) || NO_CREDENTIALS.test(message)) return 'auth';
   return 'connect';
-}
-
-/** A signature that does not fit is answered with all that it was made of, a session's token among it. */
-const SECRETS = /(The Canonical String|The String-to-Sign|Authorization ?=|Credential ?=|X-Amz-Security-Token)/i;
-
-function wordsOf(thrown: unknown): { text: string; cut: boolean } {
-  const whole = reasonOf(thrown);
-  const at = whole.search(SECRETS);
-  return { text: oneLine(at < 0 ? whole : whole.slice(0, at)), cut: at >= 0 };
 }
