@@ -41,6 +41,11 @@ export class Blobs {
     await this.attachments.renew(new Map(blobs.map((blob) => [blob, now])));
   }
 
+  /** Nobody knows which of them are needed. */
+  async holdAll(): Promise<void> {
+    await this.attachments.holdAll();
+  }
+
   /** What they are in messages, base64 in lines, by their blobs' names; or why one of them is not to be had. */
   async get(attachments: readonly StoredAttachment[]): Promise<{ blobs: Map<string, Buffer>; blocked?: string }> {
     const blobs = new Map<string, Buffer>();

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { HELD } from '../../src/attachments/attachments.js';
 import { MailConfigError, MailDeliveryError } from '../../src/errors.js';
 import type { RecipientInput } from '../../src/message/message.js';
 import { MailWorker } from '../../src/nest/mail-worker.js';
@@ -14,6 +15,7 @@ import { Mailbox } from '../../src/testing/mailbox.js';
 import { startMail, type MailApp, type MailAppOptions } from '../support/app.js';
 import { attachmentsOf, blobsIn } from '../support/attachment-stores.js';
 import { freePort } from '../support/free-port.js';
+import { openQueueStore } from '../support/open-store.js';
 import { parse } from '../support/parse.js';
 import { startRedis } from '../support/redis.js';
 import { STORES } from '../support/stores.js';
@@ -45,6 +47,15 @@ async function start(options: MailAppOptions): Promise<Lane> {
     deliver: () => context.get(MailWorker).runUntil({ empty: true, deadline: '20s' }),
     jobOf: async (id) => (await context.get<Queue>(getQueueToken('mail')).getJob(id.replace(/\.\d+$/, '')))!,
   };
+}
+
+/** Whether nothing is swept from the attachment store. */
+async function isHeld(connection: string): Promise<boolean> {
+  const store = await openQueueStore(connection);
+  await store.ready();
+  const [held] = await store.records.get([HELD]);
+  await store.close(1_000);
+  return held !== undefined;
 }
 
 afterEach(() => vi.restoreAllMocks());
@@ -104,6 +115,7 @@ describe('a blob that is not to be had', () => {
     const bytes = await buffer((await place.read(blob!))!);
     await place.delete([blob!]);
     await lane.deliver();
+    expect(await isHeld(connection)).toBe(false);
     expect(lane.mailbox.received).toEqual([]);
     expect((await lane.mail.queue()).batches).toMatchObject({ delayed: 1, setAside: 0 });
     const outside = what !== 'an attachment';
@@ -141,6 +153,7 @@ describe('a blob that is not to be had', () => {
     const onError = vi.spyOn(Logger.prototype, 'error').mockReturnValue(undefined);
     const web = await start({ queue: { connection } });
     const { id } = await web.mail.send(invoice);
+    const large = await web.mail.send({ ...letter, text: 'y'.repeat(1_100_000) });
     const store = pathToFileURL(temporaryFolder('attachments')).href;
     for (const attachments of [{ store }, { store: undefined } as object]) {
       onError.mockClear();
@@ -149,10 +162,12 @@ describe('a blob that is not to be had', () => {
       expect(stranger.mailbox.received).toEqual([]);
       expect(onError.mock.calls.flat().join()).toMatch(/attachments\.store/);
       await stranger.close();
-      await (await web.jobOf(id)).promote();
+      for (const one of [id, large.id]) await (await web.jobOf(one)).promote();
     }
+    // Nobody knows what the large one needs.
+    expect(await isHeld(connection)).toBe(true);
     await web.deliver();
-    expect((await web.mail.status(id))?.state).toBe('sent');
+    for (const one of [id, large.id]) expect((await web.mail.status(one))?.state).toBe('sent');
     await web.close();
   });
 });
