@@ -1,6 +1,6 @@
 import type { Records } from '../store/records.js';
 import type { AttachmentStore, StoredBlob } from './attachment-store.js';
-import { nameKey, type Attachments } from './attachments.js';
+import { HELD, nameKey, type Attachments } from './attachments.js';
 import { readBlobName } from './blob-name.js';
 
 const HOUR = 3_600_000;
@@ -34,6 +34,8 @@ export class AttachmentSweep {
   async run(now: number): Promise<number> {
     const queue = await this.attachments.marker?.look();
     if (queue === undefined) return 0;
+    const [held] = await this.records.get([HELD]);
+    if (held) return 0;
     const there = new Set<string>();
     let deleted = 0;
     let page: StoredBlob[] = [];

@@ -39,6 +39,11 @@ const RELIED_ON_FOR = 30 * DAY;
 const UNNAMED =
   'Queued mail has attachments, and attachments.store is not set in this process. Set it to the store that the other processes have.';
 
+/** That somebody needs blobs and cannot tell which. */
+export const HELD = 'attachments/held';
+/** Longer than a batch that waits for its key or its content goes unread in a queue whose worker is not behind. */
+const HELD_FOR = 2 * DAY;
+
 /** Where the names of content are, for the same to be stored once. A hint: without it there are two copies. */
 export const nameKey = (hash: string): string => `attachments/name/${hash}`;
 
@@ -147,6 +152,12 @@ export class Attachments {
       if (!this.leases.holds(blob, needed)) wanted.set(blob, needed + expireAfter);
     }
     return this.leases.renew(wanted);
+  }
+
+  /** For a batch that is queued and cannot be read now: for two days no blob of the queue goes, whatever its lease. */
+  async holdAll(): Promise<void> {
+    const now = Date.now();
+    await this.records.merge([{ key: HELD, fields: { at: String(now) }, expiresAt: now + HELD_FOR }]);
   }
 
   /** Whether the store is the queue's; tells it where not. For boot, so that it is known before the first mail waits. */

@@ -10,7 +10,7 @@ import { FileSource, Room, StreamSource, tooLarge, UnreadContent, type ContentSo
 export interface AttachmentRules {
   /** The only folder attachments are read from by `path`. None: every path is refused. */
   allowedDir?: string;
-  /** A stream has to end within this long, in milliseconds. */
+  /** A stream or file has to be read within this long, in milliseconds. */
   readTimeout: number;
 }
 
@@ -113,7 +113,7 @@ function describe(input: AttachmentDto): Omit<Attachment, 'content'> {
 
 /** Its bytes, or where they come from. */
 function sourceOf({ content, path, encoding }: AttachmentDto, rules: AttachmentRules): Buffer | ContentSource {
-  if (path !== undefined) return new FileSource(path, rules.allowedDir!);
+  if (path !== undefined) return new FileSource(path, rules.allowedDir!, rules.readTimeout);
   if (typeof content === 'string') return Buffer.from(content, encoding ?? 'utf8');
   if (content instanceof Uint8Array) return Buffer.from(content.buffer, content.byteOffset, content.byteLength);
   return new StreamSource(content!, rules.readTimeout);

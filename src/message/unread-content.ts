@@ -1,7 +1,15 @@
+import { constants } from 'node:fs';
 import { open, realpath } from 'node:fs/promises';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { MailValidationError, reasonOf } from '../errors.js';
+import { within } from '../within.js';
+
+/** A pipe answers at once, and what became a link meanwhile is refused. Windows has neither flag. */
+const READ =
+  constants.O_RDONLY |
+  ((constants.O_NONBLOCK as number | undefined) ?? 0) |
+  ((constants.O_NOFOLLOW as number | undefined) ?? 0);
 
 /** What the attachments of one message may still take, in bytes. */
 export class Room {
@@ -87,21 +95,11 @@ export class StreamSource implements ContentSource {
   }
 
   async *chunks(): AsyncGenerator<Buffer> {
-    const iterator = this.stream[Symbol.asyncIterator]();
-    let left = this.within;
     try {
-      for (;;) {
-        const begun = performance.now();
-        const step = await this.next(iterator, left);
-        left -= performance.now() - begun;
-        if (step.done) return;
-        yield bytesOf(step.value);
-      }
+      for await (const chunk of inTime(this.stream, this.within)) yield bytesOf(chunk);
     } catch (error) {
       throw new Error(`the stream failed: ${reasonOf(error)}`, { cause: error });
     } finally {
-      // One that hangs does not answer to return().
-      void iterator.return?.().catch(() => undefined);
       this.release();
     }
   }
@@ -109,37 +107,37 @@ export class StreamSource implements ContentSource {
   release(): void {
     if (this.stream instanceof Readable) this.stream.destroy();
   }
-
-  private async next(iterator: AsyncIterator<unknown>, left: number): Promise<IteratorResult<unknown, unknown>> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`it has not ended within ${this.within} ms`)), left);
-    });
-    try {
-      return await Promise.race([iterator.next(), late]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
 }
 
 /** A file inside the folder that the application allows. */
 export class FileSource implements ContentSource {
   readonly field = 'path';
 
+  /** @param within milliseconds that it may be waited for in all */
   constructor(
     private readonly file: string,
     private readonly allowedDir: string,
+    private readonly within: number,
   ) {}
 
-  async *chunks(room: Room): AsyncGenerator<Buffer> {
+  chunks(room: Room): AsyncIterable<Buffer> {
+    return inTime(this.read(room), this.within);
+  }
+
+  release(): void {
+    // It is opened when it is read.
+  }
+
+  private async *read(room: Room): AsyncGenerator<Buffer> {
     const shown = JSON.stringify(this.file);
     try {
       const dir = await realpath(this.allowedDir);
       const target = await realpath(resolve(dir, this.file));
       if (!isInside(dir, target)) throw new Outside(`${shown} is outside attachments.allowedDir`);
-      await using handle = await open(target);
-      if (!room.has((await handle.stat()).size)) throw new TooLarge();
+      await using handle = await open(target, READ);
+      const found = await handle.stat();
+      if (!found.isFile()) throw new Outside(`${shown} is not a file`);
+      if (!room.has(found.size)) throw new TooLarge();
       yield* handle.createReadStream() as AsyncIterable<Buffer>;
     } catch (error) {
       if (error instanceof TooLarge || error instanceof Outside) throw error;
@@ -147,13 +145,27 @@ export class FileSource implements ContentSource {
       throw new Error(`${shown} cannot be read from attachments.allowedDir: ${code}`, { cause: error });
     }
   }
-
-  release(): void {
-    // It is opened when it is read.
-  }
 }
 
 class Outside extends Error {}
+
+/** Fails when it has been waited for so long in all. */
+async function* inTime<T>(source: AsyncIterable<T>, milliseconds: number): AsyncGenerator<T> {
+  const iterator = source[Symbol.asyncIterator]();
+  let left = milliseconds;
+  try {
+    for (;;) {
+      const begun = performance.now();
+      const step = await within(left, iterator.next(), () => new Error(`it has not ended within ${milliseconds} ms`));
+      left -= performance.now() - begun;
+      if (step.done) return;
+      yield step.value;
+    }
+  } finally {
+    // One that hangs does not answer to return().
+    void iterator.return?.().catch(() => undefined);
+  }
+}
 
 function bytesOf(chunk: unknown): Buffer {
   if (typeof chunk === 'string') return Buffer.from(chunk);

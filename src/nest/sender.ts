@@ -1,18 +1,21 @@
 import { Logger, type Type } from '@nestjs/common';
 import type { SentReceipt } from '../delivery/priority.js';
-import { MailConfigError } from '../errors.js';
+import { MailConfigError, MailValidationError } from '../errors.js';
 import type { TraceContext, Tracer } from '../events/tracer.js';
 import { atHand, release } from '../message/attachments.js';
 import { decideLane, type Decision } from '../message/classify.js';
 import { keyedId, newId } from '../message/ids.js';
-import type { BulkMailInput, MailMessageInput } from '../message/message.js';
+import type { AcceptedAttachment, Attachment, BulkMailInput, MailMessageInput } from '../message/message.js';
 import { parseBulk, parseMessage, type MessageRules, type ParsedMessage } from '../message/parse.js';
+import { READ_AT_ONCE } from '../queue/blobs.js';
 import type { MailQueue } from '../queue/mail-queue.js';
 import type { Once } from '../queue/once.js';
 import type { OwnId } from '../queue/packing.js';
 import type { QueuedReceipt } from '../queue/producer.js';
 import type { CampaignReceipt } from '../queue/queueing.js';
+import { Semaphore } from '../queue/semaphore.js';
 import type { Routes } from '../transport/route.js';
+import { within } from '../within.js';
 import type { Mailable } from './mail-class.js';
 import type { MailRenderer } from './mail-renderer.js';
 import type { MailClassUse } from './mailables.js';
@@ -39,6 +42,7 @@ export class Sender {
   private readonly collector: Collector;
   private readonly tracer: Tracer;
   private readonly priorityLane: PriorityLane;
+  private readonly reading = new Semaphore(READ_AT_ONCE);
   private readonly logger = new Logger('MailService');
 
   constructor(mailer: Mailer) {
@@ -95,12 +99,31 @@ export class Sender {
       }
       const own = given ?? { id: newId('p') };
       this.tell(own.id, decision);
-      const message = { ...parsed, attachments: await atHand(parsed.attachments) };
+      const message = { ...parsed, attachments: await this.atHand(parsed.attachments, deadline) };
       return this.priorityLane.send(message, own, deadline - performance.now());
     };
     if (parsed.idempotencyKey === undefined) return send(undefined);
     const id = keyedId(parsed.idempotencyKey);
     return this.once.run(id, { lane, timeout, retryUnknown }, (fresh) => send({ id, fresh }));
+  }
+
+  /** Not all at once, as each is in memory then. @throws MailValidationError also when that is not in time */
+  private async atHand(attachments: readonly AcceptedAttachment[], deadline: number): Promise<Attachment[]> {
+    if (attachments.every(({ content }) => Buffer.isBuffer(content))) return atHand(attachments);
+    const late = (): Error => {
+      const message = `they could not be read within priority.timeout (${this.settings.priority.timeout} ms)`;
+      return new MailValidationError([{ path: 'attachments', message }]);
+    };
+    const read = async (): Promise<Attachment[]> => {
+      const leave = await this.reading.enter();
+      try {
+        if (performance.now() > deadline) throw late();
+        return await atHand(attachments);
+      } finally {
+        leave();
+      }
+    };
+    return within(deadline - performance.now(), read(), late);
   }
 
   async sendBulkClass(type: Type<Mailable<never>>, bulk: ClassCampaign): Promise<CampaignReceipt> {

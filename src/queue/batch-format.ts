@@ -45,8 +45,11 @@ export interface WrittenBatch {
   payload?: string;
 }
 
-/** One that cannot be delivered for now; `locked` names the key that it takes, and that is not here, `away` why its content is not. */
-export type WaitingBatch = { head: BatchHead } & ({ locked: string } | { away: string });
+/**
+ * One that cannot be delivered for now; `locked` names the key that it takes, and that is not here, `away` why its content is not,
+ * which is `lost` where nobody has it any more.
+ */
+export type WaitingBatch = { head: BatchHead } & ({ locked: string } | { away: string; lost: boolean });
 
 /** A job's data, or why it cannot be delivered. */
 export type ReadBatch = { batch: Batch; payload?: string } | { problem: string } | WaitingBatch;
@@ -103,7 +106,7 @@ export class BatchFormat {
   readHere(data: unknown): ReadBatch {
     const opened = this.open(data);
     if ('inside' in opened) return readBatch(whole(opened.inside));
-    return 'outside' in opened ? { head: opened.head, away: 'lies in the attachment store' } : opened;
+    return 'outside' in opened ? { head: opened.head, away: 'lies in the attachment store', lost: false } : opened;
   }
 
   async read(data: unknown): Promise<ReadBatch> {
@@ -115,8 +118,9 @@ export class BatchFormat {
       const read = readBatch(whole({ ...head, ...(JSON.parse(json.toString()) as object) }));
       return 'batch' in read ? { ...read, payload } : read;
     } catch (error) {
-      if (error instanceof BlobUnavailable) return { head, away: error.message };
-      throw error;
+      if (!(error instanceof BlobUnavailable)) throw error;
+      const { message: away, reason } = error;
+      return { head, away, lost: reason === 'missing' || reason === 'damaged' };
     }
   }
 

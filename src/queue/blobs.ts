@@ -1,14 +1,19 @@
 import type { Hash } from 'node:crypto';
-import type { Attachments } from '../attachments/attachments.js';
+import type { Attachments, KeptBlob } from '../attachments/attachments.js';
 import { BlobUnavailable } from '../attachments/blob-unavailable.js';
 import { readEach } from '../message/attachments.js';
 import type { AcceptedAttachment } from '../message/message.js';
 import type { Queueable, StoredAttachment } from './batch.js';
 import { EncodedBlobs } from './encoded-blobs.js';
+import { Semaphore } from './semaphore.js';
+
+/** Streams and files. Each takes descriptors and room for what lies on the disk meanwhile. */
+export const READ_AT_ONCE = 16;
 
 /** The attachments of messages on their way into the attachment store and out of it. */
 export class Blobs {
   private readonly encoded: EncodedBlobs;
+  private readonly reading = new Semaphore(READ_AT_ONCE);
 
   constructor(private readonly attachments: Attachments) {
     this.encoded = new EncodedBlobs((blob) => attachments.read(blob));
@@ -26,8 +31,18 @@ export class Blobs {
       if ('blob' in attachment) return attachment;
       const { content, ...rest } = attachment;
       digest?.update(rest.filename ?? '');
-      return { ...rest, ...(await this.attachments.keep(digest ? digested(content, digest) : content)) };
+      return { ...rest, ...(await this.keep(digest ? digested(content, digest) : content)) };
     });
+  }
+
+  private async keep(content: Buffer | AsyncIterable<Buffer>): Promise<KeptBlob> {
+    if (Buffer.isBuffer(content)) return this.attachments.keep(content);
+    const leave = await this.reading.enter();
+    try {
+      return await this.attachments.keep(content);
+    } finally {
+      leave();
+    }
   }
 
   /** @throws MailConfigError when no attachment store is named, so that nothing can be kept */
@@ -39,6 +54,11 @@ export class Blobs {
   async renew(blobs: readonly string[]): Promise<void> {
     const now = Date.now();
     await this.attachments.renew(new Map(blobs.map((blob) => [blob, now])));
+  }
+
+  /** Nobody knows which of them are needed. */
+  async holdAll(): Promise<void> {
+    await this.attachments.holdAll();
   }
 
   /** What they are in messages, base64 in lines, by their blobs' names; or why one of them is not to be had. */

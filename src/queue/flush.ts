@@ -11,11 +11,14 @@ import { jobPriority } from './urgency.js';
 
 /** A flush without an answer for this long is taken as failed. */
 const ANSWER_WITHIN = 10_000;
+/** The same of the attachment store, for a batch that is too large for a job. */
+const STORED_WITHIN = 60_000;
 
 /** BullMQ's retry of a job is not a message's retry: a batch leaves the queue only when its ledger says so. */
 const FOREVER = 1_000_000;
 
 const noAnswer = (): Error => new Error(`no answer within ${ANSWER_WITHIN} ms`);
+const notStored = (): Error => new Error(`the attachment store took no batch within ${STORED_WITHIN} ms`);
 
 /** A batch, and its job's data. */
 interface Prepared {
@@ -87,7 +90,7 @@ export class Flusher {
     const dues = new Map<string, number>();
     try {
       for (const batch of batches) {
-        const { data, payload } = await this.format.write(batch);
+        const { data, payload } = await within(STORED_WITHIN, this.format.write(batch), notStored);
         prepared.push({ batch, data });
         const { sendAt = 0 } = batch;
         for (const blob of blobsOf(batch, payload)) dues.set(blob, Math.max(sendAt, dues.get(blob) ?? 0));

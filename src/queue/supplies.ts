@@ -22,6 +22,11 @@ export class Supplier {
     if (blobs.length > 0) await this.blobs.renew(blobs);
   }
 
+  /** Of a batch that cannot be read nobody knows what it needs, so everything stays. */
+  async holdAll(): Promise<void> {
+    await this.blobs.holdAll();
+  }
+
   async of(batch: Batch): Promise<Supplies> {
     const { blobs, blocked } = await this.blobs.get(batch.shared.attachments);
     const { preparation } = this;

@@ -355,6 +355,7 @@ export class BatchWorker {
   private async waitForContent(job: MailJob, token: string, waiting: WaitingBatch): Promise<never> {
     const { id, campaign } = waiting.head;
     this.parts.onError(new Error(waitingReason(waiting, 'A batch')));
+    if ('locked' in waiting || !waiting.lost) await this.parts.supplier.holdAll().catch(this.parts.onError);
     if (campaign) {
       const fields = { lastError: waitingReason(waiting, `Batch ${id}`) };
       await this.parts.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.parts.onError);

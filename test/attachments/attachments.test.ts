@@ -221,6 +221,18 @@ describe('the lease', () => {
     expect(await store.find(['anything'])).toEqual(new Map());
   });
 
+  it('counts for nothing while somebody cannot tell what he needs', async () => {
+    const { blob } = await start().keep(Buffer.from('sealed with a key that is away'));
+    for (let day = 0; day < 40; day++) {
+      await start().holdAll();
+      pass(DAY);
+      expect(await sweep()).toBe(0);
+    }
+    await start().lease(new Map([[blob, 0]]));
+    pass(39 * DAY + HOUR);
+    expect(await sweep()).toBe(1);
+  });
+
   it('of what was never queued ends after expireAfter', async () => {
     await start().keep(Buffer.from('orphan'));
     pass(7 * DAY);

@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -195,13 +196,20 @@ describe('path', () => {
 
   it.each([
     ['missing.txt', 'ENOENT'],
-    ['sub', 'EISDIR'],
     ['http://localhost/terms.txt', 'ENOENT'],
     ['terms.txt\0.png', 'ERR_INVALID_ARG_VALUE'],
   ])('%j cannot be read, and the fault says why', async (path, code) => {
     expect(await faultsOf(parse([{ path }], rules({}, allowed)))).toEqual([
       `attachments[0].path: ${JSON.stringify(path)} cannot be read from attachments.allowedDir: ${code}`,
     ]);
+  });
+
+  it.skipIf(process.platform === 'win32')('is of a file: nothing else is waited for', async () => {
+    execFileSync('mkfifo', [join(allowed, 'pipe')]);
+    for (const path of ['pipe', 'sub']) {
+      const fault = `attachments[0].path: "${path}" is not a file`;
+      expect(await faultsOf(parse([{ path }], rules({}, allowed)))).toEqual([fault]);
+    }
   });
 
   it('is not read when the file is larger than allowed', async () => {

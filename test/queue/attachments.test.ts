@@ -1,12 +1,13 @@
 import { getQueueToken } from '@nestjs/bullmq';
 import { Logger } from '@nestjs/common';
 import type { Job, Queue } from 'bullmq';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { MailConfigError, MailDeliveryError } from '../../src/errors.js';
+import { Attachments, HELD } from '../../src/attachments/attachments.js';
+import { MailConfigError, MailDeliveryError, MailError } from '../../src/errors.js';
 import type { RecipientInput } from '../../src/message/message.js';
 import { MailWorker } from '../../src/nest/mail-worker.js';
 import { OUTSIDE_VERSION } from '../../src/queue/batch-format.js';
@@ -16,6 +17,7 @@ import { attachmentsOf, blobsIn } from '../support/attachment-stores.js';
 import { freePort } from '../support/free-port.js';
 import { parse } from '../support/parse.js';
 import { startRedis } from '../support/redis.js';
+import { lookInto } from '../support/stored.js';
 import { STORES } from '../support/stores.js';
 import { temporaryFolder } from '../support/temp.js';
 
@@ -45,6 +47,11 @@ async function start(options: MailAppOptions): Promise<Lane> {
     deliver: () => context.get(MailWorker).runUntil({ empty: true, deadline: '20s' }),
     jobOf: async (id) => (await context.get<Queue>(getQueueToken('mail')).getJob(id.replace(/\.\d+$/, '')))!,
   };
+}
+
+/** Whether nothing is swept from the attachment store. */
+function isHeld(connection: string): Promise<boolean> {
+  return lookInto(connection, async ({ records }) => (await records.get([HELD]))[0] !== undefined);
 }
 
 afterEach(() => vi.restoreAllMocks());
@@ -104,6 +111,7 @@ describe('a blob that is not to be had', () => {
     const bytes = await buffer((await place.read(blob!))!);
     await place.delete([blob!]);
     await lane.deliver();
+    expect(await isHeld(connection)).toBe(false);
     expect(lane.mailbox.received).toEqual([]);
     expect((await lane.mail.queue()).batches).toMatchObject({ delayed: 1, setAside: 0 });
     const outside = what !== 'an attachment';
@@ -141,6 +149,7 @@ describe('a blob that is not to be had', () => {
     const onError = vi.spyOn(Logger.prototype, 'error').mockReturnValue(undefined);
     const web = await start({ queue: { connection } });
     const { id } = await web.mail.send(invoice);
+    const large = await web.mail.send({ ...letter, text: 'y'.repeat(1_100_000) });
     const store = pathToFileURL(temporaryFolder('attachments')).href;
     for (const attachments of [{ store }, { store: undefined } as object]) {
       onError.mockClear();
@@ -149,11 +158,58 @@ describe('a blob that is not to be had', () => {
       expect(stranger.mailbox.received).toEqual([]);
       expect(onError.mock.calls.flat().join()).toMatch(/attachments\.store/);
       await stranger.close();
-      await (await web.jobOf(id)).promote();
+      for (const one of [id, large.id]) await (await web.jobOf(one)).promote();
     }
+    // Nobody knows what the large one needs.
+    expect(await isHeld(connection)).toBe(true);
     await web.deliver();
-    expect((await web.mail.status(id))?.state).toBe('sent');
+    for (const one of [id, large.id]) expect((await web.mail.status(one))?.state).toBe('sent');
     await web.close();
+  });
+});
+
+describe('what one message needs of the attachment store', () => {
+  let connection: string;
+  beforeAll(async () => (connection = (await startRedis()).url));
+
+  it('fails nobody else when that lacks it', async () => {
+    const lane = await start({ queue: { connection } });
+    const file = (content: string): object => ({ ...letter, attachments: [{ filename: 'a.txt', content }] });
+    const send = (content: string): Promise<unknown> => lane.mail.send(file(content) as typeof letter);
+    let goOn = (): void => undefined;
+    const busy = new Promise<void>((resolve) => (goOn = resolve));
+    const gone = new MailError('It is gone', { permanent: false, code: 'ATTACHMENT_GONE' });
+    const lost = 'gone';
+    const name = createHash('sha256').update(lost).digest('hex');
+    const lease = vi.spyOn(Attachments.prototype, 'lease').mockReturnValueOnce(busy);
+    lease.mockImplementation((blobs) =>
+      [...blobs.keys()].some((blob) => blob.includes(name)) ? Promise.reject(gone) : Promise.resolve(),
+    );
+    const keep = vi.spyOn(Attachments.prototype, 'keep');
+    // What comes while one is being written is written together.
+    const sent = [send('first')];
+    await vi.waitFor(() => expect(lease).toHaveBeenCalled());
+    sent.push(...[lost, 'last'].map(send));
+    await vi.waitFor(() => expect(keep.mock.settledResults.filter(({ type }) => type === 'fulfilled')).toHaveLength(3));
+    goOn();
+    const [first, refused, last] = await Promise.allSettled(sent);
+    expect(refused).toEqual({ status: 'rejected', reason: gone });
+    for (const one of [first, last]) expect(one).toMatchObject({ status: 'fulfilled', value: { status: 'queued' } });
+    await lane.close();
+  });
+
+  it('holds up nobody else while that does not answer', async () => {
+    const store = attachmentsOf(connection);
+    let goOn = (): void => undefined;
+    const silence = new Promise<void>((resolve) => (goOn = resolve));
+    const write = vi.spyOn(store, 'write').mockReturnValue(silence);
+    const lane = await start({ queue: { connection }, attachments: { store } });
+    const large = lane.mail.send({ ...letter, text: 'y'.repeat(1_100_000) });
+    await vi.waitFor(() => expect(write).toHaveBeenCalled());
+    for (let n = 0; n < 3; n++) expect(await lane.mail.send(letter)).toMatchObject({ status: 'queued' });
+    goOn();
+    expect(await large).toMatchObject({ status: 'queued' });
+    await lane.close();
   });
 });
 

@@ -3,8 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Attachments } from '../../src/attachments/attachments.js';
 import { DiskAttachmentStore } from '../../src/attachments/disk-store.js';
 import type { AttachmentInput, Lane } from '../../src/message/message.js';
+import { Flusher } from '../../src/queue/flush.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { attachmentsOf, blobsIn } from '../support/attachment-stores.js';
 import { dkimKey, dkimResults } from '../support/dkim.js';
@@ -94,6 +96,33 @@ describe('attachments that are not at hand', () => {
     expect(await send({ content: streamOf(streamed) }, 'priority')).toMatchObject({ status: 'queued' });
     refuse = () => undefined;
     expect((await arrived(1))[0]!.equals(streamed)).toBe(true);
+  });
+
+  it('are read few at a time, however many are sent at once', async () => {
+    let most = 0;
+    let open = 0;
+    const keep = vi.spyOn(Attachments.prototype, 'keep').mockImplementation(async (content) => {
+      most = Math.max(most, ++open);
+      for await (const chunk of content) void chunk;
+      open--;
+      return { blob: 'a', bytes: 1 };
+    });
+    vi.spyOn(Flusher.prototype, 'flush').mockResolvedValue();
+    await Promise.all(Array.from({ length: 100 }, () => send({ path: 'terms.pdf' })));
+    expect(keep).toHaveBeenCalledTimes(100);
+    expect(most).toBe(16);
+    vi.restoreAllMocks();
+  });
+
+  it('hold a priority mail up no longer than its time', async () => {
+    const quick = await startMail({ smtp: smtp.url, queue: false, priority: { timeout: '50ms' } });
+    const endless = new Readable({ read: () => undefined });
+    const mail = { to: 'ann@readers.test', subject: 'x', text: 'x', attachments: [{ content: endless }] };
+    await expect(quick.mail.send(mail)).rejects.toMatchObject({
+      errors: [{ path: 'attachments', message: expect.stringContaining('priority.timeout (50 ms)') as string }],
+    });
+    expect(endless.destroyed).toBe(true);
+    await quick.close();
   });
 
   it('are in the store once send() of a collection has resolved', async () => {

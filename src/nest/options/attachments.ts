@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import type { AttachmentStore } from '../../attachments/attachment-store.js';
 import type { S3Credentials, S3Options } from '../../attachments/s3-options.js';
 import type { AttachmentTarget } from '../../attachments/target.js';
+import type { AttachmentRules } from '../../message/attachments.js';
 import type { Duration } from '../../message/duration.js';
 import type { AttachmentSettings } from '../../queue/settings.js';
 import type { StoreTarget } from '../../store/target.js';
@@ -34,6 +35,11 @@ export interface AttachmentsConfig {
   store?: string | S3StoreConfig | AttachmentStore;
   /** The only folder that attachments are read from by `path`. Default: none, paths are refused. */
   allowedDir?: string;
+  /**
+   * A stream or a file has to be read to its end within this long, counting only what is waited for. On the priority lane
+   * `priority.timeout` holds as well. Default `'60s'`.
+   */
+  readTimeout?: Duration;
   /** How long an attachment stays in the store after its last need. Default `'7d'`. */
   expireAfter?: Duration;
   /**
@@ -47,15 +53,17 @@ const REMEDY = "Use 'file:///folder', 's3://bucket/prefix', { bucket, … } or a
 const METHODS = ['write', 'read', 'find', 'delete', 'list'] as const;
 
 /** @throws MailConfigError */
-export function parseAttachments(parent: OptionReader): { allowedDir?: string; stored: AttachmentSettings } {
+export function parseAttachments(parent: OptionReader): AttachmentRules & { stored: AttachmentSettings } {
   const reader = parent.section('attachments');
   const store = reader.raw('store');
   const allowedDir = reader.string('allowedDir');
+  const readTimeout = reader.duration('readTimeout', DEFAULTS.attachments.readTimeout, 1);
   const adopt = reader.string('adopt');
   const expireAfter = reader.duration('expireAfter', DEFAULTS.attachments.expireAfter, 0, Infinity);
   reader.end();
   const target = store === undefined ? undefined : parseStore(store, reader.pathOf('store'));
   return {
+    readTimeout,
     ...(allowedDir === undefined ? {} : { allowedDir }),
     stored: { expireAfter, target, ...(adopt === undefined ? {} : { adopt }) },
   };

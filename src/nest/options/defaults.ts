@@ -6,7 +6,7 @@ export const DEFAULTS = {
   balance: 'least-loaded',
   shutdownTimeout: 15_000,
   idempotencyTtl: 24 * 3_600_000,
-  attachments: { store: { forcePathStyle: false }, expireAfter: 7 * 24 * 3_600_000 },
+  attachments: { store: { forcePathStyle: false }, expireAfter: 7 * 24 * 3_600_000, readTimeout: 60_000 },
   templates: { preload: false, ...HANDLEBARS_DEFAULTS },
   collect: { requests: false, max: 10_000, maxBytes: 16 * 1024 * 1024, onError: 'discard' },
   priority: { timeout: 10_000, overflow: 'throw', retryUnknown: false },

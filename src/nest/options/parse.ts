@@ -76,7 +76,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const limits = parseLimits(reader.section('limits'));
   const from = parseFrom(reader.raw('from'));
   const region = reader.string('region');
-  const { allowedDir, stored } = parseAttachments(reader);
+  const { stored, ...reading } = parseAttachments(reader);
   const priority = parsePriority(reader.section('priority'), reader.raw('queue') !== false);
   const collect = parseCollect(reader, reader.raw('queue') !== false);
   const idempotencyTtl = reader.duration('idempotencyTtl', DEFAULTS.idempotencyTtl, 1_000, Infinity);
@@ -118,7 +118,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
     shutdownTimeout,
     rules: {
       limits,
-      attachments: { readTimeout: priority.timeout, ...(allowedDir === undefined ? {} : { allowedDir }) },
+      attachments: reading,
       ...(from ? { from } : {}),
       ...(unsubscribe ? { unsubscribe: unsubscribe.ways } : {}),
     },
