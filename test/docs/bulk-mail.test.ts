@@ -21,7 +21,7 @@ describe('docs/bulk-mail.md', () => {
     'has the default of $option',
     ({ option, otherwise }) => {
       const messages = option.replace('rateLimit', 'rateLimit.messages');
-      expect(otherwise).toBe(options.get(option) ?? options.get(messages));
+      expect(otherwise).toBe(options.get(messages) ?? options.get(option));
     },
   );
 });
