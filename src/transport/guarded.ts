@@ -207,9 +207,10 @@ export class GuardedTransport implements Transport {
   }
 
   private tellWindow(error: TransportError, burst: number): void {
-    if (error.kind === 'busy') this.window.refused(burst, error);
-    // It is reached, and says that it will have nothing of us, such as when an address is blocked.
-    else if (error.answersMessage && error.kind === 'down') this.window.refused(burst, { reply: error.reply });
+    const { kind, reply, replyCode, answersMessage } = error;
+    if (kind === 'busy') this.window.refused(burst, { reply, replyCode });
+    // It is reached, and says that it will have nothing of us, such as when an address is blocked; or of this sender.
+    else if (answersMessage && kind === 'down') this.window.unwanted(burst, reply);
     else if (error.scope !== 'transport' && error.answered) this.window.answered(burst);
   }
 
