@@ -150,7 +150,7 @@ export class GuardedTransport implements Transport {
     // What waits below belongs to the burst of those it came with.
     const burst = this.window.burst;
     if (options.lane === 'bulk' && this.breaker.circuit.state !== 'closed') await this.recovery(options);
-    if (this.limit) await this.limit.take(left());
+    if (this.limit) await this.limit.take(left(), outgoing.envelope.to.length);
     if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
     // Begun in the same turn, so that whoever comes next finds the probe to wait for.
     if (options.lane === 'priority' && this.breaker.probe())
