@@ -11,7 +11,7 @@ import { Veto } from './interception.js';
 import type { Ledger, RecipientFact, Unplaced } from './ledger.js';
 import type { Attempt, DeliveryObserver } from './observer.js';
 import type { MessageTraces } from './traced.js';
-import { verdictOn, type RetryPolicy } from './retry.js';
+import { TROUBLE, verdictOn, type RetryPolicy } from './retry.js';
 
 /** One message of a batch as bytes, and its envelope sender. */
 export interface Written extends Encoded {
@@ -63,9 +63,10 @@ export interface BatchControl {
 
 /**
  * Why a run ended before it had tried everything that was due: the transports failed, none of them has room, something that the
- * batch needs is not there, or they said when they take mail again, as with a rate limit.
+ * batch needs is not there, they refuse this batch's messages (`refusal`), or they said when they take mail again, as with a
+ * rate limit.
  */
-export type Hold = { by: 'trouble' | 'room' | 'missing'; reason: string } | { by: 'limit' };
+export type Hold = { by: 'trouble' | 'room' | 'missing' | 'refusal'; reason: string } | { by: 'limit' };
 
 /** `done`: every recipient is settled. Otherwise when to go on, at the earliest. */
 export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number; hold?: Hold };
@@ -78,6 +79,8 @@ const NOTED_EVERY = 15 * 60_000;
 const LOOK_AGAIN = 1_000;
 /** A message that was being tried at so many deaths is given up. */
 const DEADLY = 2;
+/** Messages in a row to each of which a provider answers that it takes nothing: it is what they have in common, such as the sender. */
+const UNWANTED = 3;
 /** It was not tried. */
 const AT_ONCE: Attempt = { duration: 0 };
 
@@ -108,7 +111,11 @@ export async function deliverBatch(
 }
 
 class BatchRun {
-  private next = 0;
+  private begun = 0;
+  /** The first message to be tried. */
+  private readonly first: number;
+  /** Refused since the last acceptance, as {@link UNWANTED} says. */
+  private unwanted = 0;
   /** Nothing more is begun. */
   private stopped = false;
   private hold: Hold | undefined;
@@ -131,6 +138,9 @@ class BatchRun {
     private readonly observer: DeliveryObserver | undefined,
   ) {
     this.singly = control.deaths >= SINGLY_AFTER;
+    // Those that were refused are not to hide others that would not be.
+    const anywhere = !this.singly && ledger.view.yieldsInARow > 0;
+    this.first = anywhere ? Math.floor(Math.random() * work.size) : 0;
   }
 
   /** Messages at once. */
@@ -141,7 +151,7 @@ class BatchRun {
   /** Takes one message after the other until there is none left or the run ends. One that breaks ends it for all. */
   async lane(): Promise<void> {
     try {
-      while (this.next < this.work.size) {
+      while (this.begun < this.work.size) {
         await this.ledger.room();
         if (!(await this.step())) return;
       }
@@ -153,9 +163,9 @@ class BatchRun {
 
   /** One message. False when the run ends. */
   private async step(): Promise<boolean> {
-    if (this.next >= this.work.size) return false;
+    if (this.begun >= this.work.size) return false;
     if (!this.mayContinue()) return false;
-    const index = this.next++;
+    const index = (this.first + this.begun++) % this.work.size;
     const pending = this.due(index);
     if (pending.length > 0) await this.one(index, pending);
     return true;
@@ -306,6 +316,7 @@ class BatchRun {
 
   private accepted(index: number, pending: readonly number[], delivery: Delivery, attempt: Attempt): void {
     const at = Date.now();
+    this.unwanted = 0;
     const { transport, response, providerId, rejections } = delivery;
     const facts = pending.map((recipient): RecipientFact => {
       const address = envelopeAddress(this.work.recipients(index)[recipient]!);
@@ -329,11 +340,20 @@ class BatchRun {
     // What is answered to a message may come of that message, whatever it says.
     if (failure.kind === 'down' && !failure.answersMessage) return this.troubled(failure.reply, failure.transport);
     const rejections = new Map(failure.rejections.map((rejection) => [rejection.address, rejection]));
+    const givenUp = failure.kind === 'down' && this.isGivenUp(failure.reply);
     const facts = pending.map((recipient) => {
       const address = envelopeAddress(this.work.recipients(index)[recipient]!);
-      return this.rejected(index, recipient, failure.transport, rejections.get(address) ?? failure);
+      const told = rejections.get(address) ?? failure;
+      return this.rejected(index, recipient, failure.transport, givenUp ? { ...told, permanent: true } : told);
     });
     this.record(index, facts, { duration, outcome: failure.outcome });
+  }
+
+  /** Whether the provider has answered for so long that it takes nothing of this batch. If not, several such answers end the run. */
+  private isGivenUp(reason: string): boolean {
+    if (this.ledger.view.yieldedFor(TROUBLE.maxPause) >= this.policy.maxAge) return true;
+    if (++this.unwanted >= UNWANTED) this.end({ by: 'refusal', reason });
+    return false;
   }
 
   private unmade(index: number, pending: readonly number[], error: unknown, duration: number): void {

@@ -65,11 +65,13 @@ export class LedgerView {
   private readonly counts: Counts = { sent: 0, failed: 0, deferred: 0, cancelled: 0, expired: 0 };
   private stopped = 0;
   private readonly troubles: number[] = [];
+  private readonly yieldings: number[] = [];
   /** What was begun last, by how many deaths there had been. */
   private readonly begun = new Map<number, { slot: string; at: number }>();
   private orphaned = 0;
   private reopened = 0;
   private lastSent = 0;
+  private lastReopened = 0;
   /** When the latest fact was recorded; 0 without any. */
   lastAt = 0;
 
@@ -124,6 +126,21 @@ export class LedgerView {
     return this.troubles.filter((at) => at > Math.max(after, this.lastSent)).length;
   }
 
+  /** How often a transport put messages off since any was accepted, or reopened. */
+  get yieldsInARow(): number {
+    return this.yieldedAt().length;
+  }
+
+  /**
+   * Milliseconds between those times.
+   *
+   * @param longest what lies further apart was a wait for something else
+   */
+  yieldedFor(longest: number): number {
+    const times = this.yieldedAt().sort((one, other) => one - other);
+    return times.reduce((sum, at, index) => sum + Math.min(longest, at - (times[index - 1] ?? at)), 0);
+  }
+
   /** When there was trouble last; 0 when there was none. */
   get troubledAt(): number {
     return Math.max(0, ...this.troubles);
@@ -174,6 +191,7 @@ export class LedgerView {
     if (fact.kind === 'sent') this.lastSent = Math.max(this.lastSent, fact.at);
     const yields = fact.kind === 'deferred' && fact.yielded === true ? 1 : 0;
     const paused = fact.kind === 'deferred' ? fact.until - fact.at : 0;
+    if (yields > 0) this.yieldings.push(fact.at);
     const known = this.slots.get(fact.slot);
     if (!known) {
       this.slots.set(fact.slot, { fact, attempts: 1 - yields, yields, paused });
@@ -191,6 +209,11 @@ export class LedgerView {
     known.paused += paused;
   }
 
+  private yieldedAt(): number[] {
+    const since = Math.max(this.lastSent, this.lastReopened);
+    return this.yieldings.filter((at) => at > since);
+  }
+
   private tally(fact: RecipientFact, by: 1 | -1): void {
     this.counts[fact.kind] += by;
     if (fact.kind === 'cancelled' && fact.suppressed !== undefined) this.stopped += by;
@@ -198,6 +221,7 @@ export class LedgerView {
 
   private reopen({ slot, at }: Fact): void {
     this.reopened++;
+    this.lastReopened = Math.max(this.lastReopened, at);
     const known = this.slots.get(slot);
     if (known?.fact.kind !== 'failed' || known.fact.at > at) return;
     this.slots.delete(slot);

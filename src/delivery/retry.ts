@@ -15,7 +15,7 @@ export interface RetryPolicy {
 }
 
 /** Between tries of a transport that does not work, or has no room. */
-const TROUBLE = { firstPause: 1_000, maxPause: 15 * 60_000 };
+export const TROUBLE = { firstPause: 1_000, maxPause: 15 * 60_000 };
 
 /** Doubling with each attempt, spread over the upper half of the pause, so that many do not come back at once. */
 export function pauseAfter(attempts: number, policy: Pick<RetryPolicy, 'firstPause' | 'maxPause'>): number {

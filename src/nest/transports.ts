@@ -49,7 +49,10 @@ export async function checkTransports(transports: readonly TransportSettings[]):
 }
 
 function createSes({ ses, rateLimit, probe, weight }: SesSettings, context: TransportContext): GuardedTransport {
-  const followed = ses.followsRate ? new ProviderLimit((rate) => limitOf(ses.name, rate, context)) : undefined;
+  const reserves = ses.lanes.includes('priority');
+  const followed = ses.followsRate
+    ? new ProviderLimit((rate) => limitOf(ses.name, rate, context), reserves)
+    : undefined;
   return new GuardedTransport(new SesTransport(ses, context.onWarning), context.events, {
     limit: rateLimit ? limitOf(ses.name, rateLimit, context) : followed,
     probe: probe && openProbe(probe),

@@ -246,11 +246,13 @@ export class BatchWorker {
       const result = await deliver();
       if (result.state === 'done') return undefined;
       const { hold, nextAt, resumedAt, acceptedAt } = result;
-      const at = hold ? nextTime(hold, nextAt, ledger.view.troublesInARow(acceptedAt)) : nextAt;
+      // That others' mail is taken says nothing of what this batch is refused for.
+      const since = hold?.by === 'refusal' ? 0 : acceptedAt;
+      const at = hold ? nextTime(hold, nextAt, ledger.view.troublesInARow(since)) : nextAt;
       if (!campaign || !hold) return at;
       const limit = hold.by === 'limit' && !this.parts.routes.bulkDown ? 'rate limit' : 'provider';
       this.bottleneck.held(campaign.id, limit, at);
-      if (hold.by === 'limit' || hold.by === 'missing') return at;
+      if (hold.by !== 'trouble' && hold.by !== 'room') return at;
       await this.parts.suspension.consider(batch, { reason: hold.reason, acceptedAt }, ledger.view, resumedAt);
       const due = this.parts.suspension.dueAt(ledger.view, resumedAt);
       return due > Date.now() ? Math.min(at, due) : at;

@@ -150,7 +150,7 @@ export class GuardedTransport implements Transport {
     // What waits below belongs to the burst of those it came with.
     const burst = this.window.burst;
     if (options.lane === 'bulk' && this.breaker.circuit.state !== 'closed') await this.recovery(options);
-    if (this.limit) await this.limit.take(left());
+    if (this.limit) await this.limit.take(left(), outgoing.envelope.to.length);
     if (options.stillWanted?.() === false) throw notAsked(this.name, 'It was no longer wanted');
     // Begun in the same turn, so that whoever comes next finds the probe to wait for.
     if (options.lane === 'priority' && this.breaker.probe())
@@ -207,9 +207,10 @@ export class GuardedTransport implements Transport {
   }
 
   private tellWindow(error: TransportError, burst: number): void {
-    if (error.kind === 'busy') this.window.refused(burst, error);
-    // It is reached, and says that it will have nothing of us, such as when an address is blocked.
-    else if (error.answersMessage && error.kind === 'down') this.window.refused(burst, { reply: error.reply });
+    const { kind, reply, replyCode, answersMessage } = error;
+    if (kind === 'busy') this.window.refused(burst, { reply, replyCode });
+    // It is reached, and says that it will have nothing of us, such as when an address is blocked; or of this sender.
+    else if (answersMessage && kind === 'down') this.window.unwanted(burst, reply);
     else if (error.scope !== 'transport' && error.answered) this.window.answered(burst);
   }
 

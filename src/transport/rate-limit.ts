@@ -24,8 +24,8 @@ export interface Limit {
   /** It is used up, and bulk mail waits. */
   readonly holdsBulk: boolean;
   /** Resolves when the message may go. @throws TransportError when its time does not suffice */
-  take(options: SendOptions): Promise<void>;
-  /** The provider takes so many messages a second. */
+  take(options: SendOptions, recipients: number): Promise<void>;
+  /** The provider takes so many recipients a second. */
   follow?(perSecond: number): void;
 }
 

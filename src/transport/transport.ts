@@ -75,7 +75,7 @@ export interface TransportMonitor {
   roundTrip(milliseconds: number): void;
   /** A connection that was to be kept ready could not be opened. */
   connectFailed(error: TransportError): void;
-  /** The provider takes so many messages a second, which may have changed. */
+  /** The provider takes so many recipients a second, which may have changed. */
   rateAllowed?(perSecond: number): void;
 }
 

@@ -47,6 +47,8 @@ const RAISE_EVERY = 30_000;
 /** Of the latest answers, the share of refusals that is put up with where the server does not ask to be left alone. */
 const TOLERATED = 0.02;
 const WEIGHT = 1 / 64;
+/** Of the messages that are answered with nothing being taken, so many in a row are about the transport. */
+const UNWANTED = 20;
 /** A measured rate that is lower than the pace by less is the same. */
 const NOISE = 1.1;
 /** One cycle of refusals does not bring the pace down by more. */
@@ -85,6 +87,7 @@ export class CongestionWindow {
   /** The last burst was about connections. */
   private countsConnections = false;
   private refusedShare = 0;
+  private unwantedInARow = 0;
   /** When the last series of pauses began, how many they were, and what was accepted since. */
   private series = { at: -Infinity, pauses: 0, accepted: 0 };
   private reason: string | undefined;
@@ -158,6 +161,7 @@ export class CongestionWindow {
     this.meter.add(now, pace ? PACED_SPAN : SPAN);
     this.series.accepted++;
     this.refusedShare *= 1 - WEIGHT;
+    this.unwantedInARow = 0;
     if (burst !== this.bursts) return;
     if (this.phase.state !== 'open') this.resume(now);
     pace?.grow(now);
@@ -167,6 +171,18 @@ export class CongestionWindow {
   /** It was answered, though not taken, for reasons of its own: the server works. */
   answered(burst: number): void {
     if (burst === this.bursts && this.phase.state !== 'open') this.resume(this.now());
+  }
+
+  /**
+   * It answered a message that it takes nothing. That may be about the message's sender alone, so that only many in a row
+   * make a pause, which never gets longer: others have mail for it, too.
+   */
+  unwanted(burst: number, reply: string): void {
+    this.unwantedInARow++;
+    if (burst !== this.bursts || this.unwantedInARow < UNWANTED) return;
+    this.bursts++;
+    this.reason = reply;
+    this.pause(this.now(), 1);
   }
 
   refused(burst: number, refusal: Refusal): void {

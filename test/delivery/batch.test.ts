@@ -250,20 +250,58 @@ describe('a batch', () => {
       expect((await once('busy', LONG, [long])).fact).toMatchObject({ kind: 'failed', reply: 'said busy' });
     });
 
-    it('is put off alone by a server that answers it with being down, and fails when its pauses come to maxAge', async () => {
-      const answered = refusals('down');
-      answered.send = () =>
-        Promise.reject(
-          new TransportError('mailbox', {
-            ...{ phase: 'final', outcome: 'not-sent', permanent: false, scope: 'transport' },
-            ...{ reply: '554 blocked', replyCode: 554, kind: 'down' },
-          }),
-        );
-      const ledger = new MemoryLedger();
-      const result = await deliverBatch(work(3, answered), ledger, LONG, control());
-      expect(result).toMatchObject({ state: 'pending' });
-      expect(ledger.view.count()).toMatchObject({ deferred: 3 });
-      expect(ledger.view.get('0')).toMatchObject({ attempts: 0, yields: 1 });
+    describe('because they will have nothing of it', () => {
+      const blocked = (only: (to: string) => boolean = () => true): Mailbox => {
+        const mailbox = new Mailbox();
+        const take = mailbox.send.bind(mailbox);
+        mailbox.send = (outgoing, options) =>
+          only(outgoing.envelope.to[0]!)
+            ? Promise.reject(
+                new TransportError('mailbox', {
+                  ...{ phase: 'final', outcome: 'not-sent', permanent: false, scope: 'transport' },
+                  ...{ reply: '554 blocked', replyCode: 554, kind: 'down' },
+                }),
+              )
+            : take(outgoing, options);
+        return mailbox;
+      };
+      const run = (size: number, mailbox: Mailbox, ledger: MemoryLedger) =>
+        deliverBatch(work(size, mailbox), ledger, LONG, control({ concurrency: 1 }));
+
+      it('is put off alone, and after three of them the others of its batch as well', async () => {
+        const few = new MemoryLedger();
+        const alone = await run(2, blocked(), few);
+        expect(alone).not.toHaveProperty('hold');
+        expect(few.view.get('0')).toMatchObject({ attempts: 0, yields: 1 });
+        const many = new MemoryLedger();
+        expect(await run(50, blocked(), many)).toMatchObject({
+          state: 'pending',
+          hold: { by: 'refusal', reason: '554 blocked' },
+        });
+        expect(many.view.count()).toMatchObject({ deferred: 3 });
+      });
+
+      it('hides none that would be taken', async () => {
+        const ledger = new MemoryLedger();
+        const mailbox = blocked((to) => Number(/\d+/.exec(to)) < 10);
+        for (let runs = 0; runs < 200 && ledger.view.count().sent < 40; runs++) await run(50, mailbox, ledger);
+        expect(ledger.view.count()).toMatchObject({ sent: 40 });
+      });
+
+      it('is given up with its batch when that has been so for maxAge', async () => {
+        const quarter = LONG.maxAge / 4;
+        const yielded = (at: number): Fact => ({
+          ...{ slot: '7', at, until: at + 1_000, kind: 'deferred', reply: '554 blocked', yielded: true },
+        });
+        // Somebody had paused it meanwhile.
+        const paused = new MemoryLedger([yielded(Date.now() - 100 * quarter)]);
+        expect(await run(50, blocked(), paused)).toMatchObject({ state: 'pending' });
+        const ledger = new MemoryLedger([5, 4, 3, 2, 1].map((ago) => yielded(Date.now() - ago * quarter)));
+        expect(await run(50, blocked(), ledger)).toEqual({ state: 'done' });
+        expect(ledger.view.count()).toMatchObject({ failed: 50 });
+        ledger.add({ slot: '7', at: Date.now(), kind: 'reopened' });
+        expect(await run(50, blocked(), ledger)).toMatchObject({ state: 'pending' });
+      });
     });
 
     it('stays as it is when a transport is down, and ends its run', async () => {

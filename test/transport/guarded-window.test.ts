@@ -57,6 +57,25 @@ describe('the window of a guarded transport', () => {
     expect(guard.standing.window).toEqual({ size: 5, max: 5, inFlight: 0 });
   });
 
+  it('puts up with a sender that is not allowed, and not with an address that is blocked', async () => {
+    const { guard, stub, send } = guardedStub();
+    const unverified = trouble({ phase: 'mail', kind: 'down', answered: true, reply: 'Not verified' });
+    let sends = 0;
+    stub.onSend = () => (sends++ % 10 > 0 ? Promise.reject(unverified) : Promise.resolve());
+    for (let count = 0; count < 50; count++) await send('bulk').catch(() => undefined);
+    expect(guard.standing.window).toEqual({ size: 5, max: 5, inFlight: 0 });
+    stub.onSend = () => Promise.reject(trouble({ phase: 'rcpt', replyCode: 554, kind: 'down', reply: '554 Blocked' }));
+    for (let count = 0; count < 30; count++) await failure(send('bulk'));
+    const { reason, pausedUntil, size } = guard.standing.window;
+    expect({ reason, size }).toEqual({ reason: '554 Blocked', size: 1 });
+    // However often that is said.
+    expect(pausedUntil!.getTime() - Date.now()).toBeLessThanOrEqual(1_250);
+    stub.onSend = () => Promise.resolve();
+    await send('bulk');
+    expect(guard.standing.window).toMatchObject({ size: 5 });
+    expect(guard.standing.circuit).toEqual({ state: 'closed', failures: 0 });
+  });
+
   it('neither knows of the priority lane nor holds it', async () => {
     const { guard, stub, send } = await refusedOnce(TOO_MANY, 'priority');
     expect(guard.standing.window).toEqual({ size: 5, max: 5, inFlight: 0 });

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ProviderLimit } from '../../src/transport/provider-limit.js';
+import { RateLimit, type RateLimitSettings } from '../../src/transport/rate-limit.js';
 import { later, limited, mostIn } from './limited.js';
 import { failure } from './smtp.js';
 import { NOW } from './stub.js';
@@ -182,5 +184,47 @@ describe('a message whose signal aborts', () => {
     const [added, removed] = [vi.spyOn(signal, 'addEventListener'), vi.spyOn(signal, 'removeEventListener')];
     for (let count = 0; count < 5; count++) await take('priority', { signal });
     expect(removed).toHaveBeenCalledTimes(added.mock.calls.length);
+  });
+});
+
+describe('the rate of a provider', () => {
+  const signal = new AbortController().signal;
+  const follow = (perSecond: number, reserves = true) => {
+    const opened: RateLimitSettings[] = [];
+    const limit = new ProviderLimit((settings) => {
+      opened.push(settings);
+      return new RateLimit('main', settings);
+    }, reserves);
+    limit.follow(perSecond);
+    return { limit, opened };
+  };
+
+  it.each([
+    [1, true, { messages: 1, per: 1_000, reserve: 0 }],
+    [0.5, true, { messages: 1, per: 2_000, reserve: 0 }],
+    [2, true, { messages: 2, per: 1_000, reserve: 1 }],
+    [14, true, { messages: 14, per: 1_000, reserve: 2 }],
+    [14, false, { messages: 14, per: 1_000, reserve: 0 }],
+  ])('of %d a second leaves some to the priority lane, if that may use it: %s', (rate, reserves, settings) => {
+    expect(follow(rate, reserves).opened).toEqual([settings]);
+  });
+
+  it('counts recipients, and lets a message of more pass', async () => {
+    const { limit } = follow(10, false);
+    const went: number[] = [];
+    for (const recipients of [4, 4, 4, 120]) {
+      void limit.take({ lane: 'priority', signal }, recipients).then(() => went.push(recipients));
+    }
+    await later(1_000);
+    expect(went).toEqual([4, 4]);
+    await later(10_000);
+    expect(went).toEqual([4, 4, 4, 120]);
+    const late = failure(
+      Promise.all(
+        [5, 6].map((recipients) => limit.take({ lane: 'priority', signal, handoverWithin: 500 }, recipients)),
+      ),
+    );
+    await later(1);
+    expect(await late).toMatchObject({ phase: 'queue', outcome: 'not-sent' });
   });
 });
