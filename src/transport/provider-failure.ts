@@ -8,7 +8,12 @@ export interface ProviderFailureExtra {
   cause?: unknown;
 }
 
-/** What an API's refusal means. Nothing of the request is told, which may hold a credential. */
+/**
+ * What an API's refusal means, by the table of docs/failures.md, for a transport to throw. Nothing of the request is told, which
+ * may hold a credential. Never throws.
+ *
+ * @param transport its name
+ */
 export function providerError(
   transport: string,
   answer: ProviderAnswer,
