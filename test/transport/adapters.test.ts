@@ -373,6 +373,8 @@ describe('what a foreign transport throws', () => {
     ],
     ['no such name', fetchFailed(socket('ENOTFOUND', 'getaddrinfo')), { phase: 'connect' }],
     ['a certificate', fetchFailed(socket('CERT_HAS_EXPIRED', '')), { phase: 'connect' }],
+    ['a handshake', fetchFailed(socket('ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', '')), { phase: 'connect' }],
+    ['a broken record', fetchFailed(socket('ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC', '')), { kind: 'unknown' }],
     ['a broken connection', fetchFailed(socket('ECONNRESET', 'read')), { phase: 'body', kind: 'unknown' }],
     ['a time-out of the request', { name: 'MailTimeoutError', phase: 'request' }, { kind: 'unknown' }],
     [

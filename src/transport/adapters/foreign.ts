@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf } from '../../errors.js';
 import { LANES, type Lane } from '../../message/message.js';
-import { within } from '../../within.js';
+import { unlessAborted, within } from '../../within.js';
 import { Places } from '../places.js';
 import { notAsked, type Acceptance, type Outgoing, type SendOptions, type Transport } from '../transport.js';
 import type { TransportError } from '../transport.js';
@@ -157,18 +157,3 @@ export class ForeignTransport implements Transport {
 }
 
 const CLOSED = 'It is closed';
-
-/** What the work comes to, unless the signal aborts before: not every transport listens to it. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort!);
-  }
-}
