@@ -114,16 +114,20 @@ export type { Duration } from './message/duration.js';
 export { DEFAULT_LIMITS, type Limits } from './message/limits.js';
 export { markedBulk, type BulkMarkers } from './message/marked-bulk.js';
 export type {
+  Attachment,
   AttachmentInput,
   BulkMailInput,
   Lane,
   MailContentInput,
+  Message,
   MailMessageInput,
   RecipientInput,
   Source,
   Urgency,
 } from './message/message.js';
 export type { UnsubscribeInput, UnsubscribeWays } from './message/unsubscribe.js';
+
+export type { Encoded } from './mime/encoded.js';
 
 export type { UnsubscribeClaims, UnsubscribeToken } from './feedback/unsubscribe-token.js';
 export type { CsvSource } from './feedback/suppression-csv.js';
@@ -144,7 +148,7 @@ export { redirectTo, type RedirectOptions } from './delivery/redirect.js';
 export type { QueuedReceipt } from './queue/producer.js';
 export type { CampaignReceipt, RejectedRecipient } from './queue/queueing.js';
 export type { CleanOptions } from './queue/control.js';
-export type { Limit } from './queue/bottleneck.js';
+export type { BoundBy } from './queue/bottleneck.js';
 export type { WorkerProcess, WorkersReport } from './queue/presence.js';
 export type { CampaignReport, QueueReport } from './queue/reader.js';
 export type { RunReport } from './queue/run.js';
@@ -171,13 +175,17 @@ export {
   type Acceptance,
   type Envelope,
   type FailureKind,
+  type FailureScope,
   type Outgoing,
   type OutgoingMail,
   type Rejection,
   type SendOptions,
   type Transport,
+  type TransportErrorOptions,
   type TransportMonitor,
 } from './transport/transport.js';
+export type { ProviderAnswer } from './transport/classify.js';
+export { providerError, type ProviderFailureExtra } from './transport/provider-failure.js';
 export type { Probe, ServerLoad } from './transport/probe.js';
 export type { Balance } from './transport/balance.js';
 export type { NestMailTransport } from './transport/adapters/nest-mail.js';

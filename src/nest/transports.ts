@@ -27,7 +27,7 @@ export interface TransportContext {
 
 /** A transport with what stands around it. */
 export function createTransport(settings: TransportSettings, context: TransportContext): GuardedTransport {
-  if ('custom' in settings) return new GuardedTransport(settings.custom, context.events);
+  if ('custom' in settings) return new GuardedTransport(settings.custom, context.events, { lent: settings.lent });
   if ('ses' in settings) return createSes(settings, context);
   const { rateLimit, weight } = settings;
   const guards = { weight, limit: rateLimit && limitOf(partsOf(settings).name, rateLimit, context) };

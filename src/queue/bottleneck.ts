@@ -9,7 +9,7 @@ export const LIMITS = ['store', 'cpu', 'connections', 'rate limit', 'provider'] 
  * the transport's own. `provider`: it is down, or takes less than the connections could carry. `store`: none of these; the
  * queue's store is waited for, to record what was sent or for the next batch.
  */
-export type Limit = (typeof LIMITS)[number];
+export type BoundBy = (typeof LIMITS)[number];
 
 /** What can be seen of a worker at a moment. */
 export interface Gauges {
@@ -38,7 +38,7 @@ interface Watched {
   batches: number;
   /** Its batches wait until then. */
   heldUntil: number;
-  readonly waited: Record<Limit, number>;
+  readonly waited: Record<BoundBy, number>;
 }
 
 /** Looks at a worker while it delivers campaigns, and keeps for each what it was waiting for. */
@@ -71,7 +71,7 @@ export class Bottleneck {
   }
 
   /** A batch of the campaign waits until then, and why. Of several that wait at the same time, one counts. */
-  held(id: string, limit: Limit, until: number): void {
+  held(id: string, limit: BoundBy, until: number): void {
     const campaign = this.watched(id);
     const from = Math.max(Date.now(), campaign.heldUntil);
     if (until <= from) return;
@@ -87,7 +87,7 @@ export class Bottleneck {
     for (const { batches, waited } of this.campaigns.values()) if (batches > 0) waited[limit] += active + idle;
   }
 
-  private limit(utilization: number): Limit {
+  private limit(utilization: number): BoundBy {
     const { gauges } = this;
     if (gauges.rateLimited()) return 'rate limit';
     if (gauges.storeHolds()) return 'store';
@@ -117,7 +117,7 @@ export class Bottleneck {
 }
 
 /** What limited a campaign for most of the time, over all processes; undefined when nobody has looked yet. */
-export function boundBy(fields: Fields = {}): Limit | undefined {
+export function boundBy(fields: Fields = {}): BoundBy | undefined {
   const sums = LIMITS.map(() => 0);
   for (const value of Object.values(fields)) {
     for (const [index, milliseconds] of value.split(' ').entries()) sums[index]! += Number(milliseconds);

@@ -7,7 +7,7 @@ import type { Backend, MailJobQueue } from './backend.js';
 import type { Batch } from './batch.js';
 import { waitingError, type BatchFormat, type WaitingBatch } from './batch-format.js';
 import { batchIds, queuedRecipients, readRecord, type CampaignRecord } from './campaign-record.js';
-import { boundBy, type Limit } from './bottleneck.js';
+import { boundBy, type BoundBy } from './bottleneck.js';
 import { readCounts, readReports, type FeedbackCounts } from './feedback/reports.js';
 import { keys } from './keys.js';
 import { readPresence, type WorkersReport } from './presence.js';
@@ -50,7 +50,7 @@ export interface CampaignReport {
   seenAt: Date;
   finishedAt?: Date;
   /** What its delivery waited for most of the time so far, over all processes. Undefined until its first batch has ended. */
-  boundBy?: Limit;
+  boundBy?: BoundBy;
   /** What went wrong last with a message, a transport or the queueing. */
   lastError?: string;
   /** What was reported of its mail; each recipient once of a type. Undefined until something was. */

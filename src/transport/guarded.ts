@@ -37,6 +37,8 @@ export interface Guards {
   weight?: number | undefined;
   /** Default: one that begins with all the messages the transport takes. */
   window?: CongestionWindow | undefined;
+  /** Whoever gave the transport may give it again: it is not closed. */
+  lent?: boolean | undefined;
 }
 
 /** A check that has taken longer has failed. */
@@ -67,6 +69,7 @@ export class GuardedTransport implements Transport {
   private readonly breaker: CircuitBreaker;
   private readonly limit: Limit | undefined;
   private readonly watch: Probe | undefined;
+  private readonly lent: boolean;
   private readonly latency = new MovingAverage();
   private lastError: Standing['lastError'];
   private timer: NodeJS.Timeout | undefined;
@@ -85,8 +88,9 @@ export class GuardedTransport implements Transport {
   constructor(
     private readonly inner: Transport,
     private readonly events: Pick<MailEmitter, 'emit'>,
-    { limit, probe, weight, window }: Guards = {},
+    { limit, probe, weight, window, lent = false }: Guards = {},
   ) {
+    this.lent = lent;
     this.limit = limit;
     this.watch = probe ?? inner.probe;
     this.name = inner.name;
@@ -175,7 +179,7 @@ export class GuardedTransport implements Transport {
     this.watch?.stop();
     this.closing.abort(new Error(`The mail transport ${this.name} is closing`));
     // Nothing is sent any more, whatever it says.
-    await this.inner.close(within).catch(() => undefined);
+    if (!this.lent) await this.inner.close(within).catch(() => undefined);
   }
 
   private passed(): void {

@@ -8,7 +8,12 @@ export interface ProviderFailureExtra {
   cause?: unknown;
 }
 
-/** What an API's refusal means. Nothing of the request is told, which may hold a credential. */
+/**
+ * What an API's refusal means, by the table of docs/failures.md, for a transport to throw. Nothing of the request is told, which
+ * may hold a credential. Never throws.
+ *
+ * @param transport its name
+ */
 export function providerError(
   transport: string,
   answer: ProviderAnswer,
@@ -31,6 +36,16 @@ export function providerError(
     ...(cause === undefined || cut ? {} : { cause }),
   });
 }
+
+/** Codes of errors that there was no connection to send over: there is no way to the server, or its certificate is no good. */
+export const NOT_CONNECTED = new RegExp(
+  [
+    '^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EAI_FAIL|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT)$',
+    'CERT|LEAF_SIGNATURE|INVALID_CA|HANDSHAKE',
+    // Others of ERR_SSL_ may come after the body.
+    '^ERR_SSL_(WRONG_VERSION_NUMBER|UNSUPPORTED_PROTOCOL|TLSV1_ALERT_PROTOCOL_VERSION)$',
+  ].join('|'),
+);
 
 /** A signature that does not fit is answered with all that it was made of, a session's token among it. */
 const SIGNED = /(The Canonical String|The String-to-Sign|Authorization ?=|Credential ?=|X-Amz-Security-Token)/i;

@@ -119,8 +119,17 @@ export class Tenants {
   }
 }
 
-/** A transport in it is told by its identity: what it hides, such as a key, cannot be compared. */
+/** An object of a class in it is told by its identity: what it hides, such as a key, cannot be compared. */
 function isSame(some: unknown, other: unknown): boolean {
-  const transportOf = (config: unknown): unknown => (config as { transport?: unknown } | null | undefined)?.transport;
-  return transportOf(some) === transportOf(other) && isDeepStrictEqual(some, other);
+  if (some === other) return true;
+  const objectsOf = (config: unknown): unknown[] => {
+    const { send, transport, ses } = (config ?? {}) as {
+      send?: unknown;
+      transport?: unknown;
+      ses?: { client?: unknown };
+    };
+    return [send === undefined ? undefined : config, transport, ses?.client];
+  };
+  const others = objectsOf(other);
+  return objectsOf(some).every((one, index) => one === others[index]) && isDeepStrictEqual(some, other);
 }

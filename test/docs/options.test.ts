@@ -132,6 +132,7 @@ function refusal(path: string, value: unknown): string {
   let target: Record<string, unknown> = base;
   // Where one option of a section is given, others must be there too.
   if (names.includes('ses')) base.transports = [{ name: 'main', ses: {} } as never];
+  if (path === 'transports[].timeout') base.transports = [{ name: 'main', transport: { send: () => ({}) } } as never];
   if (names.includes('rateLimit')) Object.assign(base.transports[0]!, { rateLimit: { messages: 10, per: '1s' } });
   if (names.includes('unsubscribe')) Object.assign(base, { unsubscribe: { secret: 'x'.repeat(32) } });
   if (names.includes('probe')) Object.assign(base.transports[0]!, { probe: probeWith(last) });

@@ -184,6 +184,11 @@ describe('what Resend reports', () => {
       resendEvent('email.suppressed', { suppressed: { type: 'OnAccountSuppressionList', message: 'On the list' } }),
       { type: 'bounced', permanent: true },
     ],
+    [
+      'a mail that it could not send',
+      resendEvent('email.failed', { failed: { reason: 'reached_daily_quota' } }),
+      { type: 'bounced', permanent: false, reply: 'reached_daily_quota' },
+    ],
     ['a complaint', resendEvent('email.complained'), { type: 'complained' }],
     ['an open', resendEvent('email.opened'), { type: 'opened', at: new Date(AT) }],
     [

@@ -21,6 +21,8 @@ describe("somebody else's transport", () => {
         name: 'main',
         lanes: ['priority', 'bulk'],
         maxConnections: 5,
+        timeout: 120_000,
+        owned: true,
       });
     }
   });
@@ -57,7 +59,30 @@ describe("somebody else's transport", () => {
   });
 
   it('may be a tenant’s, under the name that was looked up', () => {
-    expect(partsOf(parseTenant('acme', { transport: resend }))).toMatchObject({ name: 'acme' });
+    expect(partsOf(parseTenant('acme', { transport: resend }))).toMatchObject({ name: 'acme', owned: false });
+  });
+
+  it.each([resend, createTransport({}), new SMTPPool({})])(
+    'is told where it stands as the entry itself',
+    (transport) => {
+      expect(refusal({ transports: [transport], queue: false })).toContain(
+        "transports[0] is an object. Give one of @nestjs/mail or nodemailer in an object, { name: 'main', transport: … }.",
+      );
+    },
+  );
+
+  it('is closed with the application, but not that of a tenant', async () => {
+    const closed: string[] = [];
+    const own = (name: string) => ({ send: () => Promise.resolve({}), close: () => void closed.push(name) });
+    const whole = Object.assign(new Mailbox('whole'), { close: async () => void closed.push('whole') });
+    const context = { mailer: 'mail', store: undefined, events: quietEvents(), onError: () => undefined };
+    const settings = [
+      parse({ transport: own('main') }),
+      parseTenant('acme', { transport: own('acme') }),
+      parseTenant('acme', whole),
+    ];
+    for (const one of settings) await create(one, context).close(0);
+    expect(closed).toEqual(['main']);
   });
 
   const GIVE = 'Give a transport of @nestjs/mail, such as new ResendTransport({ apiKey }), or one of nodemailer,';
@@ -77,6 +102,7 @@ describe("somebody else's transport", () => {
       { transport: resend, url: 'smtp://host' },
       'transports[0].url is not known. Known here: lanes,',
     ],
+    ['a time that is none', { transport: resend, timeout: 'soon' }, 'transports[0].timeout is "soon".'],
     ['no lanes', { transport: resend, lanes: [] }, 'transports[0].lanes is an empty list.'],
     [
       'a probe of its speed',

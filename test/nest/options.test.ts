@@ -96,7 +96,7 @@ describe('what is given', () => {
 
   it('may be a transport of the application’s own', () => {
     const mailbox = new Mailbox();
-    expect(parse({ transports: [mailbox, main] }).transports[0]).toEqual({ custom: mailbox });
+    expect(parse({ transports: [mailbox, main] }).transports[0]).toEqual({ custom: mailbox, lent: false });
   });
 
   it('goes before the application’s own connection, and that before the default', () => {

@@ -211,7 +211,7 @@ describe('the connections of a transport', () => {
 describe('a tenant', () => {
   it('may be a transport of the application’s own', () => {
     const mailbox = new Mailbox();
-    expect(parseTenant('acme', mailbox)).toEqual({ custom: mailbox });
+    expect(parseTenant('acme', mailbox)).toEqual({ custom: mailbox, lent: true });
   });
 
   it.each([
@@ -220,7 +220,7 @@ describe('a tenant', () => {
     [{ url: 'smtp://me:s3cret@host', name: 'acme' }, 'The mail option resolveTransport("acme").name is not known.'],
     [{ url: 'smtp://me:s3cret@host', lanes: ['bulk'] }, 'The mail option resolveTransport("acme").lanes is not known.'],
     [{ url: 'http://me:s3cret@host' }, 'The mail option resolveTransport("acme").url is "http://***@host".'],
-    [{ send: () => undefined }, 'The mail option resolveTransport("acme").name is missing. Give it a name.'],
+    [{ send: () => undefined }, 'The mail option resolveTransport("acme") is an object. Give one of @nestjs/mail or'],
   ])('that is wrong is told by its name: %j', (config, expected) => {
     expect(() => parseTenant('acme', config)).toThrow(expected);
     expect(() => parseTenant('acme', config)).not.toThrow('s3cret');

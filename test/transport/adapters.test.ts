@@ -1,6 +1,7 @@
 import { Mailer, PostmarkTransport, ResendTransport, type MailMessage } from '@nestjs/mail';
 import { createTransport } from 'nodemailer';
 import SMTPPool from 'nodemailer/lib/smtp-pool';
+import { finished, Writable, type Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { LANES, type Message } from '../../src/message/message.js';
@@ -34,8 +35,8 @@ async function outgoing(extra: Partial<Message> = {}, to?: string[]): Promise<Ou
   };
 }
 
-function transportOf(carrier: Carrier, maxConnections = 5): ForeignTransport {
-  const transport = new ForeignTransport({ name: 'main', lanes: LANES, maxConnections }, carrier);
+function transportOf(carrier: Carrier, maxConnections = 5, timeout = 60_000): ForeignTransport {
+  const transport = new ForeignTransport({ name: 'main', lanes: LANES, maxConnections, timeout, owned: true }, carrier);
   onTestFinished(() => transport.close(0));
   return transport;
 }
@@ -246,6 +247,16 @@ describe('a transport of @nestjs/mail', () => {
     expect(most).toHaveLength(9);
   });
 
+  it('gives up what never comes to an end, and its place with it', async () => {
+    const deaf: NestMailTransport = { send: () => new Promise(() => undefined) };
+    const transport = transportOf(new NestMailCarrier(deaf), 1, 20);
+    const sendings = [outgoing(), outgoing()].map(async (mail) => failure(transport.send(await mail, options())));
+    for (const error of await Promise.all(sendings)) {
+      expect(error).toMatchObject({ phase: 'body', kind: 'unknown', reply: 'No answer within 20 ms' });
+    }
+    await transport.close(60_000);
+  });
+
   it('gives up waiting for its turn when nobody waits any more', async () => {
     const transport = transportOf(new NestMailCarrier({ send: () => new Promise(() => undefined) }), 1);
     const over = new AbortController();
@@ -275,6 +286,28 @@ describe('a transport of nodemailer', () => {
     const transport = transportOf(new NodemailerCarrier(new SMTPPool({ url: server.url })));
     const error = await failure(transport.send(await outgoing(), options({ handoverWithin: 50 })));
     expect(error).toMatchObject({ outcome: 'not-sent', kind: 'down', reply: 'Not handed over within 50 ms' });
+  });
+
+  it('hands nothing over after that, though it does not listen', async () => {
+    let ended: (() => void) | undefined;
+    const over = new Promise<void>((resolve) => (ended = resolve));
+    let written = '';
+    const plugin = {
+      name: 'SMTP of old',
+      version: '6',
+      async send({ message }: { message: { createReadStream(): Readable } }, done: (error: Error) => void) {
+        await over;
+        const body = message.createReadStream();
+        const sink = new Writable({ write: (chunk, _, next) => next(void (written += String(chunk))) });
+        finished(body, (error) => done(error ?? new Error('It was read')));
+        body.pipe(sink);
+      },
+    };
+    const transport = transportOf(new NodemailerCarrier(plugin));
+    await failure(transport.send(await outgoing(), options({ handoverWithin: 1 })));
+    ended?.();
+    await transport.close(60_000);
+    expect(written).toBe('');
   });
 
   it.each<[string, object, Partial<{ phase: string; kind: string }>]>([
@@ -340,6 +373,8 @@ describe('what a foreign transport throws', () => {
     ],
     ['no such name', fetchFailed(socket('ENOTFOUND', 'getaddrinfo')), { phase: 'connect' }],
     ['a certificate', fetchFailed(socket('CERT_HAS_EXPIRED', '')), { phase: 'connect' }],
+    ['a handshake', fetchFailed(socket('ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', '')), { phase: 'connect' }],
+    ['a broken record', fetchFailed(socket('ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC', '')), { kind: 'unknown' }],
     ['a broken connection', fetchFailed(socket('ECONNRESET', 'read')), { phase: 'body', kind: 'unknown' }],
     ['a time-out of the request', { name: 'MailTimeoutError', phase: 'request' }, { kind: 'unknown' }],
     [

@@ -21,7 +21,7 @@ import { startProvider } from '../support/provider-stubs.js';
 import { smtpOptions } from './smtp.js';
 
 const foreign = (carrier: Carrier): ForeignTransport =>
-  new ForeignTransport({ name: 'main', lanes: LANES, maxConnections: 5 }, carrier);
+  new ForeignTransport({ name: 'main', lanes: LANES, maxConnections: 5, timeout: 60_000, owned: true }, carrier);
 
 const smtp = await ContractSmtp.start();
 const resend = await startProvider('resend');

@@ -96,6 +96,27 @@ describe('a tenant’s transport', () => {
     expect(made).toMatchObject([{ starts: 1, closed: [] }]);
   });
 
+  class Keyed {
+    readonly #key = Math.random();
+    send = async () => this.#key;
+  }
+
+  it.each<[string, (given: Keyed) => unknown]>([
+    ['a transport', (transport) => ({ transport })],
+    ['a client of SES', (client) => ({ ses: { client } })],
+    ['a transport of one’s own', (transport) => transport],
+  ])('is kept when %s in the answer is the same, and replaced by one that looks the same', async (_, answer) => {
+    const send = () => Promise.resolve(0);
+    const given = Object.assign(new Keyed(), { send });
+    resolve = () => answer(given);
+    const transport = await tenants.get('acme');
+    await later(MINUTE);
+    expect(await tenants.get('acme')).toBe(transport);
+    resolve = () => answer(Object.assign(new Keyed(), { send }));
+    await later(MINUTE);
+    expect(await tenants.get('acme')).not.toBe(transport);
+  });
+
   it('is replaced when the answer is another, and finishes what it was sending', async () => {
     const old = await tenants.get('acme');
     const gate = new Gate();

@@ -29,6 +29,8 @@ const TYPES: Readonly<Record<string, FeedbackType>> = {
   'email.bounced': 'bounced',
   // It is on Resend's own list, and was not even tried.
   'email.suppressed': 'bounced',
+  // It took the mail and could not send it, such as for its quota, or the domain's.
+  'email.failed': 'bounced',
   'email.complained': 'complained',
   'email.delivered': 'delivered',
   'email.opened': 'opened',
@@ -117,6 +119,7 @@ function detailsOf(type: FeedbackType, data: Fields, address: string, sole: bool
     return url === undefined ? {} : { url };
   }
   if (type !== 'bounced') return type === 'complained' && !sole ? undefined : {};
+  if (data['failed'] !== undefined) return { permanent: false, ...saidBy(textIn(fieldsIn(data['failed']), 'reason')) };
   const bounce = fieldsIn(data['bounce'] ?? data['suppressed']);
   const diagnostics: readonly unknown[] = Array.isArray(bounce['diagnosticCode']) ? bounce['diagnosticCode'] : [];
   const words = [...diagnostics.filter((one) => typeof one === 'string'), textIn(bounce, 'message')];

@@ -24,6 +24,7 @@ export const DEFAULTS = {
     greetingTimeout: 10_000,
     commandTimeout: 30_000,
     bodyTimeout: 5 * 60_000,
+    timeout: 2 * 60_000,
     ses: { timeout: 60_000 },
     probe: {
       every: 5_000,

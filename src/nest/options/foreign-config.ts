@@ -1,3 +1,4 @@
+import type { Duration } from '../../message/duration.js';
 import type { Lane } from '../../message/message.js';
 import type { NestMailTransport } from '../../transport/adapters/nest-mail.js';
 import type { NodemailerMail, NodemailerPlugin } from '../../transport/adapters/nodemailer.js';
@@ -10,7 +11,7 @@ export interface ForeignTransportConfig {
   name: string;
   /**
    * A `MailTransport` of `@nestjs/mail`, such as `new ResendTransport({ apiKey })`; a transport of nodemailer; or what
-   * nodemailer's `createTransport()` returns. Closed with the application.
+   * nodemailer's `createTransport()` returns. Closed with the application; what `resolveTransport` gave is never closed.
    */
   transport: NestMailTransport | NodemailerPlugin | NodemailerMail;
   /** Where it is. Transports of the module's own `region` are tried first. */
@@ -21,6 +22,11 @@ export interface ForeignTransportConfig {
   weight?: number;
   /** Messages at once, per lane and process. Default: those of the transport's own pool, or 5. */
   maxConnections?: number;
+  /**
+   * For one message, from when the transport is given it to its answer. Then it is `unknown` whether it was sent, and the next one
+   * gets its place, also when the transport never comes to an end. Default `'2m'`.
+   */
+  timeout?: Duration;
   /** As of an SMTP provider. */
   rateLimit?: RateLimitConfig;
   /** As of an SMTP provider, by a status page alone. */

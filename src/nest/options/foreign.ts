@@ -42,6 +42,7 @@ export function parseForeign(entry: unknown, path: string, tenant?: string): For
   const own = carrier.maxConnections ?? defaults.maxConnections;
   const maxConnections = reader.integer('maxConnections', own, 1, 1_000);
   const weight = tenant === undefined ? reader.integer('weight', defaults.weight, 1, 1_000) : defaults.weight;
+  const timeout = reader.duration('timeout', defaults.timeout, 1);
   const rateLimit = parseRateLimit(reader);
   const probe = parseProbe(reader);
   if (probe?.type === 'smtp') {
@@ -49,7 +50,15 @@ export function parseForeign(entry: unknown, path: string, tenant?: string): For
   }
   reader.end();
   return {
-    foreign: { name, lanes, maxConnections, ...(region === undefined ? {} : { region }) },
+    // Whoever looks transports up may give the same one again.
+    foreign: {
+      name,
+      lanes,
+      maxConnections,
+      timeout,
+      owned: tenant === undefined,
+      ...(region === undefined ? {} : { region }),
+    },
     carrier,
     weight,
     ...(rateLimit ? { rateLimit } : {}),

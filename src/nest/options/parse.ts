@@ -11,6 +11,7 @@ import type { AttachmentSettings, MailQueueSettings } from '../../queue/settings
 import { defaultConnection, parseTarget } from '../../store/target.js';
 import { BALANCES, type Balance } from '../../transport/balance.js';
 import type { Transport } from '../../transport/transport.js';
+import { isNodemailer } from '../../transport/adapters/nodemailer.js';
 import { fail, OptionReader } from './reader.js';
 import { besideQueue, parseAttachments } from './attachments.js';
 import { parseCollect, type CollectSettings } from './collect.js';
@@ -30,7 +31,8 @@ import type { UnsubscribeMeans } from '../unsubscribe/unsubscription.js';
 import { parseUnsubscribe } from './unsubscribe.js';
 
 /** A transport to be made: of a provider, around somebody else's, or the application's own. */
-export type TransportSettings = SmtpSettings | SesSettings | ForeignTransportSettings | { custom: Transport };
+export type TransportSettings =
+  SmtpSettings | SesSettings | ForeignTransportSettings | { custom: Transport; lent: boolean };
 
 /** The priority lane's settings, checked. Times are milliseconds. */
 export interface PrioritySettings {
@@ -178,7 +180,7 @@ function parseTransports(value: unknown): TransportSettings[] {
 }
 
 function parseTransport(entry: unknown, path: string, tenant?: string): TransportSettings {
-  if (isTransport(entry)) return { custom: checkTransport(entry, path) };
+  if (isTransport(entry)) return { custom: checkTransport(entry, path), lent: tenant !== undefined };
   if (isForeign(entry)) return parseForeign(entry, path, tenant);
   const reader = new OptionReader(entry, path);
   return isSes(entry) ? parseSes(reader, tenant) : parseSmtp(reader, tenant);
@@ -197,12 +199,23 @@ export function partsOf(transport: TransportSettings): Pick<Transport, 'name' | 
 }
 
 function isTransport(entry: unknown): entry is Transport {
-  return typeof entry === 'object' && entry !== null && typeof (entry as Partial<Transport>).send === 'function';
+  return (
+    typeof entry === 'object' &&
+    entry !== null &&
+    (isNodemailer(entry) || typeof (entry as Partial<Transport>).send === 'function')
+  );
 }
 
 /** An application's own transport: what is missing would show at the first mail. */
 function checkTransport(transport: Transport, path: string): Transport {
   const { name, lanes, maxConnections, weight = 1 } = transport as Partial<Transport>;
+  if (lanes === undefined) {
+    fail(
+      path,
+      transport,
+      "Give one of @nestjs/mail or nodemailer in an object, { name: 'main', transport: … }. One of your own has lanes.",
+    );
+  }
   if (typeof name !== 'string' || name === '') fail(`${path}.name`, name, 'Give it a name.');
   if (!Array.isArray(lanes) || !lanes.every((lane) => LANES.includes(lane as Lane))) {
     fail(`${path}.lanes`, lanes, "Give a list of 'priority' and 'bulk'.");

@@ -228,7 +228,8 @@ export interface MailModuleOptions {
   /**
    * Finds the transport of a message whose `transport` names none of `transports`, such as a tenant's, when it is sent; in the
    * worker for queued mail, so that the queue holds names and no credentials. Undefined: there is none. Its connections
-   * are closed when it is not used for a while; it is asked again after a minute, or when a login was refused.
+   * are closed when it is not used for a while, but a transport object that it gave is never closed; it is asked again after
+   * a minute, or when a login was refused, and should give the same objects as long as nothing has changed.
    */
   resolveTransport?: (name: string) => TenantTransportConfig | undefined | Promise<TenantTransportConfig | undefined>;
   attachments?: AttachmentsConfig;

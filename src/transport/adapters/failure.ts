@@ -1,5 +1,5 @@
 import { reasonOf } from '../../errors.js';
-import { providerError } from '../provider-failure.js';
+import { NOT_CONNECTED, providerError } from '../provider-failure.js';
 import { transportError } from '../smtp/failure.js';
 import { TransportError } from '../transport.js';
 
@@ -127,8 +127,6 @@ function malformed(transport: string, error: unknown): TransportError {
 }
 
 const CONNECTING = /^(connect|getaddrinfo|queryA|queryAaaa)$/;
-const NOT_CONNECTED =
-  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$|CERT|LEAF_SIGNATURE|INVALID_CA|^ERR_(SSL|TLS)_/;
 
 /** There was no connection that a body could have left over. */
 function neverConnected(error: unknown): boolean {

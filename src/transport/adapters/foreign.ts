@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf } from '../../errors.js';
 import { LANES, type Lane } from '../../message/message.js';
+import { unlessAborted, within } from '../../within.js';
 import { Places } from '../places.js';
 import { notAsked, type Acceptance, type Outgoing, type SendOptions, type Transport } from '../transport.js';
 import type { TransportError } from '../transport.js';
@@ -14,6 +15,10 @@ export interface ForeignSettings {
   lanes: readonly Lane[];
   /** Messages at once, per lane. */
   maxConnections: number;
+  /** Of one message, from its place to its answer. Milliseconds. */
+  timeout: number;
+  /** It is closed with this. */
+  owned: boolean;
 }
 
 /** What a provider has said of every message holds for a check as well, for this long. Milliseconds. */
@@ -33,9 +38,10 @@ export class ForeignTransport implements Transport {
   private trouble: { error: TransportError; at: number } | undefined;
 
   constructor(
-    { name, region, lanes, maxConnections }: ForeignSettings,
+    private readonly settings: ForeignSettings,
     private readonly carrier: Carrier,
   ) {
+    const { name, region, lanes, maxConnections } = settings;
     this.name = name;
     if (region !== undefined) this.region = region;
     if (carrier.server) this.server = carrier.server;
@@ -81,7 +87,7 @@ export class ForeignTransport implements Transport {
     ]);
     timer.abort();
     for (const over of this.underWay.values()) over.abort(new Error(CLOSED));
-    await this.carrier.close?.();
+    if (this.settings.owned) await this.carrier.close?.();
   }
 
   /** @throws TransportError */
@@ -127,9 +133,15 @@ export class ForeignTransport implements Transport {
     }
   }
 
-  /** Also what nobody waits for any more keeps its place for as long as it is under way. */
+  /** Also what nobody waits for any more keeps its place for as long as it is under way; it may never come to an end. */
   private keep(work: Promise<unknown>, over: AbortController, leave: () => void): void {
-    const settled = work
+    const { timeout } = this.settings;
+    const late = (): Error => {
+      const error = new Error(`No answer within ${timeout} ms`);
+      over.abort(error);
+      return error;
+    };
+    const settled = within(timeout, work, late)
       .catch(() => undefined)
       .then(() => {
         this.underWay.delete(settled);
@@ -145,18 +157,3 @@ export class ForeignTransport implements Transport {
 }
 
 const CLOSED = 'It is closed';
-
-/** What the work comes to, unless the signal aborts before: not every transport listens to it. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort!);
-  }
-}

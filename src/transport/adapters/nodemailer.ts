@@ -90,7 +90,7 @@ export class NodemailerCarrier implements Carrier {
 
   /**
    * Notes when the server asks for the body. nodemailer's pool sends a message again when its connection has broken, also when
-   * the server had it all; that is for the lanes to decide.
+   * the server had it all; that is for the lanes to decide. Its older versions do not listen to the signal.
    */
   private watch({ data, message }: Mailing, done: () => void): void {
     const handing = data.envelope && this.handings.get(data.envelope);
@@ -100,7 +100,7 @@ export class NodemailerCarrier implements Carrier {
       const stream = create(...args);
       const pipe = stream.pipe.bind(stream);
       stream.pipe = (destination, ...options) => {
-        if (handing.handedOver) {
+        if (handing.handedOver || handing.signal.aborted) {
           setImmediate(() => stream.destroy?.(new Error('It had been handed over before, and no answer came')));
           return destination;
         }

@@ -1,4 +1,5 @@
 import type { Lane } from '../../message/message.js';
+import { unlessAborted } from '../../within.js';
 import { notAsked, type SendOptions } from '../transport.js';
 
 /** One request and its answer: who may still end it, and whether SES may have read it. */
@@ -47,20 +48,8 @@ export class Exchange {
   }
 
   /** What the work comes to, unless it is ended before. The SDK listens to nothing while it looks for credentials. */
-  async race<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this;
-    let abort: (() => void) | undefined;
-    const ended = new Promise<never>((_, reject) => {
-      abort = () => reject(signal.reason as Error);
-      if (signal.aborted) abort();
-      else signal.addEventListener('abort', abort, { once: true });
-    });
-    try {
-      return await Promise.race([work, ended]);
-    } finally {
-      signal.removeEventListener('abort', abort!);
-      work.catch(() => undefined);
-    }
+  race<T>(work: Promise<T>): Promise<T> {
+    return unlessAborted(work, this.signal);
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import { MailConfigError, reasonOf, type Phase } from '../../errors.js';
-import { providerError, withoutSignature } from '../provider-failure.js';
+import { NOT_CONNECTED, providerError, withoutSignature } from '../provider-failure.js';
 import { TransportError } from '../transport.js';
 import type { Exchange } from './exchange.js';
 
@@ -12,8 +12,7 @@ interface SdkError {
   $response?: { headers?: Record<string, string> };
 }
 
-/** Said of a connection that was never made, also by handlers that do not tell when a request leaves. */
-const NEVER_CONNECTED = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EAI_FAIL|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/;
+/** Said of a connection that was never made, by handlers that do not tell when a request leaves. */
 const NO_CONNECTION = /without establishing a connection/;
 /** Of the SDK, which has no name for some: it has nothing to sign with, or nowhere to send to. */
 const NOT_SIGNED = /^(CredentialsProviderError|TokenProviderError|ProviderError)$/;
@@ -42,7 +41,7 @@ export function sesError(
     return providerError(transport, answer, { retryAfter: error.$response?.headers?.['retry-after'], ...cause });
   }
   // Without recipients it was no message, and asks nothing but a question.
-  const unknown = recipients > 0 && begun && !NEVER_CONNECTED.test(error.code ?? '') && !NO_CONNECTION.test(text);
+  const unknown = recipients > 0 && begun && !NOT_CONNECTED.test(error.code ?? '') && !NO_CONNECTION.test(text);
   return new TransportError(transport, {
     phase: unknown ? 'body' : phaseOf(thrown, error),
     outcome: unknown ? 'unknown' : 'not-sent',
