@@ -84,6 +84,18 @@ describe.each([
     expect(await blobsIn(store)).toHaveLength(2);
   });
 
+  it('lets others have their turns while Buffers are hashed, however many of them come at once', async () => {
+    const process = start({ sealer });
+    let turns = 0;
+    let kept = false;
+    const count = (): void => void (++turns, kept || setImmediate(count));
+    const content = randomBytes(1024 * 1024);
+    count();
+    await Promise.all(Array.from({ length: 20 }, () => process.keep(content)));
+    kept = true;
+    expect(turns).toBeGreaterThan(20 * 3);
+  });
+
   it('leaves nothing behind when its source fails, and fails with the same error', async () => {
     const broken = new Error('The source broke');
     async function* breaking(length: number): AsyncGenerator<Buffer> {
