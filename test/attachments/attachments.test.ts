@@ -314,6 +314,8 @@ describe('the lease', () => {
 
   it('leaves nothing in the records for ever', async () => {
     await start().keep(Buffer.from('x'));
+    // Removed by somebody else, such as a bucket's lifecycle rule.
+    await store.delete([(await start().keep(Buffer.from('removed'))).blob]);
     // Leased, and its process died before it was written.
     await start().leases.renew(new Map([['never-written', Date.now()]]));
     for (const days of [10, 32]) {
