@@ -78,6 +78,20 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     expect(await finished()).toBe(0);
   });
 
+  it(`sweeps on ${where.name} for processes that live for minutes when nobody has for an hour`, async () => {
+    const swept = vi.spyOn(retention, 'remove');
+    const later = Date.now() + 90 * 24 * HOUR;
+    await store.records.delete(['swept']);
+    await sweep.runIfDue(later);
+    await sweep.runIfDue(later);
+    expect(swept).toHaveBeenCalledTimes(1);
+    await store.records.delete(['swept']);
+    await sweep.run(later);
+    await sweep.runIfDue(later);
+    expect(swept).toHaveBeenCalledTimes(2);
+    swept.mockRestore();
+  });
+
   it(`sweeps attachments on ${where.name} once an hour, unless the queue stands still and renews no leases`, async () => {
     const swept: number[] = [];
     const attachments = new AttachmentSweep(
