@@ -68,7 +68,10 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     await eventually(async () => expect(await finished()).toBe(3 + 1 + batches));
 
     expect(await sweep.run(Date.now())).toBe(0);
+    const expire = vi.spyOn(store.records, 'expire');
     expect(await sweep.run(inDays(2))).toBe(3);
+    expect(expire.mock.calls.flatMap(([names]) => names)).toContain('pass/good/0');
+    expire.mockRestore();
     expect(await app.mail.status('good-0.0')).toBeUndefined();
     expect(await app.mail.status('bad-0.0')).toMatchObject({ state: 'failed' });
     expect(await app.mail.campaign('good')).toMatchObject({ state: 'completed', sent: 25 });
