@@ -24,7 +24,6 @@ const OTHERS_WRITE = 0o002;
  */
 export class DiskAttachmentStore implements AttachmentStore {
   readonly location: string;
-  readonly shared = false;
   private prepared: Promise<void> | undefined;
   /** Folders of blobs that are on the disk, as far as this process knows. */
   private readonly lasting = new Set<string>();
