@@ -18,8 +18,6 @@ export interface StoredBlob {
 export interface AttachmentStore {
   /** For logs and errors, without credentials, such as `file:///var/mail` or `s3://bucket/prefix`. */
   readonly location: string;
-  /** Whether the processes of several machines see the same blobs. */
-  readonly shared: boolean;
   /**
    * Keeps the bytes under this name; what was there is replaced as a whole. Nobody sees a part of it, also when it fails or the
    * process dies in between.

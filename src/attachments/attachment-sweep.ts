@@ -36,18 +36,16 @@ export class AttachmentSweep {
     if (queue === undefined) return 0;
     const [held] = await this.records.get([HELD]);
     if (held) return 0;
-    const there = new Set<string>();
     let deleted = 0;
     let page: StoredBlob[] = [];
     for await (const blob of this.store.list()) {
       if (readBlobName(blob.name)?.queue !== queue) continue;
-      there.add(blob.name);
       if (page.push(blob) < PAGE) continue;
       deleted += await this.look(page, now);
       page = [];
     }
     deleted += await this.look(page, now);
-    await this.tidy(there, now);
+    await this.tidy(now);
     return deleted;
   }
 
@@ -67,18 +65,31 @@ export class AttachmentSweep {
     return going.length;
   }
 
-  /** Leases of blobs that are gone, or were never written. */
-  private async tidy(there: ReadonlySet<string>, now: number): Promise<void> {
+  /** Leases of blobs that are gone, or were never written, and what their content was known by. */
+  private async tidy(now: number): Promise<void> {
     const { leases } = this.attachments;
     let page: string[] = [];
     const look = async (): Promise<void> => {
       const spent = [...(await leases.get(page))].filter(([, lease]) => leases.isSpent(lease, now));
-      await leases.forget(spent.map(([blob]) => blob));
       page = [];
+      if (spent.length === 0) return;
+      const blobs = spent.map(([blob]) => blob);
+      const there = await this.store.find(blobs);
+      const gone = blobs.filter((blob) => !there.has(blob));
+      await this.forgetNames(gone);
+      await leases.forget(gone);
     };
-    for await (const blob of leases.blobs()) {
-      if (!there.has(blob) && page.push(blob) >= PAGE) await look();
-    }
+    for await (const blob of leases.blobs()) if (page.push(blob) >= PAGE) await look();
     await look();
+  }
+
+  /** A lifecycle rule may have removed the blob long before. Another one of the same content keeps its name. */
+  private async forgetNames(blobs: readonly string[]): Promise<void> {
+    const hashes = blobs.flatMap((blob) => readBlobName(blob)?.hash ?? []);
+    if (hashes.length === 0) return;
+    const names = await this.records.get(hashes.map(nameKey));
+    const own = new Set(blobs);
+    const theirs = hashes.filter((_, index) => own.has(names[index]?.['blob'] ?? ''));
+    await this.records.delete(theirs.map(nameKey));
   }
 }

@@ -9,7 +9,7 @@ import { BlobUnavailable } from './blob-unavailable.js';
 import { Leases } from './leases.js';
 import { Marker } from './marker.js';
 import { asBuffer, damaged, open } from './sealed-stream.js';
-import { hashOf, SEALED, spool, type Spooled } from './spool.js';
+import { PIECE, SEALED, spool, type Spooled } from './spool.js';
 
 /** Content that is in the store. */
 export interface KeptBlob {
@@ -57,6 +57,7 @@ export class Attachments {
   readonly marker: Marker | undefined;
   private readonly known = new Map<string, { blob: string; at: number }>();
   private told = false;
+  private lastSpooled: Promise<unknown> = Promise.resolve();
   private readonly keeping = new Map<string, Promise<string>>();
 
   /** @param store undefined where none is named: then nothing can be kept */
@@ -82,7 +83,7 @@ export class Attachments {
    */
   async keep(content: Buffer | AsyncIterable<Uint8Array>): Promise<KeptBlob> {
     const store = this.named();
-    const spooled = await spool(content, this.sealer);
+    const spooled = await this.spool(content);
     try {
       const { hash, bytes } = spooled;
       const under = this.keeping.get(hash);
@@ -167,11 +168,6 @@ export class Attachments {
     });
   }
 
-  /** What content is known by, without asking the store. */
-  hashOf(content: Buffer): string {
-    return hashOf(content, this.sealer);
-  }
-
   /** @throws MailConfigError when no store is named */
   check(): void {
     this.named();
@@ -182,6 +178,14 @@ export class Attachments {
     throw new MailConfigError(
       "A mail with an attachment cannot be queued, since attachments.store is not set. Set it to 's3://bucket/prefix', or to 'file:///folder' on a disk that all processes share.",
     );
+  }
+
+  /** Large Buffers in turns: any number of them may come at once, and hashing computes. */
+  private spool(content: Buffer | AsyncIterable<Uint8Array>): Promise<Spooled> {
+    if (!Buffer.isBuffer(content) || content.length <= PIECE) return spool(content, this.sealer);
+    const spooled = this.lastSpooled.then(() => spool(content, this.sealer));
+    this.lastSpooled = spooled.catch(() => undefined);
+    return spooled;
   }
 
   /** Once: every batch with an attachment finds it out anew. */

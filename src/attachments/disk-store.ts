@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import type { AttachmentStore, StoredBlob } from './attachment-store.js';
@@ -24,8 +24,9 @@ const OTHERS_WRITE = 0o002;
  */
 export class DiskAttachmentStore implements AttachmentStore {
   readonly location: string;
-  readonly shared = false;
   private prepared: Promise<void> | undefined;
+  /** Folders of blobs that are on the disk, as far as this process knows. */
+  private readonly lasting = new Set<string>();
 
   /** @param folder created when the first blob is written */
   constructor(private readonly folder: string) {
@@ -37,7 +38,7 @@ export class DiskAttachmentStore implements AttachmentStore {
     try {
       await this.prepare();
       const [folder, unfinished] = [this.folderOf(name), join(this.folder, UNFINISHED)];
-      await Promise.all([makeFolder(folder), makeFolder(unfinished)]);
+      await Promise.all([this.makeLasting(folder), makeFolder(unfinished)]);
       const file = join(unfinished, randomBytes(12).toString('hex'));
       try {
         await fill(file, content, bytes);
@@ -101,6 +102,13 @@ export class DiskAttachmentStore implements AttachmentStore {
     return this.prepared;
   }
 
+  /** Another process, or another write, may have made it and not have synced it yet. */
+  private async makeLasting(folder: string): Promise<void> {
+    if (!(await makeFolder(folder)) && this.lasting.has(folder)) return;
+    await sync(this.folder);
+    this.lasting.add(folder);
+  }
+
   private async openFile(name: string): Promise<FileHandle | undefined> {
     const folder = this.folderOf(name);
     if (!(await isFolder(folder))) return undefined;
@@ -127,18 +135,31 @@ export class DiskAttachmentStore implements AttachmentStore {
 }
 
 async function prepareFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (first !== undefined) await syncAbove(folder, first);
   const { mode } = await stat(folder);
   if (process.platform === 'win32' || !(mode & OTHERS_WRITE)) return;
   throw new Error(`everybody may write into ${folder}; take that right away, or name a folder inside it`);
 }
 
-/** Inside the store's own folder. */
-async function makeFolder(folder: string): Promise<void> {
-  if (await isFolder(folder)) return;
+/** Inside the store's own folder. Returns whether it was not there. */
+async function makeFolder(folder: string): Promise<boolean> {
+  if (await isFolder(folder)) return false;
   await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
     if (codeOf(error) !== 'EEXIST') throw error;
   });
+  return true;
+}
+
+/** Where folders were made, from the first of them on. */
+async function syncAbove(folder: string, first: string): Promise<void> {
+  for (let made = folder; made.length >= first.length; made = dirname(made)) {
+    await sync(dirname(made)).catch((error: unknown) => {
+      // A folder into which one may write need not be one that one may open.
+      if (codeOf(error) !== 'EACCES') throw error;
+    });
+    if (made === dirname(made)) return;
+  }
 }
 
 /** False where nothing is. @throws Error for anything else in its place */

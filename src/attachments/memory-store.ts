@@ -6,7 +6,6 @@ import { checkName } from './blob-name.js';
 /** Attachments in this process's memory: for tests, and for a queue that is in memory as well. */
 export class MemoryAttachmentStore implements AttachmentStore {
   readonly location = 'memory:';
-  readonly shared = false;
   private readonly blobs = new Map<string, { content: Buffer; writtenAt: number }>();
 
   async write(name: string, content: Readable, bytes: number): Promise<void> {

@@ -26,7 +26,6 @@ export async function openS3(options: S3Options): Promise<S3AttachmentStore> {
  */
 export class S3AttachmentStore implements AttachmentStore {
   readonly location: string;
-  readonly shared = true;
   private readonly client: Sdk.S3Client;
   private readonly prefix: string;
 

@@ -1,6 +1,7 @@
 import type { Hash } from 'node:crypto';
 import type { Attachments, KeptBlob } from '../attachments/attachments.js';
 import { BlobUnavailable } from '../attachments/blob-unavailable.js';
+import { inPieces } from '../attachments/spool.js';
 import { readEach } from '../message/attachments.js';
 import type { AcceptedAttachment } from '../message/message.js';
 import type { Queueable, StoredAttachment } from './batch.js';
@@ -31,7 +32,7 @@ export class Blobs {
       if ('blob' in attachment) return attachment;
       const { content, ...rest } = attachment;
       digest?.update(rest.filename ?? '');
-      return { ...rest, ...(await this.keep(digest ? digested(content, digest) : content)) };
+      return { ...rest, ...(await this.keep(digest ? await digested(content, digest) : content)) };
     });
   }
 
@@ -78,12 +79,9 @@ export class Blobs {
 }
 
 /** The same content, which a hash is told as it is read. */
-function digested(
-  content: AcceptedAttachment['content'],
-  digest: Hash,
-): AcceptedAttachment['content'] | AsyncIterable<Buffer> {
+async function digested(content: AcceptedAttachment['content'], digest: Hash): Promise<Buffer | AsyncIterable<Buffer>> {
   if (!Buffer.isBuffer(content)) return digestedChunks(content, digest);
-  digest.update(content);
+  for await (const piece of inPieces(content)) digest.update(piece);
   return content;
 }
 

@@ -211,6 +211,7 @@ export class MailQueue {
       open: () => this.parts.flusher.reach(),
       isAnythingDue: () => isAnythingDue(this.store, this.backend),
       createWorker: (shift) => this.parts.createWorker(shift),
+      sweep: () => this.parts.sweep.runIfDue().catch(this.outside.onError),
     });
     const { run } = this;
     const stop = (): void => void run.stop(abort!.within, 'aborted');

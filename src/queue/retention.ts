@@ -23,6 +23,8 @@ export interface FinishedBatch {
 }
 
 const PAGE = 100;
+/** Few campaigns are continued more often. */
+const PASSES = 8;
 /** A ledger outlives its job by this long, in case its removal is interrupted between the two. */
 const LEDGER_AFTERLIFE = 3_600_000;
 /** A campaign's record, with its final counts, stays this much longer than its messages. */
@@ -76,10 +78,22 @@ export class Retention {
     const report = await this.reader.campaign(id);
     const abandoned = report?.state === 'incomplete' && now - report.seenAt.getTime() > this.keep.failed;
     const ended = !report || report.finishedAt !== undefined || report.state === 'cancelled' || abandoned;
+    if (ended) await this.expirePasses(id, now + RECORD_KEPT_FOR);
     known.set(id, ended);
     if (report && ended)
       await this.records.expire([keys.campaign(id), keys.progress(id), keys.bound(id)], now + RECORD_KEPT_FOR);
     return ended;
+  }
+
+  /** Their numbers have no gaps. */
+  private async expirePasses(id: string, at: number): Promise<void> {
+    for (let from = 0; ; from += PASSES) {
+      const names = Array.from({ length: PASSES }, (_, index) => keys.pass(id, from + index));
+      const found = await this.records.get(names);
+      const passes = names.filter((_, index) => found[index]);
+      if (passes.length > 0) await this.records.expire(passes, at);
+      if (passes.length < PASSES) return;
+    }
   }
 
   /** Makes room for another batch of that id, unless one is still under way. */

@@ -16,6 +16,9 @@ export interface RunReport extends ShiftReport {
 const FIRST_LOOK = 1;
 const LOOK_EVERY = 50;
 
+/** What is not swept by then is left to the next one. */
+const SWEEP_WITHIN = 10_000;
+
 /** What a run works with. */
 export interface RunParts {
   /** Resolves when the store can be used. @throws MailQueueUnavailableError */
@@ -23,6 +26,8 @@ export interface RunParts {
   /** Whether a worker would find something to do in the queue. */
   isAnythingDue(): Promise<boolean>;
   createWorker(shift: Shift): BatchWorker;
+  /** Removes what is past retention, which else a process does that lives for longer. */
+  sweep(): Promise<void>;
 }
 
 /** Works on the queue for a limited time. */
@@ -68,16 +73,28 @@ export class Run {
     const { shift, parts } = this;
     const over = shift.over.then(() => undefined);
     await this.open();
+    // It has no time left at its end.
+    if (!empty) void parts.sweep();
     while (!shift.isOver) {
       const worker = (this.worker = parts.createWorker(shift));
       worker.start();
       const taken = await (empty ? Promise.race([over, this.untilNothingIsDue(worker)]) : over);
       const finished = taken !== undefined && (await Promise.race([over, worker.finish().then(() => true)]));
       // What the worker fetched after the last look it has delivered, but perhaps not all of it.
-      if (finished && shift.taken === taken) return { reason: 'empty', ...shift.report };
+      if (finished && shift.taken === taken) {
+        await this.sweep();
+        return { reason: 'empty', ...shift.report };
+      }
       if (!finished) await worker.stop(Math.min(this.within, shift.left), shift.lastWords);
     }
     return { reason: await shift.over, ...shift.report };
+  }
+
+  private async sweep(): Promise<void> {
+    const enough = new AbortController();
+    const late = sleep(SWEEP_WITHIN, undefined, { signal: enough.signal }).catch(() => undefined);
+    await Promise.race([this.shift.over, this.parts.sweep(), late]);
+    enough.abort();
   }
 
   /** @throws MailQueueUnavailableError */

@@ -4,8 +4,10 @@ import type { Reader } from './reader.js';
 import type { Keep, Retention } from './retention.js';
 
 const EVERY = 60_000;
+const HOUR = 3_600_000;
+const SWEPT = 'swept';
 /** A queue that is this far behind renews no leases of what it needs: nobody takes its batches up. */
-const BEHIND = 24 * 3_600_000;
+const BEHIND = 24 * HOUR;
 
 /** Removes what is past retention. BullMQ's own retention would look at a job's age alone. */
 export class Sweep {
@@ -30,8 +32,23 @@ export class Sweep {
     clearInterval(this.timer);
   }
 
+  /** For processes that do not live for long: unless somebody swept within the hour. */
+  async runIfDue(now = Date.now()): Promise<void> {
+    if (await this.note(now)) await this.sweep(now);
+  }
+
   /** Returns the batches removed. */
   async run(now = Date.now()): Promise<number> {
+    await this.note(now);
+    return this.sweep(now);
+  }
+
+  /** Returns whether nobody had swept within the hour. */
+  private note(now: number): Promise<boolean> {
+    return this.records.putIfAbsent(SWEPT, { at: String(now) }, now + HOUR);
+  }
+
+  private async sweep(now: number): Promise<number> {
     await this.records.sweep(now);
     const { sent, failed } = this.keep;
     const removed = await this.retention.remove(now, Math.min(sent, failed), ({ counts, age }) => {

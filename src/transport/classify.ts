@@ -14,6 +14,8 @@ export interface Answer {
   errorCode?: string;
   /** How many the message was to go to. Default 1. */
   recipients?: number;
+  /** Its body had begun and not ended. Default false. */
+  unfinished?: boolean;
 }
 
 /** A row of the table: what all of its conditions hold for is of this kind. */
@@ -27,6 +29,8 @@ export interface Rule {
   errorCode?: RegExp;
   /** Whether the message had one recipient. */
   sole?: boolean;
+  /** Only of a body that had not ended. */
+  unfinished?: true;
   kind: FailureKind;
 }
 
@@ -150,6 +154,8 @@ export const RULES: readonly Rule[] = [
 
   // No reply. The message is larger than the server announced to take (RFC 1870), or has no envelope to go by.
   { phases: ['mail'], errorCode: /^EMESSAGE$/, kind: 'message-refused' },
+  // Nobody can have taken what has no end (RFC 5321 §4.1.1.4). Some servers hang up on what is too large, so it costs an attempt.
+  { phases: ['body'], unfinished: true, kind: 'recipient-deferred' },
   { phases: ['body', 'final'], kind: 'unknown' },
   { kind: 'down' },
 ];
@@ -160,7 +166,15 @@ export function classify(answer: Answer): FailureKind {
 }
 
 /** The row of the table that decides. */
-export function ruleFor({ phase, replyCode, enhancedCode, text, errorCode = '', recipients = 1 }: Answer): Rule {
+export function ruleFor({
+  phase,
+  replyCode,
+  enhancedCode,
+  text,
+  errorCode = '',
+  recipients = 1,
+  unfinished,
+}: Answer): Rule {
   const code = replyCode === undefined ? '' : String(replyCode);
   const subject = enhancedCode?.slice(2) ?? '';
   // Somebody may be called daily-limits@.
@@ -173,6 +187,7 @@ export function ruleFor({ phase, replyCode, enhancedCode, text, errorCode = '', 
       (rule.subject?.test(subject) ?? true) &&
       (rule.text?.test(words) ?? true) &&
       (rule.errorCode?.test(errorCode) ?? true) &&
+      (!rule.unfinished || unfinished === true) &&
       (rule.sole ?? recipients === 1) === (recipients === 1),
   )!;
 }

@@ -84,6 +84,18 @@ describe.each([
     expect(await blobsIn(store)).toHaveLength(2);
   });
 
+  it('lets others have their turns while Buffers are hashed, however many of them come at once', async () => {
+    const process = start({ sealer });
+    let turns = 0;
+    let kept = false;
+    const count = (): void => void (++turns, kept || setImmediate(count));
+    const content = randomBytes(1024 * 1024);
+    count();
+    await Promise.all(Array.from({ length: 20 }, () => process.keep(content)));
+    kept = true;
+    expect(turns).toBeGreaterThan(20 * 3);
+  });
+
   it('leaves nothing behind when its source fails, and fails with the same error', async () => {
     const broken = new Error('The source broke');
     async function* breaking(length: number): AsyncGenerator<Buffer> {
@@ -302,6 +314,8 @@ describe('the lease', () => {
 
   it('leaves nothing in the records for ever', async () => {
     await start().keep(Buffer.from('x'));
+    // Removed by somebody else, such as a bucket's lifecycle rule.
+    await store.delete([(await start().keep(Buffer.from('removed'))).blob]);
     // Leased, and its process died before it was written.
     await start().leases.renew(new Map([['never-written', Date.now()]]));
     for (const days of [10, 32]) {

@@ -9,9 +9,10 @@ import {
   writeFileSync,
   chmodSync,
 } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it, vi } from 'vitest';
 import { DiskAttachmentStore } from '../../src/attachments/disk-store.js';
 import { temporaryFolder } from '../support/temp.js';
 
@@ -44,6 +45,25 @@ it('makes nothing before the first write, and then what only its own user can re
   expect([modeOf(), modeOf(fan), modeOf('unfinished'), modeOf(fan, 'blob')]).toEqual([0o700, 0o700, 0o700, 0o600]);
   expect(readdirSync(join(folder, 'unfinished'))).toEqual([]);
 });
+
+it.skipIf(process.platform === 'win32')(
+  'has on the disk what leads to a blob, down from the first folder made',
+  async () => {
+    const synced = new Set<number>();
+    const probe = await open(temporaryFolder('probe'), 'r');
+    const handles = Object.getPrototypeOf(probe) as FileHandle;
+    await probe.close();
+    const sync = vi.spyOn(handles, 'sync').mockImplementation(async function (this: FileHandle) {
+      synced.add((await this.stat()).ino);
+    });
+    await write('blob', 'x');
+    const fan = join(folder, fanOf('blob'));
+    for (const path of [join(folder, '..', '..'), join(folder, '..'), folder, fan, join(fan, 'blob')]) {
+      expect(synced).toContain(statSync(path).ino);
+    }
+    sync.mockRestore();
+  },
+);
 
 it('spreads many blobs over folders', async () => {
   await Promise.all(Array.from({ length: 50 }, (_, n) => write(`blob-${n}`, 'x')));

@@ -9,6 +9,7 @@ function worker(parts: Partial<BatchWorker>): BatchWorker {
   return Object.create(still, Object.getOwnPropertyDescriptors(parts)) as BatchWorker;
 }
 const open = (): Promise<void> => Promise.resolve();
+const sweep = (): Promise<void> => Promise.resolve();
 const never = new Promise<never>(() => undefined);
 
 it('looks again when the last worker was handed a batch after the queue had been found empty', async () => {
@@ -18,7 +19,7 @@ it('looks again when the last worker was handed a batch after the queue had been
     workers++;
     return worker({ finish: late });
   };
-  const run = new Run(60_000, { open, isAnythingDue: () => Promise.resolve(false), createWorker });
+  const run = new Run(60_000, { open, sweep, isAnythingDue: () => Promise.resolve(false), createWorker });
   expect(await run.work(true)).toMatchObject({ reason: 'empty' });
   expect(workers).toBe(2);
 });
@@ -29,6 +30,7 @@ it('does not take the queue for empty while the worker has a batch, or while the
   let asked = 0;
   const run = new Run(60_000, {
     open,
+    sweep,
     isAnythingDue: async () => {
       expect(idle).toBe(true);
       const answer = answers[asked++]!;
@@ -49,11 +51,25 @@ it('does not take the queue for empty while the worker has a batch, or while the
 
 it('ends at its deadline while a store hangs, whatever it was asked', async () => {
   const hanging = { isAnythingDue: () => never, createWorker: () => worker({ finish: () => never }) };
-  expect(await new Run(300, { open, ...hanging }).work(true)).toMatchObject({ reason: 'deadline' });
+  expect(await new Run(300, { open, sweep, ...hanging }).work(true)).toMatchObject({ reason: 'deadline' });
   const closing = { ...hanging, isAnythingDue: () => Promise.resolve(false) };
-  expect(await new Run(300, { open, ...closing }).work(true)).toMatchObject({ reason: 'deadline' });
-  await expect(new Run(300, { open: () => never, ...hanging }).work(true)).rejects.toMatchObject({
+  expect(await new Run(300, { open, sweep, ...closing }).work(true)).toMatchObject({ reason: 'deadline' });
+  await expect(new Run(300, { open: () => never, sweep, ...hanging }).work(true)).rejects.toMatchObject({
     name: 'MailQueueUnavailableError',
     message: "The mail queue's store did not answer before the deadline.",
   });
+});
+
+it('sweeps at its end when time is left, and for no longer than that', async () => {
+  const swept: string[] = [];
+  const parts = {
+    open,
+    isAnythingDue: () => Promise.resolve(false),
+    createWorker: () => worker({ finish: async () => void swept.push('finished') }),
+  };
+  const quick = new Run(60_000, { ...parts, sweep: async () => void swept.push('swept') });
+  expect(await quick.work(true)).toMatchObject({ reason: 'empty' });
+  expect(swept).toEqual(['finished', 'swept']);
+  const slow = new Run(300, { ...parts, sweep: () => never });
+  expect(await slow.work(true)).toMatchObject({ reason: 'empty' });
 });

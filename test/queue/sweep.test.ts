@@ -68,7 +68,10 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     await eventually(async () => expect(await finished()).toBe(3 + 1 + batches));
 
     expect(await sweep.run(Date.now())).toBe(0);
+    const expire = vi.spyOn(store.records, 'expire');
     expect(await sweep.run(inDays(2))).toBe(3);
+    expect(expire.mock.calls.flatMap(([names]) => names)).toContain('pass/good/0');
+    expire.mockRestore();
     expect(await app.mail.status('good-0.0')).toBeUndefined();
     expect(await app.mail.status('bad-0.0')).toMatchObject({ state: 'failed' });
     expect(await app.mail.campaign('good')).toMatchObject({ state: 'completed', sent: 25 });
@@ -76,6 +79,20 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     // Nobody continued it for as long as failed messages stay.
     expect(await sweep.run(inDays(31))).toBe(1 + batches);
     expect(await finished()).toBe(0);
+  });
+
+  it(`sweeps on ${where.name} for processes that live for minutes when nobody has for an hour`, async () => {
+    const swept = vi.spyOn(retention, 'remove');
+    const later = Date.now() + 90 * 24 * HOUR;
+    await store.records.delete(['swept']);
+    await sweep.runIfDue(later);
+    await sweep.runIfDue(later);
+    expect(swept).toHaveBeenCalledTimes(1);
+    await store.records.delete(['swept']);
+    await sweep.run(later);
+    await sweep.runIfDue(later);
+    expect(swept).toHaveBeenCalledTimes(2);
+    swept.mockRestore();
   });
 
   it(`sweeps attachments on ${where.name} once an hour, unless the queue stands still and renews no leases`, async () => {

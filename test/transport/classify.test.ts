@@ -42,6 +42,7 @@ describe('docs/failures.md', () => {
   const rows = tableRows(told).flatMap(([, where = '', reply = '', from = '', kind = '']) =>
     unquoted(where).map((phase) => ({
       ...answer(unquoted(reply)[0]!, phase as Phase, where.includes('several') ? 2 : 1),
+      unfinished: where.includes('unfinished'),
       from,
       kind: unquoted(kind)[0],
     })),

@@ -1,8 +1,11 @@
+import { createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { base64Lines } from '../../src/mime/base64.js';
 import { rawOf } from '../../src/mime/encoded.js';
 import type { Outgoing } from '../../src/transport/transport.js';
+import { atEnd } from '../support/cleanup.js';
 import { eventually } from '../support/eventually.js';
+import { Listener } from '../support/listener.js';
 import { startScriptedSmtp } from '../support/scripted-smtp.js';
 import { startSmtpServer } from '../support/smtp-server.js';
 import { failure, mail, send, smtpTransport, subjectOf } from './smtp.js';
@@ -13,6 +16,23 @@ const attached = base64Lines(Buffer.from(Array.from({ length: 1_500_000 }, (_, n
 function large(subject: string): Outgoing {
   const own = Buffer.from(`.\r\n..${subject}\r\n${'.x'.repeat(400)}\r\n`);
   return { ...mail(subject), body: [own, attached, Buffer.from('.\r\n--end--\r\n')] };
+}
+
+/** Reads nothing of a body. @param onBody told when one has been asked for */
+async function startDeafSmtp(onBody: (socket: Socket) => void): Promise<string> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined).write('220 deaf.test\r\n');
+    socket.on('data', (command: Buffer) => {
+      const data = command.includes('DATA');
+      socket.write(data ? '354 Go on\r\n' : '250 OK\r\n');
+      if (!data) return;
+      socket.pause();
+      setTimeout(onBody, 50, socket);
+    });
+  });
+  const listener = await Listener.open(server);
+  atEnd(() => listener.pause());
+  return `smtp://127.0.0.1:${listener.port}`;
 }
 
 describe('a large message', () => {
@@ -40,6 +60,18 @@ describe('a large message', () => {
     expect(smtp.connections).toBe(2);
     expect(smtp.messages.map(subjectOf)).toEqual(['two']);
   });
+
+  it.each(['the connection breaks', 'its sender gives up'])(
+    'has surely not been taken when %s before its end',
+    async (how) => {
+      const giveUp = new AbortController();
+      const end = (socket: Socket): unknown => (how === 'its sender gives up' ? giveUp.abort() : socket.destroy());
+      const smtp = await startDeafSmtp(end);
+      const message = { ...large('one'), body: Array<Buffer>(20).fill(attached) };
+      const error = await failure(send(smtpTransport(smtp), message, { signal: giveUp.signal }));
+      expect(error).toMatchObject({ phase: 'body', outcome: 'not-sent', kind: 'recipient-deferred', scope: 'message' });
+    },
+  );
 
   it('is not taken by a server that says so before it has ended', async () => {
     const smtp = await startScriptedSmtp({ data: () => '354-\n354 Go on\n250 2.0.0 Taken' });

@@ -80,7 +80,12 @@ export class Dialogue {
     const last = steps.pop()!;
     if (steps.length === 0) return end(last);
     void this.pour(steps).then(
-      () => (mayLeave() ? end(last) : keepBack()),
+      () => {
+        // Somebody was told that it has not been sent.
+        if (this.over) return;
+        if (mayLeave()) end(last);
+        else keepBack();
+      },
       // What becomes of the connection is told to whoever has it.
       () => undefined,
     );

@@ -9,6 +9,8 @@ export interface Progress {
   phase: Extract<Phase, 'connect' | 'auth' | 'mail' | 'body'>;
   /** How many the message was to go to. Default 1. */
   recipients?: number;
+  /** The body has begun, and its end has not been written. */
+  unfinished?: boolean;
 }
 
 /** Turns nodemailer's error into what the lanes decide by: phase, outcome, kind, permanence and whose failure it is. */
@@ -19,7 +21,7 @@ export function transportError(transport: string, error: unknown, progress: Prog
   const phase = phaseOf(error, progress);
   // All are put off as long as one of them is: the message may be worth another try.
   const { kind, reply, replyCode, enhancedCode } =
-    rejections.find(({ permanent }) => !permanent) ?? rejections.at(-1) ?? toldBy(error, phase, recipients);
+    rejections.find(({ permanent }) => !permanent) ?? rejections.at(-1) ?? toldBy(error, phase, progress);
   return new TransportError(transport, {
     phase,
     outcome: kind === 'unknown' ? 'unknown' : 'not-sent',
@@ -39,7 +41,7 @@ export function rejectionOf(
   error: NodemailerError & { recipient?: string },
   recipients?: number,
 ): Rejection & { kind: FailureKind } {
-  const told = toldBy(error, 'rcpt', recipients);
+  const told = toldBy(error, 'rcpt', recipients === undefined ? {} : { recipients });
   return { address: error.recipient ?? '', ...told, permanent: isPermanent(told.kind) };
 }
 
@@ -50,13 +52,17 @@ interface Told {
   enhancedCode?: string;
 }
 
-function toldBy(error: unknown, phase: Phase, recipients = 1): Told {
+function toldBy(
+  error: unknown,
+  phase: Phase,
+  { recipients = 1, unfinished = false }: Pick<Progress, 'recipients' | 'unfinished'>,
+): Told {
   const { responseCode: code = 0, response, code: errorCode } = error as Partial<NodemailerError>;
   // Anything else says that the two are out of step, and nothing about the message.
   const answered = code >= 400 && code < 600;
   const reply = oneLine(answered && response ? response : reasonOf(error));
   const codes = { ...(answered ? { replyCode: code } : {}), ...enhancedCodeOf(reply) };
-  const kind = classify({ phase, text: reply, recipients, ...codes, ...(errorCode ? { errorCode } : {}) });
+  const kind = classify({ phase, text: reply, recipients, unfinished, ...codes, ...(errorCode ? { errorCode } : {}) });
   return { kind, reply, ...codes };
 }
 

@@ -6,7 +6,7 @@ import { Dialogue, type Reply } from './dialogue.js';
 import { rejectionOf, transportError, type Progress } from './failure.js';
 import { connectionOptions, type SmtpTransportOptions } from './options.js';
 import { providerIdOf } from './provider-id.js';
-import { OutOfStep, transact, type Capabilities, type Handover, type Taken } from './transaction.js';
+import { OutOfStep, TooEarly, transact, type Capabilities, type Handover, type Taken } from './transaction.js';
 
 /** For an answer to NOOP or RSET. */
 const CHECK_TIMEOUT = 5_000;
@@ -148,6 +148,7 @@ export class SmtpSession {
         if (mayHandOver?.() === false) return false;
         clearTimeout(timer);
         progress.phase = 'body';
+        progress.unfinished = true;
         handedOver = performance.now();
         if (!inAdvance) this.roundTrip = (handedOver - begun) / (server.pipelining ? 1 : 2 + to.length);
         socket.setTimeout(this.options.bodyTimeout);
@@ -155,7 +156,10 @@ export class SmtpSession {
         return true;
       },
       mayLeave: () => mayHandOver?.() !== false,
-      written: () => server.pipelining && (onHandover?.() ?? false),
+      written: () => {
+        progress.unfinished = false;
+        return server.pipelining && (onHandover?.() ?? false);
+      },
     };
     try {
       const { accepted, refusals, response } = await this.step<Taken>(
@@ -171,6 +175,8 @@ export class SmtpSession {
         ...(providerId === undefined ? {} : { providerId }),
       };
     } catch (caught) {
+      // It says that it has the message.
+      if (caught instanceof TooEarly) progress.unfinished = false;
       const outOfStep = caught instanceof OutOfStep;
       const failure =
         outOfStep && !caught.refusal

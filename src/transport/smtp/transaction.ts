@@ -52,6 +52,13 @@ export class OutOfStep extends Error {
   }
 }
 
+/** The server took a message that had not ended. */
+export class TooEarly extends Error {
+  constructor({ text }: Reply) {
+    super(`The server answered before the message had ended: ${text}`);
+  }
+}
+
 /** What the caller decides when the server asks for the body. */
 export interface Handover {
   /** Right before the body is written. False keeps it back. */
@@ -116,7 +123,7 @@ export function transact(
   const onEnd = (reply: Reply, isHanded: boolean): void => {
     const refusal = isPositive(reply) ? undefined : new Refusal('DATA', reply);
     // Nobody can have taken what has no end, and the rest of it would be taken for commands.
-    if (!isHanded) return settle(refusal ? new OutOfStep(refusal) : tooEarly(reply));
+    if (!isHanded) return settle(refusal ? new OutOfStep(refusal) : new TooEarly(reply));
     if (refusal) return settle(refusal);
     settle(null, { accepted, refusals, response: reply.text });
   };
@@ -154,10 +161,6 @@ export function transact(
 /** What was made as base64 has no dots, however long it is. */
 function stuffed(piece: Buffer): Buffer {
   return isBase64Lines(piece) ? piece : stuffDots(piece);
-}
-
-function tooEarly({ text }: Reply): Error {
-  return new Error(`The server answered before the message had ended: ${text}`);
 }
 
 function isPositive({ code }: Reply): boolean {
