@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { MailConfigError, MailQueueUnavailableError, MailValidationError } from '../errors.js';
-import { Interrupted, NotFoundError, UsageError } from './failure.js';
+import { Interrupted, NotFoundError, TimeOver, UsageError } from './failure.js';
 
 /** What the process ends with. One that a signal interrupts ends with 128 and the signal's number, as in a shell. */
 export const EXIT = {
@@ -27,6 +27,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof MailConfigError) return EXIT.config;
   if (error instanceof MailQueueUnavailableError) return EXIT.unavailable;
   if (error instanceof NotFoundError) return EXIT.notFound;
+  if (error instanceof TimeOver) return EXIT.unfinished;
   if (error instanceof Interrupted) return error.exitCode;
   return EXIT.failed;
 }

@@ -10,6 +10,15 @@ export class NotFoundError extends Error {
   readonly code = 'NOT_FOUND';
 }
 
+/** `--max-time` is over before there is anything to tell. */
+export class TimeOver extends Error {
+  readonly code = 'TIME_OVER';
+
+  constructor() {
+    super('The time was over before anything could be queued. The same command again begins anew.');
+  }
+}
+
 /** A signal came before the command was done. */
 export class Interrupted extends Error {
   readonly code = 'INTERRUPTED';

@@ -3,8 +3,8 @@ import { LANES, type MailMessageInput, type Message } from '../message/message.j
 import type { MailModuleRootOptions } from '../nest/mail.module.js';
 import type { Transport } from '../transport/transport.js';
 import type { Context } from './context.js';
-import { openMailer } from './mailer.js';
-import { facts } from './text.js';
+import { openMailer, settingsOf } from './mailer.js';
+import { facts, printableLines } from './text.js';
 
 /**
  * The mail as it would leave: checked, rendered and intercepted by the configured mailer, whose transports keep it.
@@ -16,6 +16,8 @@ export async function previewOf(
   config: MailModuleRootOptions,
   context: Context,
 ): Promise<Message> {
+  // Before the transports are looked at.
+  settingsOf(config);
   let seen: Message | undefined;
   const keep = (kept: Message): void => void (seen = kept);
   const { resolveTransport: resolve, ...options } = config;
@@ -51,7 +53,7 @@ export function previewText(message: Message): string {
     attached:
       attachments.map(({ filename, content }) => `${filename} (${content.length} bytes)`).join(', ') || undefined,
   });
-  const bodies = [text, html].filter((body) => body !== undefined).map((body) => body.trimEnd());
+  const bodies = [text, html].filter((body) => body !== undefined).map((body) => printableLines(body).trimEnd());
   return [heading, ...bodies].join('\n\n');
 }
 

@@ -1,8 +1,8 @@
-import { createWriteStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { MailStatus } from '../queue/status.js';
 import { csvRecord } from '../message/csv.js';
+import { writeCsvFile } from './csv-file.js';
 import type { Output } from './output.js';
 
 /** The columns of a list. */
@@ -21,7 +21,7 @@ export class RecipientList {
 
   /** As CSV into a file. Returns how many recipients those are. */
   async save(file: string): Promise<number> {
-    await pipeline(Readable.from(this.csv()), createWriteStream(file, { mode: 0o600 }));
+    await writeCsvFile(file, this.csv());
     return this.recipients;
   }
 

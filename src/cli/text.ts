@@ -5,6 +5,11 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\s]+/gu, ' ').trim();
 }
 
+/** The same of text that keeps its lines. */
+export function printableLines(text: string): string {
+  return text.replace(/\r\n?/g, '\n').replace(/(?![\n\t])\p{Cc}/gu, ' ');
+}
+
 /** Rows of cells, each column as wide as its widest cell. The first row is the heading. */
 export function table(rows: readonly (readonly string[])[]): string {
   const cells = rows.map((row) => row.map(printable));

@@ -1,7 +1,7 @@
 import { parse, type CsvError } from 'csv-parse';
 import { Readable } from 'node:stream';
 import { MailError, MailValidationError, reasonOf } from '../errors.js';
-import { csvRecord, plainCell } from '../message/csv.js';
+import { csvRecord, plainCell, separatorOf } from '../message/csv.js';
 import { SUPPRESSION_REASONS, type Suppression, type SuppressionReason } from './suppression.js';
 
 /** A file's parts, such as a Node.js stream gives; text is UTF-8. */
@@ -47,6 +47,9 @@ const REASONS: Readonly<Record<string, SuppressionReason>> = {
 /** Of one row; a quote that is never closed would else take in the rest of the file. */
 const MAX_ROW = 64 * 1024;
 
+/** Of a file, for its heading. Characters. */
+const HEADING = 64 * 1024;
+
 /** The list as a file: RFC 4180, UTF-8, its columns in the first row. */
 export async function* suppressionsToCsv(suppressions: AsyncIterable<Suppression>): AsyncIterable<string> {
   yield csvRecord(COLUMNS);
@@ -56,15 +59,17 @@ export async function* suppressionsToCsv(suppressions: AsyncIterable<Suppression
 }
 
 /**
- * Reads a file of this list's or of a provider's, as fast as it is taken.
+ * Reads a file of this list's or of a provider's, as fast as it is taken. Its cells are separated by commas, semicolons or tabs.
  *
  * @throws MailValidationError its first row names no column of addresses
  * @throws MailError (`SOURCE_FAILED`) it cannot be read on
  */
 export async function* csvRows(source: CsvSource): AsyncIterable<CsvRow> {
   const skipped: CsvRow[] = [];
+  const { start, whole } = await beginning(source);
   const parser = parse({
     bom: true,
+    delimiter: separatorOf(start),
     info: true,
     trim: true,
     relax_column_count: true,
@@ -73,7 +78,7 @@ export async function* csvRows(source: CsvSource): AsyncIterable<CsvRow> {
     max_record_size: MAX_ROW,
     on_skip: (error?: CsvError): undefined => void skipped.push({ line: lineOf(error), fault: faultOf(error) }),
   });
-  const bytes = Readable.from(typeof source === 'string' ? [source] : source, { objectMode: true });
+  const bytes = Readable.from(whole, { objectMode: true });
   bytes.on('error', (error) => parser.destroy(error));
   bytes.pipe(parser);
   let columns: (Column | undefined)[] | undefined;
@@ -84,16 +89,46 @@ export async function* csvRows(source: CsvSource): AsyncIterable<CsvRow> {
       else columns = columnsOf(record);
     }
   } catch (error) {
-    if (error instanceof MailError) throw error;
-    throw new MailError(`The file could not be read on: ${reasonOf(error)}`, {
-      permanent: false,
-      code: 'SOURCE_FAILED',
-      cause: error,
-    });
+    throw unread(error);
   } finally {
     bytes.destroy();
   }
   yield* skipped;
+}
+
+/** The text that it begins with, at least its heading, and all of it. @throws MailError */
+async function beginning(source: CsvSource): Promise<{ start: string; whole: AsyncIterable<string | Uint8Array> }> {
+  const parts = partsOf(source);
+  const read: (string | Uint8Array)[] = [];
+  let start = '';
+  try {
+    while (!/[\r\n]/.test(start.trimStart()) && start.length < HEADING) {
+      const { done, value } = await parts.next();
+      if (done) break;
+      read.push(value);
+      start += typeof value === 'string' ? value : Buffer.from(value).toString('utf8');
+    }
+  } catch (error) {
+    throw unread(error);
+  }
+  const whole = async function* (): AsyncIterable<string | Uint8Array> {
+    yield* read;
+    yield* parts;
+  };
+  return { start, whole: whole() };
+}
+
+async function* partsOf(source: CsvSource): AsyncGenerator<string | Uint8Array, void, undefined> {
+  yield* typeof source === 'string' ? [source] : source;
+}
+
+function unread(error: unknown): MailError {
+  if (error instanceof MailError) return error;
+  return new MailError(`The file could not be read on: ${reasonOf(error)}`, {
+    permanent: false,
+    code: 'SOURCE_FAILED',
+    cause: error,
+  });
 }
 
 /** @throws MailValidationError */

@@ -14,6 +14,16 @@ function cellOf(text: string): string {
   return /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
 }
 
+const SEPARATORS = [',', ';', '\t'];
+
+/** What separates a file's cells: what stands most often in its first line that has anything, outside of quotes. */
+export function separatorOf(start: string): string {
+  const [heading = ''] = start.trimStart().split(/[\r\n]/, 1);
+  const bare = heading.replace(/"[^"]*"/g, '');
+  const counts = SEPARATORS.map((separator) => bare.split(separator).length);
+  return SEPARATORS[counts.indexOf(Math.max(...counts))]!;
+}
+
 /** What a cell said before `csvRecord` wrote it. */
 export function plainCell(cell: string): string {
   return cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;

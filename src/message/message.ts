@@ -105,7 +105,8 @@ export interface RecipientInput {
 export interface BulkMailInput extends MailContentInput {
   /**
    * Letters, digits, `_` and `-`, at most 64. The same id again continues an interrupted campaign; one that was queued
-   * completely is left as it is, whatever the source gives now. Default: random.
+   * completely is left as it is, whatever the source gives now. It is known for 90 days after its messages are past retention
+   * (`queue.keep`), and after each call with its id; later the id is a new campaign's. Default: random.
    */
   id?: string;
   /** For people: shown in reports. At most 200 characters. */

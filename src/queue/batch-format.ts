@@ -52,9 +52,15 @@ export interface WrittenBatch {
 export type WaitingBatch = { head: BatchHead } & ({ locked: string } | { away: string; lost: boolean });
 
 /** A job's data, or why it cannot be delivered. */
-export type ReadBatch = { batch: Batch; payload?: string } | { problem: string } | WaitingBatch;
+export type ReadBatch = { batch: Batch; payload?: string } | UnreadableBatch | WaitingBatch;
 
-type Opened = { inside: unknown } | { outside: string; head: BatchHead } | { problem: string } | WaitingBatch;
+/** One that is damaged, or that a newer release has written: that one reads it. */
+export interface UnreadableBatch {
+  problem: string;
+  isNewer?: true;
+}
+
+type Opened = { inside: unknown } | { outside: string; head: BatchHead } | UnreadableBatch | WaitingBatch;
 
 /** Why it waits. */
 export function waitingReason(waiting: { locked: string } | { away: string }, what: string): string {
@@ -133,6 +139,7 @@ export class BatchFormat {
     if (typeof v === 'number' && v > NEWEST) {
       return {
         problem: `The batch has format version ${v}; this worker reads up to ${NEWEST}. Update it, then retry the job.`,
+        isNewer: true,
       };
     }
     if (!isSealed(v, sealed)) return v === OUTSIDE_VERSION ? outside(data as BatchHead & Outside) : { inside: data };

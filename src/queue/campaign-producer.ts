@@ -11,6 +11,7 @@ import { itemTo, type StoredAttachment } from './batch.js';
 import { waitingError, type BatchFormat } from './batch-format.js';
 import type { Blobs } from './blobs.js';
 import {
+  batchIds,
   beginFingerprint,
   endFingerprint,
   newRecord,
@@ -26,6 +27,7 @@ import type { Flusher } from './flush.js';
 import { KeySet } from './key-set.js';
 import { keys } from './keys.js';
 import { Packer } from './packer.js';
+import { keepRecord } from './retention.js';
 import { Queueing, type CampaignOptions, type CampaignReceipt } from './queueing.js';
 
 type Source = Pick<BulkMailInput, 'recipients' | 'signal' | 'onProgress'>;
@@ -104,10 +106,13 @@ export class CampaignProducer {
     try {
       const record = await answered(this.open(id, content));
       if (record.complete) {
+        await answered(this.extend(record));
         return { id, queued: 0, duplicates: queuedRecipients(record), rejected: 0, rejections: [] };
       }
+      const seen = await answered(this.alreadyQueued(record));
       const pass = await answered(this.claimPass(id, record.passes.length));
-      return await this.fill(record, pass, await answered(this.alreadyQueued(record)), content, input, claim);
+      if (record.failed) await answered(this.save(id, { failed: false }));
+      return await this.fill(record, pass, seen, content, input, claim);
     } finally {
       await claim.release();
     }
@@ -144,6 +149,13 @@ export class CampaignProducer {
     }
   }
 
+  /** Asked for again, it is known for longer. As long as a batch is there, its record is kept anyway. */
+  private async extend(record: CampaignRecord): Promise<void> {
+    const [first] = batchIds(record);
+    if (first === undefined || (await this.backend.queue.getJob(first))) return;
+    await keepRecord(this.records, record.id, Date.now());
+  }
+
   private save(id: string, fields: Partial<CampaignRecord>, more: Record<string, string> = {}): Promise<void> {
     const changed = { ...writeRecord({ ...fields, seenAt: Date.now() }), ...more };
     return this.records.merge([{ key: keys.campaign(id), fields: changed }]);
@@ -151,8 +163,7 @@ export class CampaignProducer {
 
   private async refuseIfCancelled(id: string): Promise<void> {
     const [fields] = await this.records.get([keys.campaign(id)]);
-    if (!fields || !readRecord(fields).cancelled) return;
-    throw new MailError(`The campaign ${id} was cancelled`, { permanent: true, code: 'CANCELLED', campaignId: id });
+    if (fields && readRecord(fields).cancelled) throw cancelled(id);
   }
 
   /** Creates the campaign's record, or takes up the one that is there. */
@@ -165,10 +176,9 @@ export class CampaignProducer {
       const message = `${JSON.stringify(id)} belongs to a campaign with another message; give this one an id of its own`;
       throw new MailValidationError([{ path: 'id', message }], 'campaign');
     }
-    if (record.cancelled) {
-      throw new MailValidationError([{ path: 'id', message: `${JSON.stringify(id)} was cancelled` }], 'campaign');
-    }
-    if (!record.complete) await this.save(id, { failed: false });
+    if (record.cancelled) throw cancelled(id);
+    // Its batches do not go while they are read.
+    if (!record.complete) await this.save(id, {});
     return record;
   }
 
@@ -198,8 +208,17 @@ export class CampaignProducer {
       const numbers = Array.from({ length: READ_AHEAD }, (_, index) => from + index);
       const jobs = await Promise.all(numbers.map((number) => this.backend.queue.getJob(batchId(id, pass, number))));
       for (const [index, job] of jobs.entries()) {
-        const read = job ? await this.format.read(job.data) : undefined;
-        if (!read || 'problem' in read) continue;
+        const name = batchId(id, pass, numbers[index]!);
+        if (!job) {
+          if (numbers[index]! < known.batches) throw unknownServed(id, `${name} is past retention (queue.keep)`);
+          continue;
+        }
+        const read = await this.format.read(job.data);
+        if ('problem' in read) {
+          if (read.isNewer)
+            throw unknownServed(id, `${name} was written by a newer release, which this process cannot read`);
+          continue;
+        }
         // Who is in it cannot be told, and would be queued a second time.
         if ('head' in read) throw waitingError(read, `Batch ${read.head.id}`);
         const { items } = read.batch;
@@ -216,12 +235,27 @@ export class CampaignProducer {
   }
 }
 
+/** What stops a campaign, and is not its source's doing. */
+const OWN: ReadonlySet<string | undefined> = new Set(['ATTACHMENT_GONE', 'CAMPAIGN_LOST', 'CANCELLED']);
+
+function cancelled(campaignId: string): MailError {
+  return new MailError(`The campaign ${campaignId} was cancelled`, { permanent: true, code: 'CANCELLED', campaignId });
+}
+
+/** Queued on, those who were served would get it again. */
+function unknownServed(campaignId: string, why: string): MailError {
+  return new MailError(
+    `The campaign ${campaignId} cannot be continued, since nobody can tell who was served: batch ${why}. Give a new id, and those who are still to get it.`,
+    { permanent: true, code: 'CAMPAIGN_PAST_RETENTION', campaignId },
+  );
+}
+
 function interrupted(error: unknown, campaignId: string, queued: number, signal: AbortSignal | undefined): MailError {
   const details = { campaignId, queued, cause: error };
   // Of the attachment store.
   if (error instanceof MailConfigError) return error;
-  if (error instanceof MailError && (error.code === 'CANCELLED' || error.code === 'CAMPAIGN_BUSY')) {
-    return new MailError(`${error.message}. ${queued} recipients were queued.`, {
+  if (error instanceof MailError && OWN.has(error.code)) {
+    return new MailError(`${error.message.replace(/\.$/, '')}. ${queued} recipients were queued.`, {
       ...details,
       permanent: error.permanent,
       code: error.code,

@@ -39,7 +39,7 @@ export class Claim {
     return claim;
   }
 
-  /** Aborts when the claim ran out, because this process or the store stood still, and somebody else took it. */
+  /** Aborts when the claim ran out, because this process or the store stood still. Somebody else may have it now. */
   get lost(): AbortSignal {
     return this.gone.signal;
   }
@@ -60,11 +60,10 @@ export class Claim {
     } else {
       clearInterval(this.renewal);
       this.gone.abort(
-        new MailError(`The campaign ${this.id} was taken over by another call or process while this one stood still`, {
-          permanent: false,
-          code: 'CAMPAIGN_BUSY',
-          campaignId: this.id,
-        }),
+        new MailError(
+          `The right to queue the campaign ${this.id} ran out while this process or the store stood still. sendBulk with the same id continues`,
+          { permanent: false, code: 'CAMPAIGN_LOST', campaignId: this.id },
+        ),
       );
     }
   }

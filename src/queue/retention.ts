@@ -80,8 +80,7 @@ export class Retention {
     const ended = !report || report.finishedAt !== undefined || report.state === 'cancelled' || abandoned;
     if (ended) await this.expirePasses(id, now + RECORD_KEPT_FOR);
     known.set(id, ended);
-    if (report && ended)
-      await this.records.expire([keys.campaign(id), keys.progress(id), keys.bound(id)], now + RECORD_KEPT_FOR);
+    if (report && ended) await keepRecord(this.records, id, now);
     return ended;
   }
 
@@ -113,6 +112,11 @@ export class Retention {
     await this.records.expire([keys.ledger(id!), keys.marks(id!)], Date.now() + LEDGER_AFTERLIFE);
     return true;
   }
+}
+
+/** Of a campaign whose batches are gone, or may go. */
+export function keepRecord(records: Records, id: string, now: number): Promise<void> {
+  return records.expire([keys.campaign(id), keys.progress(id), keys.bound(id)], now + RECORD_KEPT_FOR);
 }
 
 /** Undefined for a job that no batch can be read from. */

@@ -2,7 +2,11 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parse } from 'csv-parse/sync';
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { TimeLimit } from '../../src/cli/bulk/time-limit.js';
+import { MailError } from '../../src/errors.js';
+import type { BulkMailInput } from '../../src/message/message.js';
+import { MailService } from '../../src/nest/mail.service.js';
 import { startRedis } from '../support/redis.js';
 import { startSmtpServer, type Refusal, type TestSmtpServer } from '../support/smtp-server.js';
 import { temporaryFolder } from '../support/temp.js';
@@ -95,6 +99,8 @@ it('leaves out who has left the list, and lets the others do so', async () => {
   });
   expect(arrived()).toEqual(['p0@x.test', 'p2@x.test']);
   const raw = smtp.received[0]!.raw.toString();
+  expect(raw).toMatch(/^List-Unsubscribe-Post: List-Unsubscribe=One-Click\r$/m);
+  expect(raw).toMatch(/^List-Id: .*news/im);
   expect(raw).toMatch(/^List-Unsubscribe: <https:\/\/shop\.test\/unsubscribe\?token=/m);
   expect(raw).toMatch(/Leave:[ =]+[^]*https:\/\/shop\.test\/unsubscribe\?token=3D/);
   expect(reportIn(cwd)[1]).toMatchObject({ state: 'cancelled', reply: expect.stringMatching(/suppressed/i) as string });
@@ -102,7 +108,10 @@ it('leaves out who has left the list, and lets the others do so', async () => {
   expect(shown).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('Leave: https://unsubscribe.invalid/') as string,
+    stderr: '',
   });
+  const without = [...args.slice(0, 5), 'News', '--list', 'news', '--dry-run'];
+  expect((await runHere(without, { cwd })).stderr).toContain('warning: readers cannot unsubscribe from this mail');
 });
 
 it('is another campaign with another message or file, unless --id says so', async () => {
@@ -138,13 +147,16 @@ it('goes on with a campaign that stands still, and says what it waits for when i
   expect(JSON.parse(paused.stdout)).toMatchObject({ state: 'paused', queued: 5, rows: { recipients: 5, invalid: 0 } });
   await runHere(['resume', 'spring'], { cwd });
 
-  const { code, stdout } = await runHere([...args, '--max-time', '1s'], { cwd });
+  // However long it took to come so far.
+  const left = vi.spyOn(TimeLimit.prototype, 'left', 'get').mockReturnValue(1_000);
+  onTestFinished(() => left.mockRestore());
+  const { code, stdout } = await runHere([...args, '--max-time', '1m'], { cwd });
   expect(code).toBe(6);
   expect(stdout).toMatch(/The time is over\. The same command again goes on with those who are not served yet\.\n$/);
   expect(reportIn(cwd).map(({ state }) => state)).toEqual(['sent', 'sent', 'sent', 'deferred', 'sent']);
   await runHere(['cancel', 'spring'], { cwd });
   expect(await runHere(args, { cwd })).toMatchObject({
-    code: 2,
+    code: 1,
     stderr: expect.stringContaining('was cancelled') as string,
   });
 });
@@ -172,13 +184,56 @@ it('--dry-run checks the file and shows the first mail', async () => {
   expect(stdout).toMatch(/To +Person 0 <p0@x\.test>\n {2}Subject +For Person 0\n {2}X-Code +c0\n\nYour code: c0\n/);
   expect(stdout).toMatch(/Campaign bulk-[0-9a-f]{24}: 3 recipients, 0 invalid rows\.\n$/);
   const missing = await runHere(['bulk', 'people.csv', '--text', '{{town}}', '--dry-run'], { cwd });
-  expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('{{town}} has no value') as string });
+  expect(missing).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('{{town}} is no column of people.csv') as string,
+  });
+  writeFileSync(join(cwd, 'people.csv'), 'email,name,code\na@x.test,A,\u001b[2Jx\u009b\n');
+  expect((await runHere([...MESSAGE, '--dry-run'], { cwd })).stdout).toContain('Your code:  [2Jx\n');
+});
+
+it('reads the file once more where it lost the right to queue it, and says what the file repeats', async () => {
+  const cwd = configured(`${people(4)}p1@x.test,Again,c9\np2@X.test,Again,c9\n`);
+  const losing = vi.spyOn(MailService.prototype, 'sendBulk').mockImplementationOnce(async (input) => {
+    for await (const recipient of (input as BulkMailInput).recipients) if (recipient) break;
+    throw new MailError('It stood still', { permanent: false, code: 'CAMPAIGN_LOST' });
+  });
+  onTestFinished(() => losing.mockRestore());
+  const { code, stdout, stderr } = await runHere([...MESSAGE, '--json'], { cwd });
+  expect(code).toBe(0);
+  expect(stderr).toBe('It stood still Waiting for that.\n');
+  expect(JSON.parse(stdout)).toMatchObject({ total: 4, sent: 4, rows: { recipients: 4, duplicates: 2, invalid: 0 } });
+  expect(arrived()).toEqual(['p0@x.test', 'p1@x.test', 'p2@x.test', 'p3@x.test']);
+  expect((await runHere([...MESSAGE, '--dry-run'], { cwd })).stderr).toContain('2 rows repeat an address');
+});
+
+it('queues no more than it could when --max-time is over, and ends with 6', async () => {
+  const cwd = configured(people(3));
+  const queueing = vi
+    .spyOn(MailService.prototype, 'sendBulk')
+    .mockImplementationOnce(async ({ signal }: { signal?: AbortSignal }) => {
+      await new Promise((resolve) => signal!.addEventListener('abort', resolve));
+      throw new MailError('It was aborted', { permanent: false, code: 'ABORTED' });
+    });
+  onTestFinished(() => queueing.mockRestore());
+  const over = await runHere([...MESSAGE, '--queue-only', '--max-time', '500ms'], { cwd });
+  expect(over).toMatchObject({ code: 6, stdout: '', stderr: expect.stringContaining('The time was over') as string });
 });
 
 it.each([
-  ['email,name\nx,\n', [], 'people.csv has nobody who could be served.'],
+  ['email,name,code\nx,,\n', [], 'people.csv has nobody who could be served.'],
   ['email\na@x.test\n', ['--report', 'none/out.csv'], 'none/out.csv cannot be written: ENOENT'],
   ['email\na@x.test\n', ['--template', 'welcome'], 'template'],
+  ['email,name,code\na@x.test,A,1\n', ['--report', 'people.csv'], 'The report would replace the recipients'],
+  ['email,name,code\na@x.test,A,1\n', ['--report', '.'], 'it is a folder'],
+  ['email,Name,code\na@x.test,A,1\n', [], '{{name}} is no column of people.csv. Write {{Name}}.'],
+  [
+    'email,name,Promo code\na@x.test,A,1\n',
+    ['--text', '{{ Promo code }}'],
+    'call the column "Promo code" Promo_code in the heading, and write {{Promo_code}}.',
+  ],
+  ['email,name,a.b\na@x.test,A,1\n', ['--text', '{{a.b}}'], 'call the column "a.b" a_b'],
+  ['email,name\na@x.test,A\n', ['--text', '{{unsubscribeUrl}}'], '{{unsubscribeUrl}} is no column of people.csv'],
 ])('refuses %j with %j before anything is sent', async (csv, args, message) => {
   const cwd = configured(csv);
   const { code, stdout, stderr } = await runHere([...MESSAGE, ...args], { cwd });

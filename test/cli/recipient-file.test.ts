@@ -32,8 +32,13 @@ describe('rows', () => {
           to: { name: 'Ann', address: 'ann@x.test' },
           context: { email: 'ann@x.test', name: 'Ann', town: 'York' },
         },
+        key: 'ann@x.test',
       },
-      { line: 3, recipient: { to: 'bob@x.test', context: { email: 'bob@x.test', name: '', town: '' } } },
+      {
+        line: 3,
+        recipient: { to: 'bob@x.test', context: { email: 'bob@x.test', name: '', town: '' } },
+        key: 'bob@x.test',
+      },
     ]);
   });
 
@@ -98,12 +103,27 @@ it.each([
 });
 
 it('a survey counts, and tells the file by its bytes', async () => {
-  const content = 'email\nann@x.test\nbob\nann@x.test\n';
+  const content = 'email\nann@x.test\nbob\nAnn@X.test\ncem@x.test\nann@x.test\n';
   expect(await (await fileOf(content)).survey()).toEqual({
-    recipients: 2,
+    recipients: 3,
+    duplicates: 1,
     invalid: 1,
     examples: [expect.objectContaining({ line: 3, address: 'bob' })],
     first: { to: 'ann@x.test', context: { email: 'ann@x.test' } },
     digest: createHash('sha256').update(content).digest('hex'),
   });
+});
+
+it('recipients are all there whenever they are read, and refused where the file was changed', async () => {
+  const file = await fileOf('email\nann@x.test\nbob@x.test\n');
+  const recipients = file.recipients(await file.survey());
+  for await (const { to } of recipients) if (to !== '') break;
+  const all: unknown[] = [];
+  for await (const { to } of recipients) all.push(to);
+  expect(all).toEqual(['ann@x.test', 'bob@x.test']);
+  await fileOf('email\nann@x.test\n');
+  const rest = (async () => {
+    for await (const { to } of recipients) all.push(to);
+  })();
+  await expect(rest).rejects.toThrow('it had 2 recipients, and has 1');
 });

@@ -144,3 +144,13 @@ it('goes without the embedded store that the application holds, unless it needs 
   expect(bulk).toMatchObject({ code: 4, stdout: '' });
   expect(smtp.received).toHaveLength(1);
 }, 30_000);
+
+it('--dry-run asks for transports', async () => {
+  const cwd = temporaryFolder('send');
+  writeFileSync(join(cwd, 'mail.config.json'), JSON.stringify({ from: 'shop@shop.test' }));
+  const args = ['send', '--to', 'ann@x.test', '--subject', 'x', '--text', 'x', '--dry-run'];
+  expect(await runHere(args, { cwd })).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('transports') as string,
+  });
+});

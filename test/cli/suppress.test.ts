@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { startRedis } from '../support/redis.js';
@@ -51,7 +51,13 @@ it('reads a CSV file, and writes the list as one', async () => {
   const { code, stdout } = await suppress('--import', 'bounces.csv', '--reason', 'hard-bounce');
   expect(code).toBe(1);
   expect(stdout).toMatch(/^line 3: .*"nobody" is not an address\n2 rows are in the list, 1 are not\.\n$/);
+  writeFileSync(join(cwd, 'list.csv'), 'of last week', { mode: 0o644 });
   expect(await suppress('--export', 'list.csv')).toMatchObject({ code: 0 });
+  expect(statSync(join(cwd, 'list.csv')).mode & 0o777).toBe(0o600);
+  expect(await suppress('--export', '.')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('folder') as string,
+  });
   const rows = readFileSync(join(cwd, 'list.csv'), 'utf8').trim().split('\r\n');
   expect([rows[0], ...rows.slice(1).sort()]).toEqual([
     'address,scope,reason,since,note',

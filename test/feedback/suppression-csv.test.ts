@@ -49,6 +49,16 @@ describe('a file of suppressions', () => {
     expect(await textOf(other)).toBe(text);
   });
 
+  it.each([';', '\t'])('may have cells that %j separates', async (separator) => {
+    const list = newList();
+    const rows = [
+      ['address', 'note'],
+      ['ann@mail.test', '"a, b, c, d"'],
+    ].map((cells) => cells.join(separator));
+    expect(await list.importCsv(pieces(rows.join('\r\n'), 3))).toEqual({ added: 1, rejected: 0, faults: [] });
+    expect(await list.get('ann@mail.test')).toMatchObject([{ note: 'a, b, c, d' }]);
+  });
+
   it('may have a byte order mark, other line ends, and its columns in any order', async () => {
     const list = newList();
     const text =

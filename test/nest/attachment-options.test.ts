@@ -51,6 +51,7 @@ it.each([
   [7, /attachments\.store is 7/],
   [{}, /attachments\.store\.bucket is missing/],
   ['s3://', /attachments\.store/],
+  ['s3://bucket/100%', /attachments\.store.*Write a percent sign as %25/],
   ['s3://bucket?forcepathstyle=true', /attachments\.store\.forcepathstyle is not known/],
   ['s3://bucket?forcePathStyle=yes', /attachments\.store\.forcePathStyle/],
   [{ bucket: 'mail', endpoint: 'host:9000' }, /attachments\.store\.endpoint.*Give a URL/],

@@ -1,10 +1,13 @@
+import { getQueueToken } from '@nestjs/bullmq';
+import type { Queue } from 'bullmq';
 import { Readable } from 'node:stream';
-import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { MailError } from '../../src/errors.js';
 import type { BulkMailInput, RecipientInput } from '../../src/message/message.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { startRedis } from '../support/redis.js';
+import { lookInto } from '../support/stored.js';
 import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 
@@ -19,11 +22,12 @@ const post = { subject: 'Post for {{n}}', text: 'x' };
 let smtp: TestSmtpServer;
 let proxy: TcpProxy;
 let app: MailApp;
+let connection: string;
 
 beforeAll(async () => {
   smtp = await startSmtpServer();
   proxy = await startTcpProxy((await startRedis()).url);
-  const connection = `redis://127.0.0.1:${proxy.port}`;
+  connection = `redis://127.0.0.1:${proxy.port}`;
   app = await startMail({ smtp: smtp.url, queue: { connection, batch: { size: 10 } } });
 });
 beforeEach(() => smtp.clear());
@@ -127,6 +131,37 @@ describe('recipients', () => {
     const error = await rejection(app.mail.sendBulk({ ...post, id: 'torn', delay: '1h', recipients: torn }));
     expect(error).toMatchObject({ code: 'SOURCE_FAILED', cause, campaignId: 'torn' });
     expect(await app.mail.campaign('torn')).toMatchObject({ state: 'incomplete', total: error.queued });
+  });
+});
+
+describe('a campaign that is called for again', () => {
+  it('has lost nobody where the right to queue it ran out midway', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const standstill = async function* (): AsyncGenerator<RecipientInput> {
+      yield* people(5);
+      await lookInto(connection, ({ records }) => records.delete(['producer/lost']));
+      vi.advanceTimersByTime(10_000);
+      await new Promise(() => undefined);
+    };
+    const lost = await rejection(app.mail.sendBulk({ ...post, id: 'lost', recipients: standstill() }));
+    expect(lost).toMatchObject({ code: 'CAMPAIGN_LOST', campaignId: 'lost', permanent: false });
+    const { queued, duplicates } = await app.mail.sendBulk({ ...post, id: 'lost', recipients: people(50) });
+    expect({ duplicates, all: queued + duplicates }).toEqual({ duplicates: lost.queued, all: 50 });
+  });
+
+  it('is refused where a newer release has queued some of it, since nobody can tell whom', async () => {
+    const torn = function* (): Generator<RecipientInput> {
+      yield* people(170);
+      throw new Error('torn');
+    };
+    await rejection(app.mail.sendBulk({ ...post, id: 'newer', delay: '1h', recipients: torn() }));
+    const job = await app.context.get<Queue>(getQueueToken('mail')).getJob('newer-0');
+    await job!.updateData({ ...(job!.data as object), v: 99 });
+    const again = await rejection(app.mail.sendBulk({ ...post, id: 'newer', delay: '1h', recipients: people() }));
+    expect(again).toMatchObject({ code: 'CAMPAIGN_PAST_RETENTION', permanent: true, campaignId: 'newer' });
+    expect(again.message).toMatch(/newer-0 was written by a newer release/);
+    expect(await app.mail.campaign('newer')).toMatchObject({ state: 'incomplete' });
   });
 });
 

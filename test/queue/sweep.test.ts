@@ -52,6 +52,16 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     const counts = await app.context.get<Queue>(getQueueToken('mail')).getJobCounts('completed');
     return counts['completed'];
   };
+  const expiryOf = async (key: string): Promise<number> => {
+    if (store.kind === 'redis') {
+      const [name = ''] = await store.client.keys(`*${key}`);
+      return store.client.pexpiretime(name);
+    }
+    const { rows } = await store.pool.query('SELECT expires_at AS at FROM priority_mail.record WHERE key LIKE $1', [
+      `%${key}`,
+    ]);
+    return Number((rows as { at: string }[])[0]?.at);
+  };
   const inDays = (days: number): number => Date.now() + days * 24 * HOUR;
 
   it(`removes what is past retention on ${where.name}, and keeps what failed and what can be continued`, async () => {
@@ -79,6 +89,18 @@ for (const where of STORES.filter(({ name }) => name !== 'embedded')) {
     // Nobody continued it for as long as failed messages stay.
     expect(await sweep.run(inDays(31))).toBe(1 + batches);
     expect(await finished()).toBe(0);
+
+    // Who of it was served is not known any more.
+    const again = app.mail.sendBulk({ ...message, id: 'cut', recipients: people('c', 170) });
+    await expect(again).rejects.toMatchObject({ code: 'CAMPAIGN_PAST_RETENTION', permanent: true });
+    expect(await app.mail.campaign('cut')).toMatchObject({ total: cut.queued });
+    // One that was completed is known for longer whenever it is asked for.
+    await store.records.expire(['campaign/good'], Date.now() + 60_000);
+    expect(await app.mail.sendBulk({ ...message, id: 'good', recipients: people('a', 25) })).toMatchObject({
+      queued: 0,
+      duplicates: 25,
+    });
+    expect(await expiryOf('campaign/good')).toBeGreaterThan(inDays(89));
   });
 
   it(`sweeps on ${where.name} for processes that live for minutes when nobody has for an hour`, async () => {

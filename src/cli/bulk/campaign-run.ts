@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MailError } from '../../errors.js';
+import { MailError, reasonOf } from '../../errors.js';
 import type { BulkMailInput } from '../../message/message.js';
+import type { CampaignReceipt } from '../../queue/queueing.js';
 import type { CampaignReport } from '../../queue/reader.js';
 import type { Mailer } from '../mailer.js';
 import type { Output } from '../output.js';
@@ -18,6 +19,12 @@ const ASK_AGAIN = 1_000;
 /** States in which nothing is delivered. */
 const STANDSTILL: ReadonlySet<CampaignReport['state']> = new Set(['completed', 'cancelled', 'suspended', 'paused']);
 
+/** A campaign that can be queued in several tries. */
+export interface QueuedCampaign extends BulkMailInput {
+  id: string;
+  signal: AbortSignal;
+}
+
 /** Queues one campaign and delivers it in this process. */
 export class CampaignRun {
   private readonly pace = new Pace();
@@ -26,29 +33,31 @@ export class CampaignRun {
   constructor(
     private readonly mailer: Mailer,
     private readonly output: Output,
-    private readonly stop: AbortSignal,
+    private readonly interrupted: AbortSignal,
   ) {}
 
   /**
-   * Queues those who are not queued yet.
+   * Queues those who are not queued yet. Where it lost the right to do so, it begins anew: the recipients are read once more.
    *
    * @param expected how many recipients there are, for the progress
-   * @throws what `sendBulk()` throws; `ABORTED` when it is stopped
+   * @throws what `sendBulk()` throws; `ABORTED` when its signal aborts
    */
-  async queue(bulk: BulkMailInput & { id: string }, expected: number): Promise<void> {
+  async queue(bulk: QueuedCampaign, expected: number): Promise<CampaignReceipt> {
     const { mail } = this.mailer;
+    const { signal } = bulk;
     const onProgress = ({ queued }: { queued: number }): void =>
       this.show(`${count(queued)} of ${count(expected)} recipients are queued`);
-    const giveUpAt = performance.now() + PATIENCE;
+    let giveUpAt = performance.now() + PATIENCE;
     for (let isTold = false; ; isTold = true) {
       try {
-        await mail.sendBulk({ ...bulk, signal: this.stop, onProgress });
-        return;
+        return await mail.sendBulk({ ...bulk, onProgress });
       } catch (error) {
-        const isBusy = error instanceof MailError && error.code === 'CAMPAIGN_BUSY';
-        if (!isBusy || performance.now() > giveUpAt || this.stop.aborted) throw error;
-        if (!isTold) this.output.tell(`${error.message} Waiting for that.`);
-        await sleep(ASK_AGAIN, undefined, { signal: this.stop }).catch(() => undefined);
+        const code = error instanceof MailError ? error.code : undefined;
+        if (code === 'CAMPAIGN_LOST') giveUpAt = performance.now() + PATIENCE;
+        else if (code !== 'CAMPAIGN_BUSY') throw error;
+        if (performance.now() > giveUpAt || signal.aborted) throw error;
+        if (!isTold) this.output.tell(`${reasonOf(error)} Waiting for that.`);
+        await sleep(ASK_AGAIN, undefined, { signal }).catch(() => undefined);
       }
     }
   }
@@ -62,7 +71,7 @@ export class CampaignRun {
    */
   async deliver(id: string, maxTime?: number): Promise<void> {
     const over = new AbortController();
-    const signal = AbortSignal.any([over.signal, this.stop]);
+    const signal = AbortSignal.any([over.signal, this.interrupted]);
     const working = this.mailer.worker.runUntil({ deadline: maxTime ?? LONGEST, empty: false, signal });
     try {
       await Promise.race([working, this.watch(id, signal)]);

@@ -33,7 +33,8 @@ export function outcomeOf(report: CampaignReport, { before, invalid, signal, isH
     const text = before?.state === 'completed' ? 'It was completed before: nothing was sent now.' : 'All are served.';
     return { text, exitCode: failed + expired + invalid > 0 ? EXIT.failed : EXIT.ok };
   }
-  if (queueOnly)
+  const isQueued = state !== 'queueing' && state !== 'incomplete';
+  if (queueOnly && isQueued)
     return { text: 'A worker of the application delivers it, or priority-mail worker.', exitCode: EXIT.ok };
   if (state === 'suspended')
     return unfinished(`It stands still: ${report.suspended?.error ?? report.lastError}. ${again}`);

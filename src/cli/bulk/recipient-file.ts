@@ -4,14 +4,22 @@ import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { parse, type CsvError, type Parser } from 'csv-parse';
 import { reasonOf } from '../../errors.js';
-import { plainCell } from '../../message/csv.js';
+import { plainCell, separatorOf } from '../../message/csv.js';
 import type { Limits } from '../../message/limits.js';
 import type { RecipientInput } from '../../message/message.js';
-import { parseRecipient } from '../../message/recipient.js';
+import { parseRecipient, recipientKey } from '../../message/recipient.js';
+import { KeySet } from '../../queue/key-set.js';
 import { UsageError } from '../failure.js';
 
 /** A row of a CSV file: somebody to be served, or why nobody can be. */
-export type Row = { line: number; recipient: RecipientInput } | InvalidRow;
+export type Row = ServedRow | InvalidRow;
+
+export interface ServedRow {
+  line: number;
+  recipient: RecipientInput;
+  /** Of two rows with the same, the first is served. */
+  key: string;
+}
 
 export interface InvalidRow {
   /** Where it ends, from 1. */
@@ -23,7 +31,10 @@ export interface InvalidRow {
 
 /** What is in a file. */
 export interface Survey {
+  /** Of different addresses. */
   recipients: number;
+  /** Further rows with an address of theirs. */
+  duplicates: number;
   invalid: number;
   /** The first of them. */
   examples: InvalidRow[];
@@ -46,7 +57,6 @@ interface Columns {
 }
 
 const ADDRESS = ['email', 'e-mail', 'address', 'to', 'email address', 'mail'];
-const SEPARATORS = [',', ';', '\t'];
 /** Of a file, for its heading. */
 const HEADING_BYTES = 64 * 1024;
 /** A quote that is never closed takes no more of the file into one row. Characters. */
@@ -69,20 +79,25 @@ export class RecipientFile {
   private constructor(
     private readonly path: string,
     private readonly separator: string,
-    private readonly columns: Columns,
+    private readonly places: Columns,
     private readonly limits: Limits,
   ) {}
 
   /** @throws UsageError there is no such file, or no column with addresses */
   static async open(path: string, limits: Limits, wanted: ColumnNames = {}): Promise<RecipientFile> {
     const start = await beginningOf(path);
-    const separator = separatorOf(start);
+    const separator = separatorOf(start.toString('utf8'));
     const names = await headingOf(start, separator);
     return new RecipientFile(path, separator, columnsOf(basename(path), names, wanted), limits);
   }
 
   get name(): string {
     return basename(this.path);
+  }
+
+  /** As the heading names them. */
+  get columns(): readonly string[] {
+    return this.places.names;
   }
 
   /**
@@ -130,34 +145,50 @@ export class RecipientFile {
     }
   }
 
-  /** Those who can be served. */
-  async *recipients(): AsyncIterable<RecipientInput> {
-    for await (const row of this.rows()) if ('recipient' in row) yield row.recipient;
+  /** Those who can be served: all of them whenever it is iterated, also where the last time ended midway. */
+  recipients(survey: Pick<Survey, 'recipients' | 'duplicates'>): AsyncIterable<RecipientInput> {
+    return { [Symbol.asyncIterator]: () => this.servedRows(survey.recipients + survey.duplicates) };
+  }
+
+  /** @throws UsageError there are others than the survey has seen */
+  private async *servedRows(expected: number): AsyncGenerator<RecipientInput, void, undefined> {
+    let rows = 0;
+    for await (const row of this.rows()) {
+      if (!('recipient' in row)) continue;
+      rows++;
+      yield row.recipient;
+    }
+    if (rows === expected) return;
+    throw new UsageError(`${this.name} was changed while it was read: it had ${expected} recipients, and has ${rows}`);
   }
 
   async *invalid(): AsyncIterable<InvalidRow> {
     for await (const row of this.rows()) if ('problem' in row) yield row;
   }
 
-  async survey(onProgress: (rows: number) => void = () => undefined): Promise<Survey> {
+  /** @throws the signal's reason */
+  async survey(onProgress: (rows: number) => void = () => undefined, signal?: AbortSignal): Promise<Survey> {
     const hash = createHash('sha256');
-    const survey: Omit<Survey, 'digest'> = { recipients: 0, invalid: 0, examples: [] };
+    const seen = new KeySet();
+    const survey: Omit<Survey, 'digest'> = { recipients: 0, duplicates: 0, invalid: 0, examples: [] };
     for await (const row of this.rows(hash)) {
+      signal?.throwIfAborted();
       if ('recipient' in row) {
         survey.first ??= row.recipient;
-        survey.recipients++;
+        if (seen.add(row.key)) survey.recipients++;
+        else survey.duplicates++;
       } else {
         survey.invalid++;
         if (survey.examples.length < EXAMPLES) survey.examples.push(row);
       }
-      const rows = survey.recipients + survey.invalid;
+      const rows = survey.recipients + survey.duplicates + survey.invalid;
       if (rows % TOLD_EVERY === 0) onProgress(rows);
     }
     return { ...survey, digest: hash.digest('hex') };
   }
 
   private rowOf(cells: string[], line: number): Row {
-    const { names, address: at, name: nameAt, locale: localeAt } = this.columns;
+    const { names, address: at, name: nameAt, locale: localeAt } = this.places;
     const address = plainCell((cells[at] ?? '').trim());
     const invalid = (problem: string): InvalidRow => ({ line, address, problem });
     if (cells.length !== names.length) return invalid(`has ${cells.length} cells, the heading has ${names.length}`);
@@ -171,7 +202,7 @@ export class RecipientFile {
     };
     if (locale !== '') recipient.locale = locale;
     const parsed = parseRecipient(recipient, 0, this.limits, {});
-    if (!('faults' in parsed)) return { line, recipient };
+    if (!('faults' in parsed)) return { line, recipient, key: recipientKey(parsed.recipient) };
     return invalid(parsed.faults.map(({ message }) => message).join('; '));
   }
 }
@@ -189,17 +220,6 @@ async function beginningOf(path: string): Promise<Buffer> {
   } catch (error) {
     throw new UsageError(`${basename(path)} cannot be read: ${reasonOf(error)}.`, { cause: error });
   }
-}
-
-/** What stands most often in the heading, outside of quotes. */
-function separatorOf(start: Buffer): string {
-  const [heading = ''] = start
-    .toString('utf8')
-    .trimStart()
-    .split(/[\r\n]/, 1);
-  const bare = heading.replace(/"[^"]*"/g, '');
-  const counts = SEPARATORS.map((separator) => bare.split(separator).length);
-  return SEPARATORS[counts.indexOf(Math.max(...counts))]!;
 }
 
 async function headingOf(start: Buffer, separator: string): Promise<string[]> {

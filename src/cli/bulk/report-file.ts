@@ -1,12 +1,10 @@
-import { createWriteStream } from 'node:fs';
-import { access, constants, rename, rm } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { MailStatus } from '../../queue/status.js';
 import { UsageError } from '../failure.js';
 import { reasonOf } from '../../errors.js';
 import { csvRecord } from '../../message/csv.js';
+import { statOf, writeCsvFile } from '../csv-file.js';
 import { csvOf } from '../recipient-list.js';
 import type { InvalidRow } from './recipient-file.js';
 
@@ -33,7 +31,6 @@ export interface WrittenReport {
  * where messages are past retention: it knows more.
  */
 export async function writeReport(file: string, { messages, total, invalid }: ReportContent): Promise<WrittenReport> {
-  const draft = `${file}.${process.pid}.tmp`;
   const written = { messages: 0, invalid: 0 };
   const rows = async function* (): AsyncIterable<string> {
     yield* csvOf(messages, () => written.messages++);
@@ -42,29 +39,26 @@ export async function writeReport(file: string, { messages, total, invalid }: Re
       yield csvRecord([address, '', 'invalid', `line ${line}: ${problem}`, '0', '']);
     }
   };
-  try {
-    await pipeline(Readable.from(rows()), createWriteStream(draft, { mode: 0o600 }));
-    const lacking = total - written.messages;
-    if (lacking > 0 && (await isThere(file))) return { file, recipients: 0, missing: lacking };
-    await rename(draft, file);
-    return { file, recipients: written.messages + written.invalid, ...(lacking > 0 ? { missing: lacking } : {}) };
-  } finally {
-    await rm(draft, { force: true });
-  }
+  const lacking = (): number => Math.max(0, total - written.messages);
+  const isWritten = await writeCsvFile(file, rows(), async () => lacking() === 0 || !(await statOf(file)));
+  const missing = lacking() > 0 ? { missing: lacking() } : {};
+  return { file, recipients: isWritten ? written.messages + written.invalid : 0, ...missing };
 }
 
-/** @throws UsageError nothing can be written there */
-export async function checkReport(file: string): Promise<void> {
+/**
+ * @param source the file of the recipients
+ * @throws UsageError nothing can be written there, or what is there is no report
+ */
+export async function checkReport(file: string, source: string): Promise<void> {
+  const [there, read] = await Promise.all([statOf(file), statOf(source)]);
+  if (there?.isDirectory()) throw new UsageError(`The report ${file} cannot be written: it is a folder.`);
+  // Under whatever name.
+  if (there && read && there.ino === read.ino && there.dev === read.dev) {
+    throw new UsageError(`The report would replace the recipients in ${file}. Give it another name.`);
+  }
   try {
     await access(dirname(file), constants.W_OK);
   } catch (error) {
     throw new UsageError(`The report ${file} cannot be written: ${reasonOf(error)}.`, { cause: error });
   }
-}
-
-function isThere(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { MailError } from '../../errors.js';
-import type { BulkMailInput } from '../../message/message.js';
 import type { CampaignReport } from '../../queue/reader.js';
-import { CampaignRun } from '../bulk/campaign-run.js';
+import { CampaignRun, type QueuedCampaign } from '../bulk/campaign-run.js';
+import { checkFields } from '../bulk/fields.js';
 import { outcomeOf } from '../bulk/outcome.js';
 import { mailTo, type CampaignContent } from '../bulk/first-mail.js';
 import { RecipientFile, type Survey } from '../bulk/recipient-file.js';
 import { checkReport, writeReport, type WrittenReport } from '../bulk/report-file.js';
+import { TimeLimit } from '../bulk/time-limit.js';
 import { loadConfig } from '../config/config.js';
 import type { Context } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-code.js';
-import { UsageError } from '../failure.js';
+import { Interrupted, UsageError } from '../failure.js';
 import { readContent, type ContentOptions } from '../mail-content.js';
 import { openMailer, settingsOf, type Mailer } from '../mailer.js';
 import type { Output } from '../output.js';
@@ -41,6 +42,7 @@ interface Asked {
   content: CampaignContent;
   recipients: RecipientFile;
   survey: Survey;
+  time: TimeLimit;
   options: BulkOptions;
 }
 
@@ -53,23 +55,31 @@ const TOLD = 10;
  */
 export async function bulk(context: Context, file: string, options: BulkOptions): Promise<ExitCode> {
   const { output, interruption, cwd } = context;
+  const time = new TimeLimit(options.maxTime);
   const config = await loadConfig(context);
-  const { rules } = settingsOf(config);
+  const { rules, unsubscribe } = settingsOf(config);
   const content: CampaignContent = await readContent(options, context);
   if (options.list !== undefined) content.list = options.list;
   if (options.unsubscribe === true) content.unsubscribe = true;
-  if (options.report !== undefined) await checkReport(resolve(cwd, options.report));
+  if (options.report !== undefined) await checkReport(resolve(cwd, options.report), resolve(cwd, file));
   const columns = { address: options.addressColumn, locale: options.localeColumn };
   const recipients = await RecipientFile.open(resolve(cwd, file), rules.limits, columns);
-  const survey = await interruption.orDone(recipients.survey((rows) => output.show(`${count(rows)} rows are read`)));
-  tellInvalid(survey, output);
+  checkFields(content, recipients);
+  if ((unsubscribe || content.list !== undefined) && !canUnsubscribe(content)) {
+    output.tell(
+      'warning: readers cannot unsubscribe from this mail, which large providers ask of bulk mail: --unsubscribe',
+    );
+  }
+  const onProgress = (rows: number): void => output.show(`${count(rows)} rows are read`);
+  const survey = await interruption.orDone(recipients.survey(onProgress, time.over));
+  tellRows(survey, output);
   if (!survey.first) throw new UsageError(`${file} has nobody who could be served.`);
-  const asked = { id: options.id ?? idOf(survey, content, options), content, recipients, survey, options };
+  const asked = { id: options.id ?? idOf(survey, content, options), content, recipients, survey, time, options };
   if (options.dryRun === true) {
     const first = await previewOf(await mailTo(survey.first, content, rules), config, context);
-    const { recipients: total, invalid } = survey;
+    const { recipients: total, duplicates, invalid } = survey;
     output.print({
-      document: { ...previewDocument(first), id: asked.id, recipients: total, invalid },
+      document: { ...previewDocument(first), id: asked.id, recipients: total, duplicates, invalid },
       text: () =>
         `${previewText(first)}\n\nCampaign ${asked.id}: ${count(total)} recipients, ${count(invalid)} invalid rows.`,
     });
@@ -84,7 +94,7 @@ export async function bulk(context: Context, file: string, options: BulkOptions)
 }
 
 async function perform(asked: Asked, mailer: Mailer, context: Context): Promise<ExitCode> {
-  const { id, options, recipients, survey } = asked;
+  const { id, options, recipients, survey, time } = asked;
   const { output, interruption } = context;
   const known = await interruption.orDone(mailer.mail.campaign(id));
   if (!known && !(await interruption.orDone(isWanted(asked, context)))) {
@@ -99,41 +109,64 @@ async function perform(asked: Asked, mailer: Mailer, context: Context): Promise<
     output.tell(`${came}: what is in flight is finished. Again ends it at once.`);
     stop.abort();
   });
-  await serve(asked, new CampaignRun(mailer, output, stop.signal), stop.signal, known);
+  const rejected = await serve(asked, new CampaignRun(mailer, output, stop.signal), stop.signal, known);
+  if (rejected > 0) output.tell(`warning: ${count(rejected)} recipients could not be queued`);
   const report = await mailer.mail.campaign(id);
+  if (!report && signal) throw new Interrupted(signal);
+  if (!report) time.over.throwIfAborted();
   if (!report) throw new MailError(`The campaign ${id} is gone from the queue.`, { permanent: true });
   const content = { messages: mailer.mail.recipients(id), total: report.total, invalid: recipients.invalid() };
   const file =
     options.report === undefined ? undefined : await writeReport(resolve(context.cwd, options.report), content);
   if (file?.missing) output.tell(`warning: ${missingText(file)}`);
   const isHeld = (await mailer.mail.queue()).paused;
-  const { invalid } = survey;
-  const outcome = outcomeOf(report, { before: known, invalid, signal, isHeld, queueOnly: options.queueOnly === true });
+  const { duplicates, invalid } = survey;
+  const left = invalid + rejected;
+  const outcome = outcomeOf(report, {
+    before: known,
+    invalid: left,
+    signal,
+    isHeld,
+    queueOnly: options.queueOnly === true,
+  });
   const written: Written = file && file.recipients > 0 ? { report: file } : {};
   output.print({
-    document: { ...report, rows: { recipients: survey.recipients, invalid }, written, outcome: outcome.text },
+    document: {
+      ...report,
+      rows: { recipients: survey.recipients, duplicates, invalid },
+      written,
+      outcome: outcome.text,
+    },
     text: () => [campaignText(report, written), outcome.text].join('\n'),
   });
   return outcome.exitCode;
 }
 
-/** Queues, and delivers unless that is left to others. */
+/** Queues, and delivers unless that is left to others. Returns how many were refused. */
 async function serve(
-  { id, content, recipients, survey, options }: Asked,
+  { id, content, recipients, survey, time, options }: Asked,
   run: CampaignRun,
-  stop: AbortSignal,
+  interrupted: AbortSignal,
   known: CampaignReport | undefined,
-): Promise<void> {
-  const { name, queueOnly, maxTime } = options;
-  const bulk: BulkMailInput & { id: string } = { ...content, id, recipients: recipients.recipients() };
+): Promise<number> {
+  const { name, queueOnly } = options;
+  const signal = AbortSignal.any([interrupted, time.over]);
+  const bulk: QueuedCampaign = { ...content, id, recipients: recipients.recipients(survey), signal };
   if (name !== undefined) bulk.name = name;
+  let rejected: number;
   try {
-    await run.queue(bulk, survey.recipients);
+    ({ rejected } = await run.queue(bulk, survey.recipients));
   } catch (error) {
-    if (!stop.aborted) throw error;
-    return;
+    if (!signal.aborted) throw error;
+    return 0;
   }
-  if (queueOnly !== true && known?.state !== 'completed') await run.deliver(id, maxTime);
+  const isToDeliver = queueOnly !== true && known?.state !== 'completed' && time.left !== 0;
+  if (isToDeliver) await run.deliver(id, time.left);
+  return rejected;
+}
+
+function canUnsubscribe({ unsubscribe, headers = {} }: CampaignContent): boolean {
+  return unsubscribe === true || Object.keys(headers).some((name) => /^list-unsubscribe$/i.test(name));
 }
 
 /** A campaign that begins is asked for once more where somebody can answer. */
@@ -151,9 +184,10 @@ function missingText({ file, recipients, missing = 0 }: WrittenReport): string {
   return recipients > 0 ? `${what} and are not in the report.` : `${what}. The report ${file} is left as it was.`;
 }
 
-function tellInvalid({ invalid, examples }: Survey, output: Output): void {
+function tellRows({ invalid, duplicates, examples }: Survey, output: Output): void {
   output.show('');
   if (output.json) return;
+  if (duplicates > 0) output.tell(`${count(duplicates)} rows repeat an address, to which the mail goes once.`);
   for (const { line, address, problem } of examples.slice(0, TOLD)) {
     output.tell(`line ${line}: ${address && !problem.includes(address) ? `${address}: ` : ''}${problem}`);
   }

@@ -1,4 +1,3 @@
-import { createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
@@ -7,6 +6,7 @@ import { reasonOf } from '../../errors.js';
 import type { Suppression, SuppressionReason, SuppressionScope } from '../../feedback/suppression.js';
 import type { CsvDefaults, MailSuppressions } from '../../nest/mail-suppressions.js';
 import type { Context } from '../context.js';
+import { writeCsvFile } from '../csv-file.js';
 import { EXIT, type ExitCode } from '../exit-code.js';
 import { UsageError } from '../failure.js';
 import { withMailer } from '../mailer.js';
@@ -102,10 +102,10 @@ async function read(list: MailSuppressions, file: string, defaults: CsvDefaults)
 }
 
 async function write(list: MailSuppressions, to: string | true, { output, cwd }: Context): Promise<Answer | void> {
-  const csv = Readable.from(list.exportCsv());
-  if (to === true || to === '-') return pipeline(csv, output.stdout, { end: false });
+  const csv = list.exportCsv();
+  if (to === true || to === '-') return pipeline(Readable.from(csv), output.stdout, { end: false });
   const file = resolve(cwd, to);
-  await pipeline(csv, createWriteStream(file, { mode: 0o600 }));
+  await writeCsvFile(file, csv);
   return { document: { file }, text: () => `The list is written to ${file}.` };
 }
 

@@ -100,10 +100,18 @@ function parseUrl(text: string, path: string): AttachmentTarget {
   const options = {
     ...query,
     bucket: url.host,
-    prefix: decodeURIComponent(url.pathname),
+    prefix: prefixOf(url, text, path),
     ...(forcePathStyle === 'true' || forcePathStyle === 'false' ? { forcePathStyle: forcePathStyle === 'true' } : {}),
   };
   return { kind: 's3', options: parseS3(new OptionReader(options, path)) };
+}
+
+function prefixOf({ pathname }: URL, text: string, path: string): string {
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    return fail(path, text, 'Write a percent sign as %25.');
+  }
 }
 
 /** `file://./folder` is below the working directory, as with `pglite://`. */
