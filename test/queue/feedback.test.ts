@@ -1,7 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { Injectable } from '@nestjs/common';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { Injectable, Logger } from '@nestjs/common';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { MailQueueUnavailableError, MailValidationError } from '../../src/errors.js';
 import type { FeedbackEvent, FeedbackRefusedEvent } from '../../src/events/events.js';
 import type { Feedback, FeedbackType } from '../../src/feedback/feedback.js';
@@ -282,6 +282,16 @@ describe('a report that comes as a mail', () => {
     });
     const eve = postfixBounce({ to, recipient: 'eve@readers.test', messageId });
     expect(await app.mail.feedback.readMail(eve)).toEqual(FORGED);
+  });
+
+  it('needs a campaign id for which an address has room, and a longer one is warned of', async () => {
+    const warn = vi.spyOn(Logger.prototype, 'warn');
+    const send = (id: string) => app.mail.sendBulk({ id, subject: 'x', text: 'x', recipients: [{ to: ann }] });
+    await send('x'.repeat(32));
+    expect(warn).not.toHaveBeenCalled();
+    await send('x'.repeat(33));
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('Give it a shorter one'));
+    warn.mockRestore();
   });
 
   it('may come to an address that stands in no header', async () => {
