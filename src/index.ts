@@ -160,6 +160,7 @@ export type { MailStats } from './queue/statistics.js';
 export type { MailCounts, TransportStats } from './queue/tally.js';
 export type { ShiftReport } from './queue/shift.js';
 export type { MailState, MailStatus, RecipientStatus } from './queue/status.js';
+export { ReturnPaths, type ReturnedPath } from './feedback/return-path.js';
 export { FEEDBACK_TYPES, type Feedback, type FeedbackMatch, type FeedbackType } from './feedback/feedback.js';
 export { PostmarkFeedback, type PostmarkFeedbackOptions } from './feedback/providers/postmark.js';
 export { ResendFeedback, type ResendFeedbackOptions } from './feedback/providers/resend.js';

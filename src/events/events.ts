@@ -237,7 +237,7 @@ export interface FeedbackEvent {
 export interface FeedbackRefusedEvent {
   /** Whom it claims to be from. */
   source: string;
-  /** `forged`, `stale`, `malformed`, `unknown-topic`, `oversized`, `unauthorized` or `replayed`. */
+  /** `forged`, `stale`, `malformed`, `unknown-topic`, `oversized`, `unauthorized`, `replayed` or `unmatched`. */
   reason: string;
 }
 

@@ -14,7 +14,7 @@ export function parseFeedback(given: Feedback, path: string): { feedback: Feedba
     fault: { path: path === '' ? field : `${path}.${field}`, message },
   });
   if (typeof given !== 'object' || given === null) return { fault: { path, message: 'must be a report' } };
-  const { key, type, source, address, at, match, reply, url, list } = given as Partial<Feedback>;
+  const { key, type, source, address, at, match, permanent, reply, url, list } = given as Partial<Feedback>;
   if (typeof key !== 'string' || key === '') return fault('key', 'must be a string that tells the report from others');
   if (type === undefined || !FEEDBACK_TYPES.includes(type))
     return fault('type', `must be one of ${FEEDBACK_TYPES.join(', ')}`);
@@ -24,7 +24,15 @@ export function parseFeedback(given: Feedback, path: string): { feedback: Feedba
   if (!isMailAddress(address)) return fault('address', 'must be an address');
   if (!(at instanceof Date) || Number.isNaN(at.getTime())) return fault('at', 'must be a valid Date');
   if (typeof match !== 'object' || match === null) return fault('match', 'must be an object, if an empty one');
-  if (list !== undefined && !LIST_NAME.test(list)) return fault('list', `must be a list's name`);
+  for (const name of ['id', 'providerId', 'messageId'] as const) {
+    if (!isTextOrNone(match[name])) return fault(`match.${name}`, 'must be text');
+  }
+  for (const name of ['reply', 'url', 'enhancedCode'] as const) {
+    if (!isTextOrNone(given[name])) return fault(name, 'must be text');
+  }
+  if (permanent !== undefined && typeof permanent !== 'boolean') return fault('permanent', 'must be true or false');
+  if (list !== undefined && !(typeof list === 'string' && LIST_NAME.test(list)))
+    return fault('list', `must be a list's name`);
   return {
     feedback: {
       ...given,
@@ -32,4 +40,8 @@ export function parseFeedback(given: Feedback, path: string): { feedback: Feedba
       ...(url === undefined ? {} : { url: url.slice(0, MAX_URL) }),
     },
   };
+}
+
+function isTextOrNone(value: unknown): boolean {
+  return value === undefined || typeof value === 'string';
 }

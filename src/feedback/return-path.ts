@@ -42,13 +42,18 @@ export class ReturnPaths {
 
   /**
    * The envelope sender of a mail. An id that a local part has no room for, as long ids of an application's own campaigns have,
-   * gives the plain address; its bounces are told by their Message-ID.
+   * gives the plain address; its bounces are told by their Message-ID, and suppress nobody.
    *
    * @param recipients of the envelope
    */
   of(id: string, recipients: readonly string[]): string {
     const local = `${this.local}+${id}.${sign(this.secrets[0], id, recipients)}`;
     return local.length > MAX_LOCAL_PART ? `${this.local}@${this.domain}` : `${local}@${this.domain}`;
+  }
+
+  /** Whether a mail with this id has a return path of its own. */
+  fits(id: string): boolean {
+    return this.of(id, []).startsWith(`${this.local}+`);
   }
 
   /**

@@ -15,10 +15,14 @@ const MINUTE = 60_000;
 const MOST_A_MINUTE = 20;
 const MOST_KEPT = 50;
 
+const NONE = 'Its certificate is not there, or is none';
+
 /** The certificates with which SNS signs, each fetched once, and from nowhere but SNS. */
 export class SnsCertificates {
   private readonly known = new Map<string, Promise<X509Certificate>>();
   private fetches: number[] = [];
+  /** Those that are none, and until when nobody looks again. */
+  private readonly none = new Map<string, number>();
 
   constructor(private readonly fetch: Fetch) {}
 
@@ -44,19 +48,19 @@ export class SnsCertificates {
   private load(url: string, now: number): Promise<X509Certificate> {
     const known = this.known.get(url);
     if (known) return known;
+    if ((this.none.get(url) ?? 0) > now) throw new FeedbackRefusal('forged', NONE);
     this.fetches = this.fetches.filter((at) => now - at < MINUTE);
-    if (this.fetches.length >= MOST_A_MINUTE) {
-      throw new FeedbackRefusal('forged', 'Too many certificates were named in the last minute');
-    }
+    // No refusal: SNS gives up what was refused, and its own certificate may be next.
+    if (this.fetches.length >= MOST_A_MINUTE) throw new Error('Too many certificates were named in the last minute');
     this.fetches.push(now);
     if (this.known.size >= MOST_KEPT) this.known.clear();
-    const loading = this.download(url);
+    const loading = this.download(url, now);
     this.known.set(url, loading);
     loading.catch(() => this.known.delete(url));
     return loading;
   }
 
-  private async download(url: string): Promise<X509Certificate> {
+  private async download(url: string, now: number): Promise<X509Certificate> {
     let response: Response;
     let text = '';
     try {
@@ -66,10 +70,14 @@ export class SnsCertificates {
       throw new Error(`The certificate of SNS could not be fetched: ${reasonOf(cause)}`, { cause });
     }
     if (response.status >= 500) throw new Error(`The certificate of SNS could not be fetched: HTTP ${response.status}`);
+    if (response.status === 403 || response.status === 404) {
+      if (this.none.size >= MOST_KEPT) this.none.clear();
+      this.none.set(url, now + MINUTE);
+    }
     try {
       return new X509Certificate(text);
     } catch (cause) {
-      throw new FeedbackRefusal('forged', 'Its certificate is not there, or is none', { cause });
+      throw new FeedbackRefusal('forged', NONE, { cause });
     }
   }
 }

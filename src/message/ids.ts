@@ -67,7 +67,16 @@ export function idOfMessageId(header: string): string | undefined {
   return local !== undefined && splitMessageId(local) ? local : undefined;
 }
 
+/** The domain of a Message-ID, by the sender's address. */
+export function messageIdDomain(from: string): string {
+  return asciiDomain(domainOf(from)) || 'localhost';
+}
+
+export function messageIdAt(id: string, domain: string): string {
+  return `<${id}@${domain}>`;
+}
+
 /** The Message-ID header (RFC 5322 §3.6.4): the same for every try of the same message. */
 export function messageIdHeader(id: string, from: string): string {
-  return `<${id}@${asciiDomain(domainOf(from)) || 'localhost'}>`;
+  return messageIdAt(id, messageIdDomain(from));
 }

@@ -10,8 +10,8 @@ import type { MailUnsubscriptions } from './unsubscribe/mail-unsubscriptions.js'
 
 export interface ReportOptions {
   /**
-   * False: nobody vouches for who sent them. Such a report suppresses nothing unless it fits a mail that was sent. Default
-   * true.
+   * False: nobody vouches for who sent them. Such a report suppresses nobody, and counts for a mail only if that went to its
+   * address. Default true.
    */
   signed?: boolean;
 }
@@ -71,9 +71,10 @@ export class MailFeedback {
    * Takes what a source vouches for, and leaves out what is no report: the rest is not to come again and again because of it.
    *
    * @internal
+   * @param source under whose name what is left out is counted
    * @returns what is wrong with the first that was left out
    */
-  async take(feedback: readonly Feedback[]): Promise<string | undefined> {
+  async take(feedback: readonly Feedback[], source: string): Promise<string | undefined> {
     const reports: Feedback[] = [];
     let wrong: string | undefined;
     for (const one of feedback) {
@@ -83,7 +84,7 @@ export class MailFeedback {
         continue;
       }
       wrong ??= `${parsed.fault.path} ${parsed.fault.message}`;
-      this.refuse(one.source, 'malformed');
+      this.refuse(source, 'malformed');
     }
     if (reports.length > 0) await bulkLane(this.mailQueue).report(reports, true);
     return wrong;
@@ -97,6 +98,15 @@ export class MailFeedback {
    */
   check(): void {
     bulkLane(this.mailQueue);
+  }
+
+  /**
+   * Whether a mail is found by what its provider calls it; undefined where nobody has said.
+   *
+   * @internal
+   */
+  get findsByProviderId(): boolean | undefined {
+    return this.mailQueue?.findsByProviderId;
   }
 
   /**

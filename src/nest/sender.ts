@@ -4,7 +4,7 @@ import { MailConfigError, MailValidationError } from '../errors.js';
 import type { TraceContext, Tracer } from '../events/tracer.js';
 import { atHand, release } from '../message/attachments.js';
 import { decideLane, type Decision } from '../message/classify.js';
-import { keyedId, newId } from '../message/ids.js';
+import { batchId, keyedId, messageId, newId } from '../message/ids.js';
 import type { AcceptedAttachment, Attachment, BulkMailInput, MailMessageInput } from '../message/message.js';
 import { parseBulk, parseMessage, type MessageRules, type ParsedMessage } from '../message/parse.js';
 import { READ_AT_ONCE } from '../queue/blobs.js';
@@ -138,6 +138,7 @@ export class Sender {
       try {
         if (parsed.rendering) await this.renderer.check(parsed.rendering.source);
         this.routes.check(parsed.transport);
+        this.warnOfLongId(parsed.id);
         return await queue.sendBulk(trace === undefined ? parsed : { ...parsed, trace }, input);
       } finally {
         release(parsed.attachments);
@@ -166,6 +167,14 @@ export class Sender {
   private rulesFor(mail: MailClassUse | undefined): MessageRules {
     const { rules } = this.settings;
     return mail?.from ? { ...rules, from: mail.from } : rules;
+  }
+
+  private warnOfLongId(id: string | undefined): void {
+    const { returnPaths } = this.settings;
+    if (id === undefined || !returnPaths || returnPaths.fits(messageId(batchId(id, 9, 9_999), 999))) return;
+    this.logger.warn(
+      `The campaign id ${id} has no room in a mail's envelope sender, so bounces that come back by mail suppress nobody. Give it a shorter one.`,
+    );
   }
 
   private tell(id: string, { lane, by }: Decision): void {

@@ -168,7 +168,7 @@ export class CampaignProducer {
 
   /** Creates the campaign's record, or takes up the one that is there. */
   private async open(id: string, { bulk, fingerprint }: KeptBulk): Promise<CampaignRecord> {
-    const fresh = writeRecord(newRecord(id, fingerprint, bulk.name, Date.now()));
+    const fresh = writeRecord(newRecord(id, fingerprint, bulk, Date.now()));
     if (await this.records.putIfAbsent(keys.campaign(id), fresh)) return readRecord(fresh);
     const [fields] = await this.records.get([keys.campaign(id)]);
     const record = readRecord(fields ?? {});

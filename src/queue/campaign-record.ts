@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { batchId } from '../message/ids.js';
+import { batchId, messageIdDomain } from '../message/ids.js';
 import type { ParsedBulk } from '../message/parse.js';
 import type { Fields } from '../store/records.js';
 
@@ -13,6 +13,10 @@ export interface Pass {
 export interface CampaignRecord {
   id: string;
   name?: string;
+  /** The mailing list that it is for. */
+  list?: string;
+  /** Of its Message-IDs. Undefined where senders differ. */
+  domain?: string;
   startedAt: number;
   /** What each call that queued recipients of it has durably queued. A later one continues where others ended. */
   passes: Pass[];
@@ -45,7 +49,7 @@ export interface Suspended {
 export function newRecord(
   id: string,
   fingerprint: string,
-  name: string | undefined,
+  { name, list, from }: Pick<ParsedBulk, 'name' | 'list' | 'from'>,
   now: number,
 ): Partial<CampaignRecord> & { id: string } {
   return {
@@ -54,6 +58,8 @@ export function newRecord(
     seenAt: now,
     fingerprint,
     ...(name === undefined ? {} : { name }),
+    ...(list === undefined ? {} : { list }),
+    ...(from.address.includes('{{') ? {} : { domain: messageIdDomain(from.address) }),
   };
 }
 
@@ -138,6 +144,8 @@ export function readRecord(fields: Fields): CampaignRecord {
     ...(suspended ? { suspended } : {}),
     fingerprint: fields['fingerprint'] ?? '',
     ...(fields['name'] === undefined ? {} : { name: fields['name'] }),
+    ...(fields['list'] === undefined ? {} : { list: fields['list'] }),
+    ...(fields['domain'] === undefined ? {} : { domain: fields['domain'] }),
     ...(fields['lastError'] === undefined ? {} : { lastError: fields['lastError'] }),
   };
 }

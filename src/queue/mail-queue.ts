@@ -152,7 +152,12 @@ export class MailQueue {
    */
   async report(reports: readonly Feedback[], signed: boolean): Promise<FeedbackReceipt> {
     await this.parts.flusher.reach();
-    return answered(this.feedback.report(reports, signed));
+    return answered(this.feedback.report(reports, signed ? 'signed' : 'nobody'));
+  }
+
+  /** Undefined where the options do not say. */
+  get findsByProviderId(): boolean | undefined {
+    return this.settings.feedback.providerIds;
   }
 
   /**

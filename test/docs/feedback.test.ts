@@ -12,7 +12,9 @@ import { atEnd } from '../support/cleanup.js';
 import { openPage } from '../support/page.js';
 import { startRedis } from '../support/redis.js';
 import { startSmtpServer } from '../support/smtp-server.js';
+import { readPage, tableRows } from '../support/snippets.js';
 import { eventually } from '../support/eventually.js';
+import { membersOf } from './declared.js';
 
 const page = openPage('docs/feedback.md');
 
@@ -54,4 +56,17 @@ it('docs/feedback.md shows a source that believes what is signed', async () => {
   const [report] = await courier.read({ headers: signed, body, now: new Date() });
   expect(report).toMatchObject({ key: '1', type: 'bounced', permanent: true, address: 'a@b.test' });
   await expect(courier.read({ headers: {}, body, now: new Date() })).rejects.toMatchObject({ reason: 'forged' });
+});
+
+it('docs/feedback.md has every option of MailFeedbackModule', () => {
+  const declared = [...membersOf('src/nest/feedback/options.ts', 'MailFeedbackOptions').keys()];
+  const shown = tableRows(readPage('docs/feedback.md')).map(([option = '']) => option.replaceAll('`', ''));
+  expect(shown).toEqual(expect.arrayContaining(declared.filter((option) => !option.includes('.'))));
+});
+
+it('docs/ses.md shows a module that takes what SNS posts', async () => {
+  const { SesFeedbackModule } = await openPage('docs/ses.md').load<{ SesFeedbackModule: Type }>(
+    'src/ses-feedback.module.ts',
+  );
+  expect(SesFeedbackModule).toBeTypeOf('function');
 });

@@ -289,9 +289,14 @@ describe('a message of SNS', () => {
 
   it('does not make us fetch one certificate after the other', async () => {
     for (let number = 0; number < 40; number++) {
-      await read(snsMessage(BOUNCE, { SigningCertURL: `${HOST}/${number}.pem` })).catch(() => undefined);
+      const SigningCertURL = `${HOST}/${number}.pem`;
+      web.set(SigningCertURL, () => new Response('', { status: 404 }));
+      await read(snsMessage(BOUNCE, { SigningCertURL })).catch(() => undefined);
+      await read(snsMessage(BOUNCE, { SigningCertURL })).catch(() => undefined);
     }
     expect(fetched).toHaveLength(20);
+    // What SNS itself has sent meanwhile is to come again, which it does not when it is refused.
+    await expect(read(snsMessage(BOUNCE))).rejects.not.toBeInstanceOf(FeedbackRefusal);
   });
 
   it.each<[string, Posted | string]>([

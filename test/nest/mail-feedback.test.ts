@@ -10,6 +10,7 @@ import { Test } from '@nestjs/testing';
 import express from 'express';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Feedback } from '../../src/feedback/feedback.js';
+import { ReturnPaths } from '../../src/feedback/return-path.js';
 import { FeedbackRefusal, type FeedbackRequest, type FeedbackSource } from '../../src/feedback/source.js';
 import { MailFeedbackModule } from '../../src/nest/feedback/mail-feedback.module.js';
 import { parseFeedbackModule } from '../../src/nest/feedback/options.js';
@@ -27,7 +28,7 @@ const sign = (body: string, at: string): string => createHmac('sha256', SECRET).
 
 /** A provider that signs its webhooks as most do: the bytes, and when they were sent. */
 class Courier implements FeedbackSource {
-  readonly name = 'courier';
+  readonly name: string = 'courier';
 
   read({ headers, body, now }: FeedbackRequest): Promise<Feedback[]> {
     const at = headers['x-sent-at'] ?? '';
@@ -69,6 +70,7 @@ class NobodyPasses implements CanActivate {
   }
 }
 
+const SILENT = { log: () => undefined, error: () => undefined, warn: () => undefined };
 let number = 0;
 const event = (rest: object = {}): object => ({ id: `event ${number++}`, to: 'ann@readers.test', ...rest });
 
@@ -208,7 +210,9 @@ describe.each(PLATFORMS)('MailFeedbackModule on $name', ({ adapter }) => {
   it('takes mails from whoever has the token', async () => {
     const { id } = await mail.send({ lane: 'bulk', to: 'cid@readers.test', subject: 'x', text: 'x' });
     await eventually(async () => expect((await mail.status(id))?.state).toBe('sent'));
-    const bounce = { to: 'bounces@shop.test', recipient: 'cid@readers.test', messageId: `<${id}@shop.test>` };
+    const paths = new ReturnPaths('bounces@shop.test', [Buffer.from('x'.repeat(32))]);
+    const recipient = 'cid@readers.test';
+    const bounce = { to: paths.of(id, [recipient]), recipient, messageId: `<${id}@shop.test>` };
     // Longer than a webhook may be.
     const raw = `${postfixBounce(bounce)}${'\r\n'.repeat(5_000)}`;
     const mails = `${root}/mail-feedback/dsn`;
@@ -242,6 +246,38 @@ it('works in an application of a testing module, and says so where the bytes are
   const app = await NestFactory.create(modules(redis.url), new ExpressAdapter(server), { logger: false });
   const other = await listen(app);
   expect((await post(`${other}/mail-feedback/courier`, webhook(event()))).status).toBe(500);
+  // Of two modules at one path each takes its own, and a controller below it the rest.
+  class Slow extends Courier {
+    override readonly name: string = 'slow';
+  }
+  @Controller('mail-feedback/own')
+  class Own {
+    @Post()
+    own(): string {
+      return 'own';
+    }
+  }
+  const { imports } = modules(redis.url);
+  const second = (sources: FeedbackSource[]) => ({
+    module: class {},
+    imports: [...imports, MailFeedbackModule.forRoot({ sources })],
+    controllers: [Own],
+  });
+  const warnings: string[] = [];
+  const logger = { ...SILENT, warn: (warning: string) => void warnings.push(warning) };
+  const root = await listen(await NestFactory.create(second([new Slow()]), { logger }));
+  for (const [source, status] of [
+    ['courier', 200],
+    ['slow', 200],
+    ['own', 201],
+    ['none', 404],
+  ] as const) {
+    expect((await post(`${root}/mail-feedback/${source}`, webhook(event()))).status).toBe(status);
+  }
+  expect(warnings).toContainEqual(expect.stringContaining('Set feedback: true'));
+  await expect(NestFactory.create(second([new Courier()]), { logger: false, abortOnError: false })).rejects.toThrow(
+    'Two MailFeedbackModules take /mail-feedback/courier',
+  );
   // A server without HTTP boots too.
   await (await NestFactory.createApplicationContext(modules(redis.url), { logger: false })).close();
 });

@@ -1,12 +1,20 @@
+import { createSecretKey } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { Injectable } from '@nestjs/common';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { Injectable, Logger } from '@nestjs/common';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { MailQueueUnavailableError, MailValidationError } from '../../src/errors.js';
 import type { FeedbackEvent, FeedbackRefusedEvent } from '../../src/events/events.js';
 import type { Feedback, FeedbackType } from '../../src/feedback/feedback.js';
 import { ReturnPaths } from '../../src/feedback/return-path.js';
+import type { Suppression, SuppressionList } from '../../src/feedback/suppression.js';
 import { OnMail } from '../../src/nest/on-mail.js';
+import { FeedbackIntake } from '../../src/queue/feedback/intake.js';
+import type { KnownMail } from '../../src/queue/feedback/known-mail.js';
+import { MailReports } from '../../src/queue/feedback/mail-reports.js';
+import { readReports, writeReports } from '../../src/queue/feedback/reports.js';
+import { Sealer, UNSEALED, type SealingKey } from '../../src/store/sealing.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
+import { Memory } from '../../src/testing/memory-store.js';
 import type { Acceptance, Outgoing, SendOptions } from '../../src/transport/transport.js';
 import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
@@ -208,8 +216,8 @@ describe('a report that comes as a mail', () => {
   };
   const refused = async (): Promise<number> =>
     (await app.mail.stats({ since: '1h' })).feedback.refused['dsn']?.['forged'] ?? 0;
-  const TAKEN = { kind: 'report', accepted: 1, matched: 1, replayed: 0, forged: 0, ignored: 0 };
-  const FORGED = { kind: 'report', accepted: 0, matched: 0, replayed: 0, forged: 1, ignored: 0 };
+  const TAKEN = { kind: 'report', accepted: 1, matched: 1, replayed: 0, forged: 0, unmatched: 0, ignored: 0 };
+  const FORGED = { kind: 'report', accepted: 0, matched: 0, replayed: 0, forged: 1, unmatched: 0, ignored: 0 };
 
   it.each(['priority', 'bulk'] as const)('is told by the envelope sender on the %s lane', async (lane) => {
     const mail = await sent(lane);
@@ -228,12 +236,19 @@ describe('a report that comes as a mail', () => {
     expect(app.context.get(Heard).events.at(-2)).toMatchObject({ type: 'bounced', id: mail.id, address: ann, lane });
   });
 
-  it('is told by the Message-ID where the recipient is one of its', async () => {
-    const mail = { ...(await sent('bulk', [ann, 'bob@readers.test'])), to: 'shop@shop.test' };
-    expect(await app.mail.feedback.readMail(qmailBounce({ ...mail, recipient: 'ann@readers.test' }))).toEqual(TAKEN);
-    const before = await refused();
-    expect(await app.mail.feedback.readMail(qmailBounce({ ...mail, recipient: 'eve@readers.test' }))).toEqual(FORGED);
-    expect(await refused()).toBe(before + 1);
+  it('counts by its Message-ID alone where mails have no return path, and then suppresses nobody', async () => {
+    const bare = await startMail({ transports: [new Mailbox()], queue: { connection: IN_MEMORY }, providers: [Heard] });
+    const to = [ann, 'bob@readers.test'];
+    const { id, messageId } = await bare.mail.send({ lane: 'bulk', to, subject: 'x', text: 'x' });
+    await eventually(async () => expect((await bare.mail.status(id))?.state).toBe('sent'));
+    const mail = { to: 'shop@shop.test', recipient: 'ann@readers.test', messageId };
+    expect(await bare.mail.feedback.readMail(qmailBounce(mail))).toEqual(TAKEN);
+    expect(bare.context.get(Heard).events.at(-1)).toMatchObject({ address: ann, permanent: true });
+    expect((await bare.mail.status(id))?.recipients[0]?.feedback).toHaveProperty('bounced');
+    expect(await bare.mail.feedback.readMail(qmailBounce({ ...mail, recipient: 'eve@readers.test' }))).toEqual(FORGED);
+    const own = await bare.mail.send({ lane: 'bulk', to: ann, subject: 'x', text: 'x' });
+    expect(await bare.mail.feedback.readMail(complaint({ ...mail, messageId: own.messageId }))).toEqual(TAKEN);
+    for (const address of to) expect(await bare.mail.suppressions.get(address)).toEqual([]);
   });
 
   it('is refused when nothing of it was signed here', async () => {
@@ -245,6 +260,14 @@ describe('a report that comes as a mail', () => {
       { ...mail, messageId, to: 'bounces@mail.shop.test' },
     ];
     for (const forgery of forgeries) expect(await app.mail.feedback.readMail(postfixBounce(forgery))).toEqual(FORGED);
+    // Whoever has a mail of ours knows its Message-ID, and those of the others.
+    const before = await refused();
+    const known = { ...mail, to: 'bounces@mail.shop.test' };
+    for (const forged of [complaint(known), qmailBounce(known), postfixBounce(known)]) {
+      expect(await app.mail.feedback.readMail(forged)).toEqual(FORGED);
+    }
+    expect(await refused()).toBe(before + 2);
+    expect(await app.mail.suppressions.get(ann)).toEqual([]);
     expect(app.context.get(Heard).refusals.at(-1)).toEqual({ source: 'dsn', reason: 'forged' });
   });
 
@@ -261,6 +284,16 @@ describe('a report that comes as a mail', () => {
     expect(await app.mail.feedback.readMail(eve)).toEqual(FORGED);
   });
 
+  it('needs a campaign id for which an address has room, and a longer one is warned of', async () => {
+    const warn = vi.spyOn(Logger.prototype, 'warn');
+    const send = (id: string) => app.mail.sendBulk({ id, subject: 'x', text: 'x', recipients: [{ to: ann }] });
+    await send('x'.repeat(32));
+    expect(warn).not.toHaveBeenCalled();
+    await send('x'.repeat(33));
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('Give it a shorter one'));
+    warn.mockRestore();
+  });
+
   it('may come to an address that stands in no header', async () => {
     const mail = await sent('bulk');
     const raw = plainEximBounce({ ...mail, to: 'postmaster@shop.test', messageId: '<x@shop.test>' });
@@ -270,12 +303,10 @@ describe('a report that comes as a mail', () => {
 
   it('may be a complaint in which the recipient is blacked out', async () => {
     const mail = await sent('bulk');
-    const byMessageId = complaint({ ...mail, to: 'shop@shop.test' });
-    expect(await app.mail.feedback.readMail(byMessageId)).toEqual(TAKEN);
+    expect(await app.mail.feedback.readMail(complaint({ ...mail, messageId: '<x@shop.test>' }))).toEqual(TAKEN);
     expect((await app.mail.status(mail.id))?.recipients[0]?.feedback).toHaveProperty('complained.source', 'arf');
-    const other = await sent('bulk');
-    expect(await app.mail.feedback.readMail(complaint({ ...other, messageId: '<x@shop.test>' }))).toEqual(TAKEN);
-    expect(await app.mail.feedback.readMail(complaint(other, { type: 'not-spam' }))).toMatchObject({
+    expect(await app.mail.suppressions.get(ann)).toMatchObject([{ reason: 'complaint' }]);
+    expect(await app.mail.feedback.readMail(complaint(mail, { type: 'not-spam' }))).toMatchObject({
       ignored: 1,
       accepted: 0,
     });
@@ -285,8 +316,11 @@ describe('a report that comes as a mail', () => {
     const mail = await sent('bulk');
     const delayed = postfixBounce(mail, { action: 'delayed', status: '4.4.1' });
     expect(await app.mail.feedback.readMail(delayed)).toMatchObject({ accepted: 0, ignored: 1 });
-    const relayed = postfixBounce(mail, { action: 'relayed', status: '2.0.0', reply: '250 2.0.0 Ok' });
-    expect(await app.mail.feedback.readMail(relayed)).toEqual(TAKEN);
+    for (const action of ['relayed', 'expanded', 'delivered']) {
+      const arrived = postfixBounce(mail, { action, status: '2.0.0', reply: '250 2.0.0 Ok' });
+      const reading = action === 'delivered' ? TAKEN : { ...TAKEN, accepted: 0, matched: 0, ignored: 1 };
+      expect(await app.mail.feedback.readMail(arrived)).toEqual(reading);
+    }
     expect((await app.mail.status(mail.id))?.recipients[0]?.feedback).toHaveProperty('delivered.reply', '250 2.0.0 Ok');
   });
 
@@ -294,6 +328,139 @@ describe('a report that comes as a mail', () => {
     expect(await app.mail.feedback.readMail(autoReply(await sent('bulk')))).toEqual({ kind: 'auto-reply' });
     expect(await app.mail.feedback.readMail('Subject: x\r\n\r\nHello')).toEqual({ kind: 'no-report' });
   });
+});
+
+describe('a report that comes as a mail long after', () => {
+  const paths = new ReturnPaths('bounces@shop.test', [Buffer.alloc(32, 'x')]);
+  const id = 'weekly-0.0';
+  const [ann, bob] = ['ann@readers.test', 'bob@readers.test'] as const;
+  const read = async (raw: string) => {
+    const looked: string[] = [];
+    const refusals: string[] = [];
+    const reported: Feedback[] = [];
+    const intake = {
+      refuse: (source: string, reason: string) => void refusals.push(`${source} ${reason}`),
+      report: (reports: readonly Feedback[]) => {
+        reported.push(...reports);
+        return Promise.resolve({ accepted: reports.length, matched: 0, replayed: 0 });
+      },
+    };
+    // Of a campaign whose messages are past retention.
+    const find = (found: string): Promise<KnownMail | undefined> => {
+      looked.push(found);
+      return Promise.resolve(found === id ? { id, lane: 'bulk', campaignId: 'weekly' } : undefined);
+    };
+    const reports = new MailReports(intake as never, { find } as never, paths);
+    return { reading: await reports.take(Buffer.from(raw), undefined), looked, refusals, reported };
+  };
+  const parts = { to: paths.of(id, [ann]), recipient: ann, messageId: '<x@shop.test>' };
+
+  it('holds for whom it names, and counts as none of ours nor as forged where it names nobody', async () => {
+    expect((await read(postfixBounce(parts))).reported).toMatchObject([{ address: ann, match: { id } }]);
+    const blackedOut = await read(complaint(parts));
+    expect(blackedOut.reading).toMatchObject({ accepted: 0, forged: 0, unmatched: 1 });
+    expect(blackedOut.refusals).toEqual(['arf unmatched']);
+    const shared = await read(postfixBounce({ ...parts, to: paths.of(id, [ann, bob]) }));
+    expect(shared.reading).toMatchObject({ accepted: 0, forged: 0, unmatched: 1 });
+    expect((await read(complaint({ ...parts, to: paths.of('other-0.0', [ann]) }))).refusals).toEqual(['arf forged']);
+  });
+
+  it('costs a few look-ups, however much it claims', async () => {
+    const one = postfixBounce({ ...parts, to: 'shop@shop.test' });
+    const recipient = /Final-Recipient[^]*?\r\n\r\n/.exec(one)![0];
+    const others = Array.from(
+      { length: 40 },
+      (_, n) => `bounces+p_${String(n).padStart(20, '0')}.aaaaaaaaaaaa@shop.test`,
+    );
+    const raw = one.replace('To: shop@shop.test', `To: ${others.join(', ')}`).replace(recipient, recipient.repeat(99));
+    const { reading, looked, refusals } = await read(raw);
+    expect(reading).toMatchObject({ accepted: 0, forged: 99 });
+    expect(looked).toHaveLength(5);
+    expect(refusals).toEqual(['dsn forged']);
+  });
+});
+
+it('suppresses nobody by what nobody vouches for, and finds a list by the record of its campaign', async () => {
+  const { mail } = await startMail({ transports: [new Mailbox()], queue: { connection: IN_MEMORY } });
+  const recipients = [{ to: 'ann@readers.test' }];
+  const { id } = await mail.sendBulk({ list: 'weekly', subject: 'x', text: 'x', recipients });
+  const match = { id: `${id}-0.0` };
+  const bounced = (address: string) => report('bounced', address, { match, permanent: true });
+  const unsigned = (address: string) => mail.feedback.report(bounced(address), { signed: false });
+  expect(await unsigned('ceo@victim.test')).toMatchObject({ accepted: 1, matched: 0 });
+  expect(await unsigned('Ann@readers.test')).toMatchObject({ accepted: 1, matched: 1 });
+  for (const to of ['ceo@victim.test', 'ann@readers.test']) expect(await mail.suppressions.get(to)).toEqual([]);
+  await mail.feedback.report(report('unsubscribed', 'ann@readers.test', { match }));
+  expect(await mail.suppressions.get('ann@readers.test')).toMatchObject([{ scope: 'list:weekly' }]);
+});
+
+it('is not kept from taking reports by one that the list of the application refuses', async () => {
+  const added: string[] = [];
+  const add = (suppressions: readonly Suppression[]): Promise<void> => {
+    if (suppressions.some(({ address }) => address === 'odd@readers.test')) throw new Error('odd');
+    added.push(...suppressions.map(({ address }) => address));
+    return Promise.resolve();
+  };
+  const list: SuppressionList = {
+    find: () => Promise.resolve(new Map<string, Suppression>()),
+    get: () => Promise.resolve([]),
+    add,
+    remove: () => Promise.resolve(false),
+    list: () => Readable.from([]),
+  };
+  const { mail } = await startMail({
+    transports: [new Mailbox()],
+    queue: { connection: IN_MEMORY },
+    suppression: { list },
+  });
+  const bounced = ['ann@readers.test', 'odd@readers.test', 'bob@readers.test'].map((to) =>
+    report('bounced', to, { permanent: true }),
+  );
+  const results = await Promise.allSettled(bounced.map((one) => mail.feedback.report(one)));
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  expect(results[1]).toMatchObject({ reason: { message: 'The suppression list did not take what was reported: odd' } });
+  expect(added).toEqual(['ann@readers.test', 'bob@readers.test']);
+  // It is no replay when it comes again.
+  await expect(mail.feedback.report(bounced[1]!)).rejects.toThrow('odd');
+});
+
+it('tells on the repeat what it had marked before the store failed', async () => {
+  const records = new Memory().records;
+  const put = records.putIfAbsent.bind(records);
+  let failures = 1;
+  records.putIfAbsent = async (...mark) => {
+    const isNew = await put(...mark);
+    if (failures-- > 0) throw new Error('the connection was lost');
+    return isNew;
+  };
+  const parts = {
+    records,
+    sealer: UNSEALED,
+    mails: { match: () => Promise.resolve(undefined) },
+    statistics: { countFeedback: () => undefined, refuse: () => undefined },
+    events: { wants: () => false, emit: () => undefined },
+  };
+  const suppress = { bounces: false, complaints: false, unsubscribes: false } as const;
+  const settings = { remember: 3_600_000, providerIds: false, suppress } as const;
+  const intake = new FeedbackIntake(parts as never, settings, { message: 1_000, campaign: 1_000 });
+  const two = [report('opened', 'ann@readers.test'), report('opened', 'bob@readers.test')];
+  await expect(intake.report(two, 'signed')).rejects.toThrow('the connection was lost');
+  expect(await intake.report(two, 'signed')).toMatchObject({ accepted: 2, replayed: 0 });
+  expect(await intake.report(two, 'signed')).toMatchObject({ accepted: 0, replayed: 2 });
+});
+
+it('knows a recipient by the names that earlier keys have made', async () => {
+  const key = (id: string): SealingKey => ({ id, key: createSecretKey(Buffer.alloc(32, id)) });
+  const records = new Memory().records;
+  const id = 'weekly-0.0';
+  for (const keys of [[], [key('old')], [key('new'), key('old')]]) {
+    const sealer = new Sealer(keys);
+    const opened = report('opened', 'ann@readers.test');
+    await records.merge(await writeReports([{ feedback: opened, mail: { id } }], records, sealer));
+    const [fields] = await records.get(['reports/weekly-0']);
+    expect(Object.keys(fields!)).toHaveLength(1);
+    expect(readReports(id, fields, sealer)('Ann@readers.test')).toEqual({ opened: { at: AT, source: 'courier' } });
+  }
 });
 
 it('takes reports in a process without a worker, and tells those that listen elsewhere', async () => {
@@ -319,6 +486,10 @@ it('refuses what is no report, and rejects while the store is away', async () =>
   await expect(mail.feedback.report(report('lost' as never, 'ann@readers.test'))).rejects.toThrow(
     /type: must be one of bounced/,
   );
+  for (const wrong of [{ match: { providerId: 12345 } }, { reply: 550 }, { permanent: 'yes' }, { list: ['x'] }]) {
+    const faulty = report('bounced', 'ann@readers.test', wrong as never);
+    await expect(mail.feedback.report(faulty)).rejects.toThrow(MailValidationError);
+  }
   const kept = report('opened', 'ann@readers.test');
   await redis.stop();
   await expect(mail.feedback.report(kept)).rejects.toThrow(MailQueueUnavailableError);

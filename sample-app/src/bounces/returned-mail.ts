@@ -4,17 +4,19 @@ export interface Undelivered {
   address: string;
   /** Its Message-ID header, angle brackets included. */
   messageId: string;
+  /** Its envelope sender, which it comes back to. */
+  sender: string;
   /** RFC 3463. */
   status: string;
   reply: string;
 }
 
 /** What a mail server sends back to the sender of a mail: a delivery status notification (RFC 3464). */
-export function returnedMail({ address, messageId, status, reply }: Undelivered): string {
+export function returnedMail({ address, messageId, sender, status, reply }: Undelivered): string {
   const boundary = 'returned';
   return [
     'From: Mail Delivery System <MAILER-DAEMON@mx.example.com>',
-    'To: bounces@community.test',
+    `To: ${sender}`,
     'Subject: Undelivered Mail Returned to Sender',
     `Date: ${new Date().toUTCString()}`,
     'Auto-Submitted: auto-replied',

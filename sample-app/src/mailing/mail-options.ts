@@ -3,6 +3,9 @@ import { resolve } from 'node:path';
 import type { MailModuleOptions, MailOptionsFactory } from 'nestjs-priority-mail';
 import { Settings } from '../settings/settings.js';
 
+/** Where mail comes back to. */
+export const BOUNCES = 'bounces@community.test';
+
 @Injectable()
 export class MailOptions implements MailOptionsFactory {
   constructor(private readonly settings: Settings) {}
@@ -19,7 +22,7 @@ export class MailOptions implements MailOptionsFactory {
       queue: { connection: queueUrl, ...(worker ? {} : { worker: false }) },
       ...(attachmentsUrl === undefined ? {} : { attachments: { store: attachmentsUrl } }),
       unsubscribe: { secret: mailSecret, url: `${siteUrl}/unsubscribe` },
-      bounces: { address: 'bounces@community.test', secret: mailSecret },
+      bounces: { address: BOUNCES, secret: mailSecret },
       templates: {
         dir: resolve(import.meta.dirname, '../../templates'),
         layout: 'community',

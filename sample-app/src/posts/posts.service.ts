@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { MailService, type CampaignReceipt, type RecipientDto, type RecipientInput } from 'nestjs-priority-mail';
 import type { CreatePostDto } from './create-post.dto.js';
 import { FollowersService } from './followers.service.js';
@@ -28,7 +28,9 @@ export class PostsService {
 
   /** Nobody waits for these mails: they are durably queued, and the answer does not wait for a single one. */
   async publish({ author, title, text = '', preview }: CreatePostDto): Promise<CampaignReceipt> {
-    const post: Post = { id: `post-${randomUUID()}`, author, title, text, publishedAt: new Date() };
+    // Short enough to stand in the mail's envelope sender.
+    const id = `post-${randomBytes(9).toString('hex')}`;
+    const post: Post = { id, author, title, text, publishedAt: new Date() };
     const receipt = await this.mail.sendBulk(NewPostMail, {
       id: post.id,
       name: `${author}: ${title}`,

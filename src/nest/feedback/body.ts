@@ -7,13 +7,20 @@ export type NoBody =
   /** Its sender hung up. */
   | 'cut off'
   /** Something has read it before, and kept what it made of it alone. */
-  | 'gone';
+  | 'gone'
+  /** Others hold what memory there is. */
+  | 'no room';
+
+/** Whether there is room for so many bytes more, which then are held. */
+export type Hold = (bytes: number) => boolean;
 
 export interface BodyLimits {
   /** Bytes. A larger one is not read to its end. */
   max: number;
   /** Bytes that are kept; the rest is read and thrown away. Default: all. */
   keep?: number;
+  /** Asked before bytes are kept. Default: there is room. */
+  hold?: Hold;
 }
 
 /** Milliseconds. */
@@ -22,7 +29,7 @@ const READ_WITHIN = 30_000;
 /** The very bytes of a request's body. */
 export function readBody(
   request: IncomingMessage & { rawBody?: unknown },
-  { max, keep = max }: BodyLimits,
+  { max, keep = max, hold = () => true }: BodyLimits,
 ): Promise<Buffer | NoBody> {
   // Where the platform reads it first, as in serverless functions, it may have kept the bytes too.
   if (request.readableDidRead) return Promise.resolve(Buffer.isBuffer(request.rawBody) ? request.rawBody : 'gone');
@@ -36,7 +43,10 @@ export function readBody(
       resolve(result);
     };
     const take = (chunk: Buffer): void => {
-      if (size < keep) chunks.push(chunk);
+      if (size < keep) {
+        if (!hold(chunk.length)) return end('no room');
+        chunks.push(chunk);
+      }
       size += chunk.length;
       if (size > max) end('too large');
     };

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MailQueueUnavailableError } from '../../errors.js';
 import { FeedbackRefusal, type FeedbackSource, type RefusalReason } from '../../feedback/source.js';
 import type { MailFeedback } from '../mail-feedback.js';
-import { readBody, type NoBody } from './body.js';
+import { readBody, type Hold, type NoBody } from './body.js';
 
 /** The source under which mails are handed over. */
 export const MAILS = 'dsn';
@@ -25,7 +25,6 @@ interface Answer {
 }
 
 const OK: Answer = { status: 200 };
-const NOT_FOUND: Answer = { status: 404 };
 const FAILED: Answer = { status: 500 };
 /** Whoever reports tries again. */
 const AGAIN: Answer = { status: 503, headers: { 'Retry-After': '30' } };
@@ -42,9 +41,10 @@ const UNREAD: Readonly<Record<Exclude<NoBody, 'gone'>, Answer>> = {
   'too large': { status: 413 },
   'too slow': { status: 408 },
   'cut off': { status: 400 },
+  'no room': AGAIN,
 };
 
-/** Requests that are worked on at once: what each may send is memory. */
+/** Requests whose bodies fit into memory at once, each of the largest. Slow ones that have sent little take little of it. */
 const MAX_AT_ONCE = 100;
 /** Of a mail; servers return all of a message, attachments included, and its beginning is read. */
 const MAX_MAIL = 64 * 1024 * 1024;
@@ -57,7 +57,8 @@ const GONE =
 
 /** Takes reports by HTTP, on any server of Node. It tells callers nothing but whether to try again. */
 export class FeedbackEndpoint {
-  private working = 0;
+  /** Bytes of requests that are being read or worked on. */
+  private held = 0;
   private readonly warnedAt = new Map<string, number>();
 
   constructor(
@@ -65,7 +66,7 @@ export class FeedbackEndpoint {
     private readonly options: EndpointOptions,
   ) {}
 
-  /** @param source the last part of the path */
+  /** @param source the last part of the path, of one that is taken here */
   async handle(source: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     let answer: Answer;
     try {
@@ -88,28 +89,32 @@ export class FeedbackEndpoint {
   }
 
   private async answer(name: string, request: IncomingMessage): Promise<Answer> {
-    const isMail = name === MAILS && this.options.mailTokens.length > 0;
+    const isMail = name === MAILS;
     const source = this.options.sources.get(name);
-    if (!isMail && !source) return NOT_FOUND;
     if (request.method !== 'POST') return WRONG_METHOD;
     if (isMail && !this.isAuthorized(request))
       return this.refuse(name, 'unauthorized', 'no valid bearer token', UNAUTHORIZED);
-    if (this.working >= MAX_AT_ONCE) return AGAIN;
-    this.working++;
+    let own = 0;
+    const hold = (bytes: number): boolean => {
+      if (this.held + bytes > MAX_AT_ONCE * Math.max(this.options.maxBytes, KEPT_OF_MAIL)) return false;
+      this.held += bytes;
+      own += bytes;
+      return true;
+    };
     try {
-      return await (source ? this.webhook(source, request) : this.mail(request));
+      return await (source ? this.webhook(source, request, hold) : this.mail(request, hold));
     } finally {
-      this.working--;
+      this.held -= own;
     }
   }
 
-  private async webhook(source: FeedbackSource, request: IncomingMessage): Promise<Answer> {
+  private async webhook(source: FeedbackSource, request: IncomingMessage, hold: Hold): Promise<Answer> {
     const { name } = source;
-    const body = await readBody(request, { max: this.options.maxBytes });
+    const body = await readBody(request, { max: this.options.maxBytes, hold });
     if (!Buffer.isBuffer(body)) return this.unread(name, body, this.options.maxBytes);
     try {
       const reports = await source.read({ headers: lastHeaders(request), body, now: new Date() });
-      const malformed = await this.feedback.take(reports);
+      const malformed = await this.feedback.take(reports, name);
       if (malformed !== undefined)
         this.warn(name, 'malformed', `Some of what ${name} reports is no report: ${malformed}`);
       return OK;
@@ -119,8 +124,8 @@ export class FeedbackEndpoint {
     }
   }
 
-  private async mail(request: IncomingMessage): Promise<Answer> {
-    const body = await readBody(request, { max: MAX_MAIL, keep: KEPT_OF_MAIL });
+  private async mail(request: IncomingMessage, hold: Hold): Promise<Answer> {
+    const body = await readBody(request, { max: MAX_MAIL, keep: KEPT_OF_MAIL, hold });
     if (!Buffer.isBuffer(body)) return this.unread(MAILS, body, MAX_MAIL);
     const to = lastHeaders(request)['x-envelope-to'];
     return { status: 200, body: await this.feedback.readMail(body, to === undefined ? {} : { to }) };

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MailConfigError, reasonOf } from '../../errors.js';
 import { getMailToken } from '../inject-mail.js';
 import type { MailService } from '../mail.service.js';
-import { FeedbackEndpoint } from './endpoint.js';
+import { FeedbackEndpoint, MAILS } from './endpoint.js';
 import { parseFeedbackModule, type FeedbackModuleSettings, type MailFeedbackOptions } from './options.js';
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, ASYNC_OPTIONS_TYPE } =
@@ -22,7 +22,7 @@ export type MailFeedbackAsyncOptions = typeof ASYNC_OPTIONS_TYPE;
  * ```ts
  * imports: [
  *   MailModule.forRoot({ feedback: true, … }),
- *   MailFeedbackModule.forRoot({ sources: [sns({ topicArn })] }),
+ *   MailFeedbackModule.forRoot({ sources: [new SnsSource({ topics: ['arn:aws:sns:eu-west-1:123456789012:mail'] })] }),
  * ]
  * ```
  *
@@ -34,7 +34,7 @@ export class MailFeedbackModule extends ConfigurableModuleClass implements OnMod
   private readonly settings: FeedbackModuleSettings;
   private endpoint: FeedbackEndpoint | undefined;
 
-  /** @throws MailConfigError an option is wrong, or nothing says whom to believe */
+  /** @throws MailConfigError an option is wrong, nothing says whom to believe, or another one takes the same */
   constructor(
     @Inject(MODULE_OPTIONS_TOKEN) options: MailFeedbackOptions,
     @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
@@ -43,6 +43,7 @@ export class MailFeedbackModule extends ConfigurableModuleClass implements OnMod
   ) {
     super();
     this.settings = parseFeedbackModule(options);
+    claim(host, this.settings);
     // Now, since Nest registers its parsers when the application is initialised. A process that serves no HTTP has no adapter.
     host.init$.subscribe(() => {
       (host.httpAdapter as HttpAdapterHost['httpAdapter'] | undefined)?.use(this.take);
@@ -55,6 +56,11 @@ export class MailFeedbackModule extends ConfigurableModuleClass implements OnMod
     const logger = new Logger(MailFeedbackModule.name);
     const { feedback } = this.mailService();
     feedback.check();
+    if (sources.size > 0 && feedback.findsByProviderId === undefined) {
+      logger.warn(
+        'Webhooks are taken, and MailModule is not told `feedback`: a report that names its mail by the id of the provider alone fits none. Set feedback: true in all processes that send, or feedback: false to do without.',
+      );
+    }
     this.endpoint = new FeedbackEndpoint(feedback, {
       sources,
       mailTokens,
@@ -75,7 +81,7 @@ export class MailFeedbackModule extends ConfigurableModuleClass implements OnMod
     const prefix = this.config.getGlobalPrefix().replace(/^\/*|\/*$/g, '');
     const start = `${prefix === '' ? '' : `/${prefix}`}/${this.settings.path}/`;
     const source = path.startsWith(start) ? path.slice(start.length).replace(/\/$/, '') : undefined;
-    return source === '' || source?.includes('/') ? undefined : source;
+    return source !== undefined && namesOf(this.settings).includes(source) ? source : undefined;
   }
 
   private mailService(): MailService {
@@ -87,4 +93,23 @@ export class MailFeedbackModule extends ConfigurableModuleClass implements OnMod
       throw new MailConfigError(`MailFeedbackModule finds no ${which}. Import it into the application.`, { cause });
     }
   }
+}
+
+/** The paths that are taken in each application. */
+const claimed = new WeakMap<HttpAdapterHost, Set<string>>();
+
+function claim(host: HttpAdapterHost, settings: FeedbackModuleSettings): void {
+  const taken = claimed.get(host) ?? new Set();
+  claimed.set(host, taken);
+  for (const name of namesOf(settings)) {
+    const path = `/${settings.path}/${name}`;
+    if (taken.has(path)) {
+      throw new MailConfigError(`Two MailFeedbackModules take ${path}. Give one of them another \`path\`.`);
+    }
+    taken.add(path);
+  }
+}
+
+function namesOf({ sources, mailTokens }: FeedbackModuleSettings): string[] {
+  return [...sources.keys(), ...(mailTokens.length > 0 ? [MAILS] : [])];
 }

@@ -10,7 +10,7 @@ export interface FeedbackConfig {
    * where `feedback` is given.
    */
   providerIds?: boolean;
-  /** How long the same report is known again. Default `'7d'`. */
+  /** How long the same report is known again, an hour at least. Default `'7d'`. One that came as a mail is for 90 days at least. */
   remember?: Duration;
   /** What an address gets no more of because of a report. False: nothing is done about it. */
   suppress?: {
@@ -34,8 +34,9 @@ export function parseFeedbackOptions(parent: OptionReader, hasQueue: boolean): F
   const reader = typeof value === 'boolean' ? new OptionReader({}, 'feedback') : parent.section('feedback');
   const suppress = reader.section('suppress');
   const settings: FeedbackSettings = {
-    providerIds: reader.boolean('providerIds', on),
-    remember: reader.duration('remember', defaults.remember, 60_000, Infinity),
+    providerIds: value === undefined ? undefined : reader.boolean('providerIds', on),
+    // A webhook's post counts as fresh that long.
+    remember: reader.duration('remember', defaults.remember, 3_600_000, Infinity),
     suppress: {
       bounces: scope(suppress, 'bounces', defaults.suppress.bounces),
       complaints: scope(suppress, 'complaints', defaults.suppress.complaints),

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { MailEmitter } from '../../events/emitter.js';
 import type { FeedbackEvent } from '../../events/events.js';
+import { MailError, MailQueueUnavailableError, reasonOf } from '../../errors.js';
 import type { Feedback } from '../../feedback/feedback.js';
-import { scopeOfList, type Suppression, type SuppressionList } from '../../feedback/suppression.js';
+import { scopeOfList, suppressionKey, type Suppression, type SuppressionList } from '../../feedback/suppression.js';
 import { splitMessageId } from '../../message/ids.js';
 import type { Change, Records } from '../../store/records.js';
 import type { Sealer } from '../../store/sealing.js';
@@ -10,14 +11,14 @@ import { GroupCommit } from '../group-commit.js';
 import { keys } from '../keys.js';
 import type { Statistics } from '../statistics.js';
 import type { KnownMail, MailLookup } from './known-mail.js';
-import { countReports, countsField, writeReport } from './reports.js';
+import { countReports, countsField, writeReports, type ReportOf } from './reports.js';
 
 /** What is done about reports. */
 export interface FeedbackSettings {
   /** How long the same report is known again, in milliseconds. */
   remember: number;
-  /** A provider's own ids of mails are remembered. */
-  providerIds: boolean;
+  /** A provider's own ids of mails are remembered. Undefined: nobody has said, and they are not. */
+  providerIds: boolean | undefined;
   /** What the address gets no more of; false: nothing is done. */
   suppress: {
     /** Of permanent bounces. */
@@ -45,18 +46,26 @@ export interface ReportsKept {
   campaign: number;
 }
 
+/**
+ * Who vouches for reports: a signature; the signed return path of a mail, which has no date; nobody, except that `mail` is known to
+ * have gone to their address. What nobody vouches for suppresses nobody.
+ */
+export type Trust = 'signed' | 'signed-mail' | 'mail' | 'nobody';
+
 interface Entry {
   reports: readonly Feedback[];
-  /** Somebody vouches for them. */
-  signed: boolean;
+  trust: Trust;
   receipt: FeedbackReceipt;
+  /** Why they were not taken, of all that came with them. */
+  failure?: Error;
 }
 
 interface Report {
   feedback: Feedback;
-  signed: boolean;
+  entry: Entry;
   mark: string;
-  receipt: FeedbackReceipt;
+  /** Of an earlier try here, which told nothing. */
+  marked: boolean;
   mail?: KnownMail;
   suppression?: Suppression;
 }
@@ -76,13 +85,19 @@ const MAX_NOTE = 500;
 /** Reports that are written together. */
 const MAX_GROUP = 500;
 
+/** Marks without a telling that are kept in mind. */
+const MAX_UNTOLD = 10_000;
+
 /**
  * Takes what is reported of mails: once each, first into the store, then told. All of it may be repeated without harm, and
- * what marks a report as taken is written last: one that is cut off in the middle does all of its work the next time.
+ * what marks a report as taken is written last: one that is cut off in the middle does all of its work the next time. It is told at
+ * most once: a process that dies between the mark and the telling has not told it.
  */
 export class FeedbackIntake {
   private readonly writer = randomBytes(6).toString('base64url');
   private readonly commit: GroupCommit<Entry>;
+  /** Marks that may have been written, where the telling did not follow. */
+  private readonly untold = new Set<string>();
 
   constructor(
     private readonly parts: IntakeParts,
@@ -99,12 +114,13 @@ export class FeedbackIntake {
   /**
    * Resolves when it is durable. Rejects while the store cannot be reached; then the same reports are to come again.
    *
-   * @param signed false: nobody vouches for them, so that one which fits no mail of ours suppresses nothing
+   * @throws MailError why the suppression list did not take them
    */
-  async report(reports: readonly Feedback[], signed: boolean): Promise<FeedbackReceipt> {
-    const receipt = { accepted: 0, matched: 0, replayed: 0 };
-    if (reports.length > 0) await this.commit.add({ reports, signed, receipt });
-    return receipt;
+  async report(reports: readonly Feedback[], trust: Trust): Promise<FeedbackReceipt> {
+    const entry: Entry = { reports, trust, receipt: { accepted: 0, matched: 0, replayed: 0 } };
+    if (reports.length > 0) await this.commit.add(entry);
+    if (entry.failure) throw entry.failure;
+    return entry.receipt;
   }
 
   /** Counts and tells what was not believed. */
@@ -117,31 +133,41 @@ export class FeedbackIntake {
     const { fresh, known } = await this.sort(entries);
     await Promise.all(
       fresh.map(async (report) => {
-        const mail = await this.parts.mails.match(report.feedback.match);
+        const mail = await this.match(report);
         if (mail) report.mail = mail;
       }),
     );
     await this.keep(fresh);
     await this.suppress(fresh);
-    const late = await this.mark(fresh);
-    for (const report of fresh) if (!late.includes(report)) this.tell(report);
-    for (const { feedback, receipt } of [...known, ...late]) {
-      receipt.replayed++;
+    const taken = fresh.filter(({ entry }) => !entry.failure);
+    const late = await this.mark(taken);
+    for (const report of taken) if (!late.has(report)) this.tell(report);
+    for (const { feedback, entry } of [...known, ...late]) {
+      entry.receipt.replayed++;
       this.refuse(feedback.source, 'replayed');
     }
   }
 
+  /** What nobody vouches for has to be about one whom the mail has gone to. */
+  private async match({ feedback, entry }: Report): Promise<KnownMail | undefined> {
+    if (entry.trust !== 'nobody') return this.parts.mails.match(feedback.match, 'existence');
+    const mail = await this.parts.mails.match(feedback.match, 'recipients');
+    const key = suppressionKey(feedback.address);
+    return mail?.recipients?.some((recipient) => suppressionKey(recipient) === key) ? mail : undefined;
+  }
+
   /** Those that come for the first time, and the others. */
   private async sort(entries: readonly Entry[]): Promise<{ fresh: Report[]; known: Report[] }> {
-    const all = entries.flatMap(({ reports, signed, receipt }) =>
-      reports.map((feedback): Report => ({ feedback, signed, mark: markOf(feedback), receipt })),
+    const all = entries.flatMap((entry) =>
+      entry.reports.map((feedback): Report => ({ feedback, entry, mark: markOf(feedback), marked: false })),
     );
     const marks = await this.parts.records.get(all.map(({ mark }) => mark));
     const seen = new Set<string>();
-    const isKnown = ({ mark }: Report, index: number): boolean => marks[index] !== undefined || seen.has(mark);
     const sorted = { fresh: [] as Report[], known: [] as Report[] };
     for (const [index, report] of all.entries()) {
-      sorted[isKnown(report, index) ? 'known' : 'fresh'].push(report);
+      report.marked = marks[index]?.['by'] === this.writer && this.untold.has(report.mark);
+      const isKnown = seen.has(report.mark) || (marks[index] !== undefined && !report.marked);
+      sorted[isKnown ? 'known' : 'fresh'].push(report);
       seen.add(report.mark);
     }
     return sorted;
@@ -158,10 +184,10 @@ export class FeedbackIntake {
       const at = now + keptFor;
       expiries.set(at, (expiries.get(at) ?? new Set()).add(change.key));
     };
-    for (const { feedback, mail } of reports) {
-      if (!mail) continue;
-      const change = writeReport(mail.id, feedback, this.parts.sealer);
-      add(change, mail.campaignId === undefined ? this.kept.message : this.kept.campaign);
+    const matched = reports.filter((report): report is Report & ReportOf => report.mail !== undefined);
+    const written = await writeReports(matched, this.parts.records, this.parts.sealer);
+    for (const [index, { mail }] of matched.entries()) {
+      add(written[index]!, mail.campaignId === undefined ? this.kept.message : this.kept.campaign);
       if (mail.campaignId !== undefined) campaigns.set(splitMessageId(mail.id)!.batch, mail.campaignId);
     }
     if (changes.length === 0) return;
@@ -169,10 +195,10 @@ export class FeedbackIntake {
     if (campaigns.size > 0) {
       const batches = [...campaigns.keys()];
       // Read after they are written: whoever of two processes comes last has both.
-      const written = await this.parts.records.get(batches.map(keys.reports));
+      const all = await this.parts.records.get(batches.map(keys.reports));
       const counts = batches.map((batch, index): Change => {
         const campaignId = campaigns.get(batch)!;
-        const fields = countsField(batch, campaignId, this.writer, countReports(written[index]));
+        const fields = countsField(batch, campaignId, this.writer, countReports(all[index]));
         return { key: keys.reported(campaignId), fields };
       });
       for (const change of counts) add(change, this.kept.campaign);
@@ -184,24 +210,58 @@ export class FeedbackIntake {
   private async suppress(reports: readonly Report[]): Promise<void> {
     const wanted: Suppression[] = [];
     for (const report of reports) {
-      // Anybody can write down an address.
-      if (!report.mail && !report.signed) continue;
+      // Anybody can write down an address, and the id of a mail.
+      if (report.entry.trust === 'mail' || report.entry.trust === 'nobody') continue;
       const suppression = suppressionBy(report, this.settings.suppress);
       if (suppression) wanted.push((report.suppression = suppression));
     }
-    if (wanted.length > 0) await this.parts.suppressions.add(wanted);
+    if (wanted.length === 0) return;
+    try {
+      await this.parts.suppressions.add(wanted);
+    } catch {
+      await this.suppressApart(reports);
+    }
+  }
+
+  /** An application's own list may refuse one address, and is not to refuse with it what came at the same time. */
+  private async suppressApart(reports: readonly Report[]): Promise<void> {
+    const wanted = new Map<Entry, Suppression[]>();
+    for (const { entry, suppression } of reports) {
+      if (suppression) wanted.set(entry, [...(wanted.get(entry) ?? []), suppression]);
+    }
+    await Promise.all(
+      [...wanted].map(async ([entry, suppressions]) => {
+        try {
+          await this.parts.suppressions.add(suppressions);
+        } catch (cause) {
+          entry.failure = notSuppressed(cause);
+        }
+      }),
+    );
   }
 
   /** Those that another process has taken meanwhile. */
-  private async mark(reports: readonly Report[]): Promise<Report[]> {
-    const until = Date.now() + this.settings.remember;
-    const marked = await Promise.all(
-      reports.map(({ mark }) => this.parts.records.putIfAbsent(mark, { at: String(Date.now()) }, until)),
+  private async mark(reports: readonly Report[]): Promise<Set<Report>> {
+    const now = Date.now();
+    const { remember } = this.settings;
+    for (const { mark } of reports) if (this.untold.size < MAX_UNTOLD) this.untold.add(mark);
+    const late = new Set<Report>();
+    await Promise.all(
+      reports.map(async (report) => {
+        const { mark, marked, entry } = report;
+        if (marked) return;
+        // What came by mail has no date, and may be handed over again at any time.
+        const byMail = entry.trust === 'signed-mail' || entry.trust === 'mail';
+        const until = now + (byMail ? Math.max(remember, this.kept.campaign) : remember);
+        const isNew = await this.parts.records.putIfAbsent(mark, { at: String(now), by: this.writer }, until);
+        if (!isNew) late.add(report);
+      }),
     );
-    return reports.filter((_, index) => !marked[index]);
+    for (const { mark } of reports) this.untold.delete(mark);
+    return late;
   }
 
-  private tell({ feedback, mail, suppression, receipt }: Report): void {
+  private tell({ feedback, mail, suppression, entry: { receipt } }: Report): void {
     receipt.accepted++;
     if (mail) receipt.matched++;
     const { type } = feedback;
@@ -211,6 +271,13 @@ export class FeedbackIntake {
     const event = eventOf(feedback, mail, suppression);
     for (const name of wanted) this.parts.events.emit(name, event);
   }
+}
+
+function notSuppressed(cause: unknown): MailError {
+  if (cause instanceof MailError) return cause;
+  return new MailQueueUnavailableError(`The suppression list did not take what was reported: ${reasonOf(cause)}`, {
+    cause,
+  });
 }
 
 function markOf({ source, key }: Feedback): string {

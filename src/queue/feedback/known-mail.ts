@@ -1,12 +1,20 @@
 import type { FeedbackMatch } from '../../feedback/feedback.js';
 import type { Lane } from '../../message/message.js';
-import { idOfMessageId, isOwnId, messageId, messageIdHeader, splitBatchId, splitMessageId } from '../../message/ids.js';
+import {
+  idOfMessageId,
+  isOwnId,
+  messageId,
+  messageIdAt,
+  messageIdHeader,
+  splitBatchId,
+  splitMessageId,
+} from '../../message/ids.js';
 import type { Records } from '../../store/records.js';
 import type { Sealer } from '../../store/sealing.js';
 import type { MailJobQueue } from '../backend.js';
 import { itemRecipients, senderOf } from '../batch.js';
 import type { BatchFormat } from '../batch-format.js';
-import { readRecord } from '../campaign-record.js';
+import { readRecord, type CampaignRecord } from '../campaign-record.js';
 import { keys } from '../keys.js';
 import { readPriorityStatus } from '../priority-record.js';
 import { providerKey } from './provider-ids.js';
@@ -18,9 +26,8 @@ export interface KnownMail {
   campaignId?: string;
   /** Of the campaign. */
   list?: string;
-  /** Undefined where it is past retention, and so its recipients are not known either. */
   messageId?: string;
-  /** The envelope recipients. */
+  /** The envelope recipients. Undefined where they were not asked for, or it is past retention. */
   recipients?: readonly string[];
 }
 
@@ -32,12 +39,17 @@ interface KnownBatch {
 
 /** Reports of a campaign come one after the other; its batches are read once. Addresses of all batches that are kept. */
 const MAX_ADDRESSES = 50_000;
+const MAX_CAMPAIGNS = 1_000;
 const KEPT_FOR = 60_000;
+
+/** Whether the recipients are wanted, for which a whole batch is read. */
+export type Wanted = 'existence' | 'recipients';
 
 /** Finds out whether an id is that of a mail of ours. */
 export class MailLookup {
   private readonly batches = new Map<string, { batch: Promise<KnownBatch | undefined>; until: number }>();
   private addresses = 0;
+  private readonly campaigns = new Map<string, { record: Promise<CampaignRecord | undefined>; until: number }>();
 
   constructor(
     private readonly queue: MailJobQueue,
@@ -47,10 +59,10 @@ export class MailLookup {
   ) {}
 
   /** The mail of ours that a report is about. */
-  async match({ id, messageId, providerId }: FeedbackMatch): Promise<KnownMail | undefined> {
+  async match({ id, messageId, providerId }: FeedbackMatch, wanted: Wanted): Promise<KnownMail | undefined> {
     const ours = messageId === undefined ? undefined : idOfMessageId(messageId);
     for (const candidate of [id, ours]) {
-      const mail = candidate === undefined ? undefined : await this.find(candidate);
+      const mail = candidate === undefined ? undefined : await this.find(candidate, wanted);
       if (mail) return mail;
     }
     // SES and others put an id of their own in place of our Message-ID.
@@ -58,19 +70,21 @@ export class MailLookup {
       if (theirs === undefined || theirs === '') continue;
       const [fields] = await this.records.get([providerKey(theirs)]);
       const known = fields?.['id'];
-      if (known !== undefined) return (await this.find(known)) ?? { id: known, lane: laneOf(known) };
+      if (known !== undefined) return (await this.find(known, wanted)) ?? { id: known, lane: laneOf(known) };
     }
     return undefined;
   }
 
   /** Undefined: no mail of ours has this id, or nothing is known of it any more. */
-  async find(id: string): Promise<KnownMail | undefined> {
+  async find(id: string, wanted: Wanted = 'recipients'): Promise<KnownMail | undefined> {
     const place = splitMessageId(id);
     if (!place) return undefined;
+    const queued = wanted === 'existence' ? await this.campaignMail(id, place.batch) : undefined;
+    if (queued) return queued;
     const batch = await this.batch(place.batch);
     const mail = batch?.mails[place.index];
     if (batch) return mail && { id, lane: 'bulk', ...batch.of, ...mail };
-    return isOwnId(id) ? this.priorityMail(id) : this.pastMail(id, place.batch);
+    return isOwnId(id) ? this.priorityMail(id) : this.campaignMail(id, place.batch);
   }
 
   private async priorityMail(id: string): Promise<KnownMail | undefined> {
@@ -86,13 +100,30 @@ export class MailLookup {
     };
   }
 
-  /** A campaign is known for longer than its messages. */
-  private async pastMail(id: string, batch: string): Promise<KnownMail | undefined> {
+  /** By the campaign, which is known for longer than its messages, and of which one small record is read. */
+  private async campaignMail(id: string, batch: string): Promise<KnownMail | undefined> {
     const of = splitBatchId(batch);
-    if (!of) return undefined;
-    const [fields] = await this.records.get([keys.campaign(of.campaignId)]);
-    const queued = fields && readRecord(fields).passes[of.pass]?.batches;
-    return of.number < (queued ?? 0) ? { id, lane: 'bulk', campaignId: of.campaignId } : undefined;
+    const record = of && (await this.campaign(of.campaignId));
+    if (!record || of.number >= (record.passes[of.pass]?.batches ?? 0)) return undefined;
+    const { list, domain } = record;
+    return {
+      id,
+      lane: 'bulk',
+      campaignId: of.campaignId,
+      ...(list === undefined ? {} : { list }),
+      ...(domain === undefined ? {} : { messageId: messageIdAt(id, domain) }),
+    };
+  }
+
+  private campaign(id: string): Promise<CampaignRecord | undefined> {
+    const now = Date.now();
+    const known = this.campaigns.get(id);
+    if (known && known.until > now) return known.record;
+    if (this.campaigns.size >= MAX_CAMPAIGNS) this.campaigns.clear();
+    const record = this.records.get([keys.campaign(id)]).then(([fields]) => fields && readRecord(fields));
+    this.campaigns.set(id, { record, until: now + KEPT_FOR });
+    record.catch(() => this.campaigns.delete(id));
+    return record;
   }
 
   private batch(id: string): Promise<KnownBatch | undefined> {

@@ -15,7 +15,9 @@ export type MailReading =
       kind: 'report';
       /** Of mails that are none of ours, or of recipients that they never had. */
       forged: number;
-      /** Such as of a delay: the mail is still under way. */
+      /** Of mails of ours whose recipients are not known any more, and do not stand in the report. */
+      unmatched: number;
+      /** Such as of a delay: nobody knows yet whether the mail arrives. */
       ignored: number;
     })
   /** Somebody wants no more mail, by the link of one, and gets none. */
@@ -33,11 +35,18 @@ interface Claim {
   details: Partial<Pick<Feedback, 'permanent' | 'enhancedCode' | 'reply' | 'at'>>;
 }
 
-/** Of a mail: whom it went to, as far as that is certain. */
-interface Verified {
+/** A return path that a report brings back, and the mail that it claims to be of. */
+interface Origin {
   id: string;
-  address: string;
+  path: string;
+  mail: KnownMail | undefined;
 }
+
+/** What is certain of a claim. */
+type Verdict = { id: string; address: string } | 'forged' | 'unmatched';
+
+/** Each is looked up, and one mail has one. */
+const MAX_PATHS = 5;
 
 /** RFC 5965 §7.3; the others report forgeries and viruses, or take a complaint back. */
 const COMPLAINTS: Readonly<Record<string, FeedbackType>> = {
@@ -50,7 +59,7 @@ const COMPLAINTS: Readonly<Record<string, FeedbackType>> = {
 
 /**
  * Takes reports that come as mails. Anybody can send one, so one counts only when it came to an address that we have signed for this
- * recipient, or names a mail of ours by its Message-ID that this recipient has had.
+ * recipient. A Message-ID is no secret: it counts where mails have no signed return path, and then suppresses nobody.
  */
 export class MailReports {
   constructor(
@@ -65,46 +74,59 @@ export class MailReports {
     if (mail.kind === 'auto-reply' || mail.kind === 'no-report') return { kind: mail.kind };
     const claims = claimsOf(mail);
     const { messageId, returnPath } = mail.returned;
-    const paths = [recipient, ...mail.to, returnPath].filter((path) => path !== undefined);
+    const origins = claims.made.length === 0 ? [] : await this.signed([recipient, ...mail.to, returnPath]);
+    const unsigned = origins.length === 0 && claims.made.length > 0 ? await this.unsigned(messageId) : undefined;
     const reports: Feedback[] = [];
-    let forged = 0;
+    const without = { forged: 0, unmatched: 0 };
     for (const claim of claims.made) {
-      const verified = await this.verify(claim, paths, messageId);
-      if (verified) reports.push(reportOf(claim, verified));
-      else {
-        forged++;
-        this.intake.refuse(claim.source, 'forged');
-      }
+      const verdict = unsigned ? byMessageId(unsigned, claim) : this.byPath(origins, claim);
+      if (typeof verdict === 'object') reports.push(reportOf(claim, verdict));
+      else without[verdict]++;
     }
-    return { kind: 'report', ...(await this.intake.report(reports, true)), forged, ignored: claims.ignored };
+    const receipt = await this.intake.report(reports, unsigned ? 'mail' : 'signed-mail');
+    const [first] = claims.made;
+    for (const reason of ['forged', 'unmatched'] as const) {
+      // Once, however many recipients it names.
+      if (first && without[reason] > 0) this.intake.refuse(first.source, reason);
+    }
+    return { kind: 'report', ...receipt, ...without, ignored: claims.ignored };
   }
 
-  private async verify(
-    claim: Claim,
-    paths: readonly string[],
-    messageId: string | undefined,
-  ): Promise<Verified | undefined> {
+  /** The mails that addresses claim to be of; nobody has verified them. */
+  private async signed(paths: readonly (string | undefined)[]): Promise<Origin[]> {
+    const known = new Map<string, Origin>();
     for (const path of paths) {
-      const claimed = this.returnPaths?.find(path);
-      if (!claimed) continue;
-      const mail = await this.mails.find(claimed.id);
-      const verified = this.byPath(path, claim, mail);
-      if (verified) return verified;
+      const id = path === undefined ? undefined : this.returnPaths?.find(path)?.id;
+      if (path === undefined || id === undefined || known.has(path) || known.size >= MAX_PATHS) continue;
+      known.set(path, { id, path, mail: await this.mails.find(id) });
     }
-    const mail = messageId === undefined ? undefined : await this.mails.match({ messageId });
-    if (!mail) return undefined;
-    const address = recipientOf(mail, claim) ?? soleOfComplaint(mail, claim);
-    return address === undefined ? undefined : { id: mail.id, address };
+    return [...known.values()];
   }
 
-  private byPath(path: string, claim: Claim, mail: KnownMail | undefined): Verified | undefined {
-    // Ours come first: a server that a mail was forwarded to knows another address than we do.
-    const candidates = [...(mail?.recipients ?? []), ...claim.addresses];
-    const returned = this.returnPaths!.read(path, candidates);
-    if (!returned) return undefined;
-    const { id, address = mail && recipientOf(mail, claim) } = returned;
-    return address === undefined ? undefined : { id, address };
+  /** A mail that has no return path of its own. */
+  private async unsigned(messageId: string | undefined): Promise<KnownMail | undefined> {
+    const mail = messageId === undefined ? undefined : await this.mails.match({ messageId }, 'recipients');
+    return mail && !this.returnPaths?.fits(mail.id) ? mail : undefined;
   }
+
+  private byPath(origins: readonly Origin[], claim: Claim): Verdict {
+    let verdict: Verdict = 'forged';
+    for (const { id, path, mail } of origins) {
+      // Ours come first: a server that a mail was forwarded to knows another address than we do.
+      const returned = this.returnPaths!.read(path, [...(mail?.recipients ?? []), ...claim.addresses]);
+      const address = returned?.address ?? (returned && mail && recipientOf(mail, claim));
+      if (address !== undefined) return { id, address };
+      // Signed for several, or for one whom nothing names.
+      if (!mail?.recipients && (returned || mail)) verdict = 'unmatched';
+    }
+    return verdict;
+  }
+}
+
+function byMessageId(mail: KnownMail, claim: Claim): Verdict {
+  const address = recipientOf(mail, claim) ?? soleOfComplaint(mail, claim);
+  if (address !== undefined) return { id: mail.id, address };
+  return mail.recipients ? 'forged' : 'unmatched';
 }
 
 /** That of the mail's recipients which the report is about. */
@@ -130,8 +152,8 @@ function claimsOf(mail: Extract<ReportMail, { kind: 'bounces' | 'complaint' }>):
 }
 
 function claimOf({ action, address, original, at, ...cause }: DsnRecipient): Claim | undefined {
-  // It is still under way.
-  if (action === 'delayed') return undefined;
+  // It is still under way, has gone where nobody confirms anything, or to the members of a list (RFC 3464 §2.3.3).
+  if (action === 'delayed' || action === 'relayed' || action === 'expanded') return undefined;
   const type = action === 'failed' ? 'bounced' : 'delivered';
   const enhancedCode = statusOf(cause);
   const { diagnostic } = cause;
@@ -148,7 +170,7 @@ function claimOf({ action, address, original, at, ...cause }: DsnRecipient): Cla
   };
 }
 
-function reportOf({ type, source, details }: Claim, { id, address }: Verified): Feedback {
+function reportOf({ type, source, details }: Claim, { id, address }: Exclude<Verdict, string>): Feedback {
   const now = new Date();
   const { at = now, permanent } = details;
   const key = createHash('sha256')

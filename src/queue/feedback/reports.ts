@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { FEEDBACK_TYPES, type Feedback, type FeedbackType } from '../../feedback/feedback.js';
 import { suppressionKey } from '../../feedback/suppression.js';
 import { splitMessageId } from '../../message/ids.js';
-import type { Change, Fields } from '../../store/records.js';
+import type { Change, Fields, Records } from '../../store/records.js';
 import type { Sealer } from '../../store/sealing.js';
 import { keys } from '../keys.js';
+import type { KnownMail } from './known-mail.js';
 
 /** Recipients by what was reported of them; each counts once for a type, however often it was reported. */
 export type FeedbackCounts = Record<FeedbackType, number>;
@@ -31,13 +32,38 @@ export function noFeedback(): FeedbackCounts {
   return { bounced: 0, complained: 0, delivered: 0, opened: 0, clicked: 0, unsubscribed: 0 };
 }
 
-/** The record and the field in it that one report is kept in: the same for each of its type about this recipient. */
-export function writeReport(id: string, feedback: Feedback, sealer: Sealer): Change {
+/** A report, and the mail that it is about. */
+export interface ReportOf {
+  feedback: Feedback;
+  mail: Pick<KnownMail, 'id'>;
+}
+
+/** The record and the field in it that each report is kept in: the same for each of its type about this recipient. */
+export async function writeReports(
+  reports: readonly ReportOf[],
+  records: Pick<Records, 'get'>,
+  sealer: Sealer,
+): Promise<Change[]> {
+  const batches = [...new Set(reports.map(({ mail }) => splitMessageId(mail.id)!.batch))];
+  // Under another key a recipient has another name, and is to count once.
+  const found = sealer.seals && batches.length > 0 ? await records.get(batches.map(keys.reports)) : [];
+  const known = new Map(batches.map((batch, index) => [batch, found[index]]));
+  return reports.map(({ feedback, mail }) => writeReport(mail.id, feedback, sealer, known));
+}
+
+function writeReport(
+  id: string,
+  feedback: Feedback,
+  sealer: Sealer,
+  known: ReadonlyMap<string, Fields | undefined>,
+): Change {
   const { batch, index } = splitMessageId(id)!;
   const { type, address, at, source, permanent, enhancedCode, reply, url } = feedback;
   const key = keys.reports(batch);
   const said = { at: at.getTime(), source, permanent, enhancedCode, reply, url };
-  return { key, fields: { [`${index} ${type} ${nameOf(address, sealer)}`]: sealer.write(said, key) } };
+  const fields = namesOf(address, sealer).map((name) => `${index} ${type} ${name}`);
+  const field = fields.find((one) => known.get(batch)?.[one] !== undefined) ?? fields[0]!;
+  return { key, fields: { [field]: sealer.write(said, key) } };
 }
 
 /** What was reported of one message, by the address as it is given. */
@@ -55,7 +81,10 @@ export function readReports(
     if (!said) continue;
     found.set(recipient, { ...found.get(recipient), [type as FeedbackType]: { ...said, at: new Date(said.at) } });
   }
-  return (address) => found.get(nameOf(address, sealer));
+  return (address) => {
+    const all = namesOf(address, sealer).flatMap((name) => found.get(name) ?? []);
+    return all.length === 0 ? undefined : (Object.assign({}, ...all.reverse()) as RecipientFeedback);
+  };
 }
 
 /** How many recipients of a batch something was reported of, as its record has it. */
@@ -91,9 +120,9 @@ export function readCounts(fields: Fields | undefined): FeedbackCounts | undefin
   return sum;
 }
 
-/** Tells recipients of a message apart, and nobody's address. */
-function nameOf(address: string, sealer: Sealer): string {
+/** Tell recipients of a message apart, and nobody's address. The first is given; by the others it was written under earlier keys. */
+function namesOf(address: string, sealer: Sealer): string[] {
   const key = Buffer.from(suppressionKey(address));
-  const name = sealer.seals ? sealer.nameOf(key) : createHash('sha256').update(key).digest('hex');
-  return name.slice(0, 12);
+  const names = sealer.keyIds.map((id) => sealer.nameOf(key, id));
+  return [...names, createHash('sha256').update(key).digest('hex')].map((name) => name.slice(0, 12));
 }

@@ -9,7 +9,8 @@ export interface FeedbackStats {
   lanes: Record<Lane, FeedbackCounts>;
   /**
    * Reports and requests of which nothing was believed or done, by whom they claim to be from and by reason: `forged`,
-   * `stale`, `malformed`, `unknown-topic`, `oversized`, `unauthorized`, `replayed`.
+   * `stale`, `malformed`, `unknown-topic`, `oversized`, `unauthorized`, `replayed`,
+   * `unmatched`.
    */
   refused: Record<string, Record<string, number>>;
 }
