@@ -107,8 +107,9 @@ export function isMeant(
   return scope === inScope && (because === undefined ? reason !== 'unsubscribed' : reason === because);
 }
 
-export function scopeOfList(list: string): SuppressionScope {
-  return `list:${list}`;
+/** What somebody leaves by a mail: its list, or all bulk mail where it is of none. */
+export function scopeOfList(list: string | undefined): SuppressionScope {
+  return list === undefined ? 'bulk' : `list:${list}`;
 }
 
 export function isSuppressionScope(value: unknown): value is SuppressionScope {

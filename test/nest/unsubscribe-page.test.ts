@@ -106,7 +106,7 @@ const root = () =>
           lists: { news: 'News & offers' },
           texts: (languages) => {
             if (languages === 'none') throw new Error('no such language');
-            if (languages === 'half') return { title: 'Half', listDone: undefined as unknown as string };
+            if (languages === 'half') return { title: 'Half', listDone: undefined };
             return languages?.startsWith('de') ? { lang: 'de', title: 'Abmelden <hier>' } : {};
           },
         }),

@@ -14,6 +14,8 @@ export interface BodyLimits {
   max: number;
   /** Bytes that are kept; the rest is read and thrown away. Default: all. */
   keep?: number;
+  /** Milliseconds. Default 30,000. */
+  within?: number;
 }
 
 /** Milliseconds. */
@@ -22,7 +24,7 @@ const READ_WITHIN = 30_000;
 /** The very bytes of a request's body. */
 export function readBody(
   request: IncomingMessage & { rawBody?: unknown },
-  { max, keep = max }: BodyLimits,
+  { max, keep = max, within = READ_WITHIN }: BodyLimits,
 ): Promise<Buffer | NoBody> {
   // Where the platform reads it first, as in serverless functions, it may have kept the bytes too.
   if (request.readableDidRead) return Promise.resolve(Buffer.isBuffer(request.rawBody) ? request.rawBody : 'gone');
@@ -40,7 +42,7 @@ export function readBody(
       size += chunk.length;
       if (size > max) end('too large');
     };
-    const timer = setTimeout(() => end('too slow'), READ_WITHIN);
+    const timer = setTimeout(() => end('too slow'), within);
     request.on('data', take);
     request.once('end', () => end(Buffer.concat(chunks).subarray(0, keep)));
     request.once('close', () => end('cut off'));

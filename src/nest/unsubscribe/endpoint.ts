@@ -98,6 +98,7 @@ export class UnsubscribeEndpoint {
   private async post(form: Form, token: string, claims: UnsubscribeClaims): Promise<Answer> {
     if (form === 'too large') return { ...INVALID, status: 413 };
     if (form === 'too slow') return { ...INVALID, status: 408 };
+    if (typeof form === 'string') return INVALID;
     const has = ([name, value]: readonly [string, string]): boolean => form.get(name) === value;
     if (has(ONE_CLICK)) {
       await this.unsubscriptions.unsubscribe(token, has(BY_PAGE) ? 'page' : 'one-click');

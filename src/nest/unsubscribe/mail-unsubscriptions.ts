@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import { createHash } from 'node:crypto';
 import { MailConfigError, reasonOf } from '../../errors.js';
 import type { Feedback } from '../../feedback/feedback.js';
-import type { SuppressionList, SuppressionScope } from '../../feedback/suppression.js';
+import { scopeOfList, type SuppressionList } from '../../feedback/suppression.js';
 import { tokenInMail } from '../../feedback/unsubscribe-mail.js';
 import type { UnsubscribeClaims, UnsubscribeToken, UnsubscribeTokens } from '../../feedback/unsubscribe-token.js';
 import type { Resubscription, Unsubscription, UnsubscriptionWay } from './unsubscription.js';
@@ -79,7 +79,7 @@ export class MailUnsubscriptions {
     const read = this.read(token);
     if (read.state !== 'valid') return read;
     const { address, id, list } = read.claims;
-    const scope = scopeOf(list);
+    const scope = scopeOfList(list);
     const removed = await this.suppressions.remove(address, { scope, reason: 'unsubscribed' });
     const about = { address, scope, id, ...(list === undefined ? {} : { list }) };
     await this.ports.onResubscribe?.({ ...about, repeated: !removed });
@@ -95,7 +95,7 @@ export class MailUnsubscriptions {
 
   private async leave({ address, id, list }: UnsubscribeClaims, via: UnsubscriptionWay): Promise<void> {
     const { suppressions } = this;
-    const scope = scopeOf(list);
+    const scope = scopeOfList(list);
     const about = { address, ...(list === undefined ? {} : { list }) };
     const known = await suppressions.get(address);
     // For a graver reason it may be there only for a while.
@@ -120,8 +120,4 @@ export class MailUnsubscriptions {
       this.logger.error(`An unsubscription could not be reported: ${reasonOf(cause)}`);
     }
   }
-}
-
-function scopeOf(list: string | undefined): SuppressionScope {
-  return list === undefined ? 'bulk' : `list:${list}`;
 }
