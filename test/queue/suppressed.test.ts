@@ -218,7 +218,7 @@ describe('a recipient whom the mail server refuses', () => {
     'bob@readers.test': { code: 552, text: '5.2.2 Mailbox full' },
     'cid@readers.test': { code: 550, text: '5.7.1 Relaying denied' },
     'dan@readers.test': { code: 450, text: '4.1.1 No such user yet' },
-    'eve@readers.test': { code: 550, text: '5.1.7 Sender rejected' },
+    'eve@readers.test': { code: 550, text: '5.1.0 Sender address rejected' },
   };
   const refuse = (address: string): Refusal | undefined =>
     address === 'gus@readers.test' ? REFUSED['ann@readers.test'] : REFUSED[address];
