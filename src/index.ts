@@ -39,7 +39,7 @@ export { MailUnsubscribeModule, type MailUnsubscribeAsyncOptions } from './nest/
 export { MailUnsubscriptions } from './nest/unsubscribe/mail-unsubscriptions.js';
 export type { MailUnsubscribeOptions } from './nest/unsubscribe/options.js';
 export type { UnsubscribeTexts } from './nest/unsubscribe/page.js';
-export type { Unsubscription, UnsubscriptionWay } from './nest/unsubscribe/unsubscription.js';
+export type { Resubscription, Unsubscription, UnsubscriptionWay } from './nest/unsubscribe/unsubscription.js';
 export { CollectMail, type CollectMailOptions } from './nest/collect-mail.js';
 export type { OnCollectError } from './nest/options/collect.js';
 export type { AttachmentsConfig, S3StoreConfig } from './nest/options/attachments.js';
@@ -135,6 +135,7 @@ export {
   type PrioritySuppression,
   type SuppressedMail,
   type Suppression,
+  type SuppressionFilter,
   type SuppressionList,
   type SuppressionReason,
   type SuppressionScope,

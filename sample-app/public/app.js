@@ -132,22 +132,25 @@ async function showSuppressions() {
   if (JSON.stringify(latest) === suppressions) return;
   suppressions = JSON.stringify(latest);
   $('suppressions').replaceChildren(
-    ...latest.map((/** @type {{ address: string, reason: keyof typeof REASONS, note?: string }} */ one) => {
-      const line = element('li', '');
-      const why = element(
-        'span',
-        ` ${REASONS[one.reason]}${one.note ? `: ${one.note.replace(/, from message .*/, '')}` : ''}`,
-      );
-      why.prepend(element('b', one.address));
-      line.append(why);
-      const button = element('button', 'Let it have mail again', { class: 'small' });
-      button.addEventListener('click', async () => {
-        await fetch(`/suppressions/${encodeURIComponent(one.address)}`, { method: 'DELETE' });
-        await showSuppressions();
-      });
-      line.append(button);
-      return line;
-    }),
+    ...latest.map(
+      (/** @type {{ address: string, scope: string, reason: keyof typeof REASONS, note?: string }} */ one) => {
+        const line = element('li', '');
+        const why = element(
+          'span',
+          ` ${REASONS[one.reason]}${one.note ? `: ${one.note.replace(/, from message .*/, '')}` : ''}`,
+        );
+        why.prepend(element('b', one.address));
+        line.append(why);
+        const button = element('button', 'Let it have mail again', { class: 'small' });
+        button.addEventListener('click', async () => {
+          const which = new URLSearchParams({ reason: one.reason, scope: one.scope });
+          await fetch(`/suppressions/${encodeURIComponent(one.address)}?${which}`, { method: 'DELETE' });
+          await showSuppressions();
+        });
+        line.append(button);
+        return line;
+      },
+    ),
   );
 }
 

@@ -147,7 +147,10 @@ export function createProgram(
     .option('--scope <scope>', 'all, bulk or list:<name> (default: by the reason)')
     .addOption(new Option('--reason <reason>', 'why (default: manual)').choices(SUPPRESSION_REASONS))
     .option('--note <text>', 'who did it, or what for')
-    .option('--remove <address...>', 'take them off the list, altogether or for one --scope')
+    .option(
+      '--remove <address...>',
+      'take them off the list, for one --scope or --reason; who unsubscribed, by --reason unsubscribed alone',
+    )
     .option('--check <address...>', 'what is known of them')
     .option('--list', 'all of them')
     .option('--import <file>', 'add the rows of a CSV file')

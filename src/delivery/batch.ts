@@ -325,7 +325,7 @@ class BatchRun {
       const slot = slotOf(this.work, index, recipient);
       return { slot, at, kind: 'sent', transport, reply: response, ...(providerId ? { providerId } : {}) };
     });
-    this.record(index, facts, attempt);
+    this.record(index, facts, { ...attempt, ...this.refusals(index, pending, rejections) });
   }
 
   private refused(index: number, pending: readonly number[], error: MailDeliveryError, duration: number): void {
@@ -346,7 +346,20 @@ class BatchRun {
       const told = rejections.get(address) ?? failure;
       return this.rejected(index, recipient, failure.transport, givenUp ? { ...told, permanent: true } : told);
     });
-    this.record(index, facts, { duration, outcome: failure.outcome });
+    const refusals = this.refusals(index, pending, failure.rejections);
+    this.record(index, facts, { duration, outcome: failure.outcome, ...refusals });
+  }
+
+  private refusals(
+    index: number,
+    places: readonly number[],
+    rejections: readonly Rejection[],
+  ): Pick<Attempt, 'refused'> {
+    const addresses = new Set(rejections.filter(isRefusal).map(({ address }) => address));
+    if (addresses.size === 0) return {};
+    const recipients = this.work.recipients(index);
+    const refused = places.filter((place) => addresses.has(envelopeAddress(recipients[place]!)));
+    return { refused: refused.map((place) => slotOf(this.work, index, place)) };
   }
 
   /** Whether the provider has answered for so long that it takes nothing of this batch. If not, several such answers end the run. */
@@ -441,6 +454,11 @@ class BatchRun {
   private slots(index: number): string[] {
     return this.work.recipients(index).map((_, recipient) => slotOf(this.work, index, recipient));
   }
+}
+
+/** Of the recipient alone, and for good. */
+function isRefusal({ permanent, kind = 'recipient-refused' }: Rejection): boolean {
+  return permanent && kind === 'recipient-refused';
 }
 
 /** What ended the delivery; undefined when there was no transport to try. */

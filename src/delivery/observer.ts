@@ -9,6 +9,8 @@ export interface Attempt {
   outcome?: Outcome;
   /** Of the error, where it was none of a server's. */
   code?: string;
+  /** The slots of those whom a server refused by themselves and for good, at RCPT. */
+  refused?: readonly string[];
 }
 
 /** Is told what becomes of a batch's messages. It must neither throw nor take long: see `harmless`. */

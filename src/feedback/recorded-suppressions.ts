@@ -5,11 +5,13 @@ import type { Change, Fields, Records } from '../store/records.js';
 import { lockedReason, type Sealer } from '../store/sealing.js';
 import {
   gravest,
+  isMeant,
   stops,
   suppressionKey,
   SUPPRESSION_REASONS,
   type SuppressedMail,
   type Suppression,
+  type SuppressionFilter,
   type SuppressionList,
   type SuppressionReason,
   type SuppressionScope,
@@ -36,8 +38,8 @@ interface Stored {
 }
 
 /**
- * The list on the queue's own records: a record for each address, with a field for each scope and reason. Of several reasons for
- * one scope the gravest counts, so that nothing has to be read before something is added.
+ * The list on the queue's own records: a record for each address, with a field for each scope and reason. Nothing has to
+ * be read before something is added, and what is taken away leaves the other reasons there.
  *
  * Where entries are sealed they lie under a keyed hash of their address: with several keys, of an address's possible names those
  * are asked for that the marker tells of.
@@ -74,7 +76,7 @@ export class RecordedSuppressions implements SuppressionList {
   async get(address: string): Promise<Suppression[]> {
     const keys = this.keysOf([address], this.namings());
     const found = await this.records.get(keys);
-    return perScope(keys.flatMap((key, index) => this.read(key, found[index], address)));
+    return keys.flatMap((key, index) => this.read(key, found[index], address));
   }
 
   async add(suppressions: readonly Suppression[]): Promise<void> {
@@ -89,12 +91,15 @@ export class RecordedSuppressions implements SuppressionList {
     }
   }
 
-  async remove(address: string, scope?: SuppressionScope): Promise<boolean> {
+  async remove(address: string, which: SuppressionFilter = {}): Promise<boolean> {
     const keys = this.keysOf([address], this.namings());
     const found = await this.records.get(keys);
     let removed = 0;
     for (const [index, key] of keys.entries()) {
-      const fields = Object.keys(found[index] ?? {}).filter((field) => !scope || readField(field)?.scope === scope);
+      const fields = Object.keys(found[index] ?? {}).filter((field) => {
+        const entry = readField(field);
+        return entry && isMeant(entry, which);
+      });
       if (fields.length > 0) removed += await this.records.unset(key, fields);
     }
     if (removed === 0) return false;
@@ -172,7 +177,7 @@ export class RecordedSuppressions implements SuppressionList {
 
   private async readAll(keys: readonly string[]): Promise<Suppression[]> {
     const found = await this.records.get(keys);
-    return keys.flatMap((key, index) => perScope(this.read(key, found[index])));
+    return keys.flatMap((key, index) => this.read(key, found[index]));
   }
 
   /** @param address of which it is, where that is known: one whose words cannot be opened is suppressed all the same */
@@ -199,12 +204,6 @@ function readField(field: string): { scope: SuppressionScope; reason: Suppressio
   const at = field.lastIndexOf(' ');
   const reason = SUPPRESSION_REASONS.find((known) => known === field.slice(at + 1));
   return reason && { scope: field.slice(0, at) as SuppressionScope, reason };
-}
-
-function perScope(entries: readonly Suppression[]): Suppression[] {
-  const scopes = new Map<SuppressionScope, Suppression[]>();
-  for (const entry of entries) scopes.set(entry.scope, [...(scopes.get(entry.scope) ?? []), entry]);
-  return Array.from(scopes.values(), (alike) => gravest(alike)!);
 }
 
 function placeOf(key: string, field: string): string {

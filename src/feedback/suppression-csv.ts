@@ -50,6 +50,9 @@ const MAX_ROW = 64 * 1024;
 /** Of a file, for its heading. Characters. */
 const HEADING = 64 * 1024;
 
+/** Rows in a row that cannot be read, of which it is kept what is wrong with them; a file may have no others. */
+const MAX_SKIPPED = 1_000;
+
 /** The list as a file: RFC 4180, UTF-8, its columns in the first row. */
 export async function* suppressionsToCsv(suppressions: AsyncIterable<Suppression>): AsyncIterable<string> {
   yield csvRecord(COLUMNS);
@@ -67,6 +70,15 @@ export async function* suppressionsToCsv(suppressions: AsyncIterable<Suppression
 export async function* csvRows(source: CsvSource): AsyncIterable<CsvRow> {
   const skipped: CsvRow[] = [];
   const { start, whole } = await beginning(source);
+  let more = 0;
+  const skip = (error?: CsvError): undefined => {
+    if (skipped.length < MAX_SKIPPED) skipped.push({ line: lineOf(error), fault: faultOf(error) });
+    else more++;
+  };
+  const told = function* (): Iterable<CsvRow> {
+    yield* skipped.splice(0);
+    for (; more > 0; more--) yield { line: 0, fault: 'is no CSV' };
+  };
   const parser = parse({
     bom: true,
     delimiter: separatorOf(start),
@@ -76,7 +88,7 @@ export async function* csvRows(source: CsvSource): AsyncIterable<CsvRow> {
     skip_empty_lines: true,
     skip_records_with_error: true,
     max_record_size: MAX_ROW,
-    on_skip: (error?: CsvError): undefined => void skipped.push({ line: lineOf(error), fault: faultOf(error) }),
+    on_skip: skip,
   });
   const bytes = Readable.from(whole, { objectMode: true });
   bytes.on('error', (error) => parser.destroy(error));
@@ -84,7 +96,7 @@ export async function* csvRows(source: CsvSource): AsyncIterable<CsvRow> {
   let columns: (Column | undefined)[] | undefined;
   try {
     for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
-      yield* skipped.splice(0);
+      yield* told();
       if (columns) yield rowOf(record, columns, info.lines);
       else columns = columnsOf(record);
     }
@@ -93,7 +105,7 @@ export async function* csvRows(source: CsvSource): AsyncIterable<CsvRow> {
   } finally {
     bytes.destroy();
   }
-  yield* skipped;
+  yield* told();
 }
 
 /** The text that it begins with, at least its heading, and all of it. @throws MailError */

@@ -9,7 +9,7 @@ export const SUPPRESSION_REASONS: readonly SuppressionReason[] = ['hard-bounce',
 /** What an address gets no more of: any mail, bulk mail, or the campaigns of one `list`. */
 export type SuppressionScope = 'all' | 'bulk' | `list:${string}`;
 
-/** An address that gets no more of some mail. One address has at most one of each scope. */
+/** An address that gets no more of some mail, and why. One address has at most one of each scope and reason. */
 export interface Suppression {
   /** As it was given. It is looked up without regard to case, its domain in ASCII. */
   address: string;
@@ -18,6 +18,14 @@ export interface Suppression {
   since: Date;
   /** What the server said, or who did it. At most 500 characters. */
   note?: string;
+}
+
+/** Which entries of an address are meant. */
+export interface SuppressionFilter {
+  /** Default: those of any scope. */
+  scope?: SuppressionScope;
+  /** Default: those of any reason but `unsubscribed`. Who has left comes back by their own will, not because a bounce was an error. */
+  reason?: SuppressionReason;
 }
 
 /** The mail that is to be sent. */
@@ -33,10 +41,10 @@ export interface SuppressionList {
   find(addresses: readonly string[], mail: SuppressedMail): Promise<Map<string, Suppression>>;
   /** All that is known of an address. */
   get(address: string): Promise<Suppression[]>;
-  /** One of the same address and scope is replaced, unless it is there for a graver reason. */
+  /** One of the same address, scope and reason is replaced. */
   add(suppressions: readonly Suppression[]): Promise<void>;
-  /** @param scope default: all of them. @returns whether there was one */
-  remove(address: string, scope?: SuppressionScope): Promise<boolean>;
+  /** @returns whether there was one */
+  remove(address: string, which?: SuppressionFilter): Promise<boolean>;
   /** All of them, in no order. */
   list(): AsyncIterable<Suppression>;
 }
@@ -91,8 +99,17 @@ function gravity({ reason }: Suppression): number {
   return -GRAVEST_FIRST.indexOf(reason);
 }
 
-export function scopeOfList(list: string): SuppressionScope {
-  return `list:${list}`;
+/** Whether an entry is one of them. */
+export function isMeant(
+  { scope, reason }: Pick<Suppression, 'scope' | 'reason'>,
+  { scope: inScope = scope, reason: because }: SuppressionFilter,
+): boolean {
+  return scope === inScope && (because === undefined ? reason !== 'unsubscribed' : reason === because);
+}
+
+/** What somebody leaves by a mail: its list, or all bulk mail where it is of none. */
+export function scopeOfList(list: string | undefined): SuppressionScope {
+  return list === undefined ? 'bulk' : `list:${list}`;
 }
 
 export function isSuppressionScope(value: unknown): value is SuppressionScope {

@@ -5,6 +5,7 @@ import {
   SCOPES,
   SUPPRESSION_REASONS,
   type Suppression,
+  type SuppressionFilter,
   type SuppressionList,
   type SuppressionReason,
   type SuppressionScope,
@@ -56,8 +57,7 @@ export class MailSuppressions {
   constructor(private readonly suppressions: SuppressionList | undefined) {}
 
   /**
-   * Suppresses one address, or several. What is there for the same address and scope is replaced, unless it is there for a graver
-   * reason: a complaint, then a hard bounce, then by hand, then unsubscribed.
+   * Suppresses one address, or several. What is there for the same address, scope and reason is replaced.
    *
    * @throws MailValidationError every fault; nothing was added
    */
@@ -70,12 +70,21 @@ export class MailSuppressions {
     await this.own().add(parsed);
   }
 
-  /** Takes an address off the list: for one scope, or altogether. True when it was on it. */
-  async remove(address: string, scope?: SuppressionScope): Promise<boolean> {
-    return this.own().remove(address, scope);
+  /**
+   * Takes away what is known of an address, or what of it is of one scope or reason. An unsubscription stays unless its reason is
+   * named.
+   *
+   * ```ts
+   * await mail.suppressions.remove('ann@example.com', { reason: 'unsubscribed', scope: 'list:weekly' });
+   * ```
+   *
+   * @returns whether there was something
+   */
+  async remove(address: string, which?: SuppressionFilter): Promise<boolean> {
+    return this.own().remove(address, which);
   }
 
-  /** What is known of an address: at most one of each scope. */
+  /** What is known of an address: at most one of each scope and reason. */
   async get(address: string): Promise<Suppression[]> {
     return this.own().get(address);
   }

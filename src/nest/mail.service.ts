@@ -67,6 +67,7 @@ export class MailService {
     this.unsubscriptions = new MailUnsubscriptions({
       tokens: mailer.settings.unsubscribe?.tokens,
       onUnsubscribe: mailer.settings.unsubscribe?.onUnsubscribe,
+      onResubscribe: mailer.settings.unsubscribe?.onResubscribe,
       suppressions: mailer.suppressions,
       // Without a queue nothing is kept that it could be counted in.
       report: mailer.queue && ((feedback) => this.feedback.report(feedback)),

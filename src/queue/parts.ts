@@ -19,6 +19,7 @@ import { EventLoopShare } from './event-loop-share.js';
 import { FeedbackIntake } from './feedback/intake.js';
 import { MailLookup } from './feedback/known-mail.js';
 import { MailReports } from './feedback/mail-reports.js';
+import { Refusals } from './feedback/refusals.js';
 import { Flusher } from './flush.js';
 import { Presence } from './presence.js';
 import { Producer } from './producer.js';
@@ -121,9 +122,11 @@ export function createParts(
   const suspension = new Suspension(records, events, settings.waitForCapacity);
   const completions = new Completions(records, reader, events, onError);
   const working = { backend, store, checkpoints, suspension, events, statistics, completions, format };
+  const { rejections } = settings.feedback.suppress;
   const delivery = {
     supplier: new Supplier(blobs, routes, preparation),
     gate: new SuppressionGate(recorded, suppression),
+    ...(rejections === false ? {} : { refusals: new Refusals(suppressions, rejections, onError) }),
     routes,
   };
   const senders = returnPaths ? { senders: returnPaths } : {};

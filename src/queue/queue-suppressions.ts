@@ -1,5 +1,5 @@
 import type { RecordedSuppressions } from '../feedback/recorded-suppressions.js';
-import type { SuppressedMail, Suppression, SuppressionList, SuppressionScope } from '../feedback/suppression.js';
+import type { SuppressedMail, Suppression, SuppressionFilter, SuppressionList } from '../feedback/suppression.js';
 import type { StoreAccess } from './store-access.js';
 
 /** The list on the queue's store. What cannot be asked is told by a MailQueueUnavailableError; the first entry makes the store. */
@@ -21,8 +21,8 @@ export class QueueSuppressions implements SuppressionList {
     return this.access.tell(() => this.recorded.add(suppressions));
   }
 
-  remove(address: string, scope?: SuppressionScope): Promise<boolean> {
-    return this.access.ask(() => this.recorded.remove(address, scope), false);
+  remove(address: string, which?: SuppressionFilter): Promise<boolean> {
+    return this.access.ask(() => this.recorded.remove(address, which), false);
   }
 
   list(): AsyncIterable<Suppression> {

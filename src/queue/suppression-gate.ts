@@ -3,12 +3,15 @@ import { slotOf } from '../delivery/batch.js';
 import { isSameMarker, SUPPRESSION_MARKER, type RecordedSuppressions } from '../feedback/recorded-suppressions.js';
 import type { SuppressedMail, Suppression, SuppressionList, SuppressionSettings } from '../feedback/suppression.js';
 import type { Fields } from '../store/records.js';
+import { within } from '../within.js';
 import { itemRecipients, type Batch } from './batch.js';
 
 /** A list that cannot tell whether it has changed is asked again this often, of what a batch has not sent yet. Milliseconds. */
 const ASK_EVERY = 3_000;
 /** What was heard longer ago is not relied on: nothing of the batch is sent before it was asked again. Milliseconds. */
 const STALE_AFTER = 10_000;
+/** What a list of the application's own takes longer for has been no answer. It has to be well before the last is stale. Milliseconds. */
+const ANSWER_WITHIN = 5_000;
 
 /** Asks the suppression list about batches. */
 export class SuppressionGate {
@@ -40,7 +43,7 @@ export class SuppressionGate {
     const { own, recorded } = this;
     const addresses = (): string[] => pendingAddresses(batch, view);
     return own
-      ? () => own.find(addresses(), mail)
+      ? () => within(ANSWER_WITHIN, own.find(addresses(), mail), noAnswer)
       : (marker) => recorded.findMarked(marker === undefined ? [] : addresses(), mail, marker);
   }
 }
@@ -80,6 +83,10 @@ export class BatchSuppressions {
   get fresh(): boolean {
     return performance.now() - this.heardAt < STALE_AFTER;
   }
+}
+
+function noAnswer(): Error {
+  return new Error(`The list of the mail option suppression.list has not answered within ${ANSWER_WITHIN / 1_000} s.`);
 }
 
 function pendingAddresses(batch: Batch, view: LedgerView): string[] {

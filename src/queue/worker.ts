@@ -6,6 +6,7 @@ import { harmless, type DeliveryObserver } from '../delivery/observer.js';
 import type { MessageTraces } from '../delivery/traced.js';
 import { pauseAfterTrouble, type RetryPolicy } from '../delivery/retry.js';
 import { reasonOf } from '../errors.js';
+import { oneLine } from '../message/text.js';
 import type { Store } from '../store/store.js';
 import type { Routes } from '../transport/route.js';
 import { MESSAGES_PER_CONNECTION } from '../transport/transport.js';
@@ -17,6 +18,7 @@ import { waitingReason, type BatchFormat, type WaitingBatch } from './batch-form
 import { Bottleneck } from './bottleneck.js';
 import type { Completions } from './completions.js';
 import type { EventLoopShare } from './event-loop-share.js';
+import type { Refusals } from './feedback/refusals.js';
 import { keys } from './keys.js';
 import { Lease } from './lease.js';
 import { readOrders, watchOrders, type Orders } from './orders.js';
@@ -55,6 +57,8 @@ export interface WorkerParts {
   format: BatchFormat;
   supplier: Supplier;
   gate: SuppressionGate;
+  /** Undefined: nothing is done about those whom a server refuses. */
+  refusals?: Refusals | undefined;
   routes: Routes;
   loop: EventLoopShare;
   traces: QueueTraces;
@@ -209,7 +213,8 @@ export class BatchWorker {
       const { ledger, suppressions } = await this.openLedger(batch);
       const deaths = job.stalledCounter + ledger.view.orphanings;
       const events = new BatchEvents(batch, ledger, this.parts.events, this.parts.statistics);
-      const observer = harmless(events, this.parts.onError);
+      const { refusals } = this.parts;
+      const observer = harmless(refusals ? refusals.of(batch, events) : events, this.parts.onError);
       const startedAt = performance.now();
       const run = (traces?: MessageTraces): Promise<Run> =>
         this.deliver(batch, ledger, suppressions, lease, orders, deaths, observer, traces);
@@ -235,7 +240,13 @@ export class BatchWorker {
   private async openLedger(batch: Batch): Promise<{ ledger: StoreLedger; suppressions: BatchSuppressions }> {
     const [facts, marker] = await this.parts.store.records.get([keys.ledger(batch.id), ...this.parts.gate.markers]);
     const ledger = this.parts.checkpoints.open(batch, readFacts(facts), this.hangUp.signal);
-    return { ledger, suppressions: await this.parts.gate.open(batch, ledger.view, marker) };
+    try {
+      return { ledger, suppressions: await this.parts.gate.open(batch, ledger.view, marker) };
+    } catch (error) {
+      // The store itself may be what is away, and is told of by the caller.
+      await this.noteError(batch.campaign, reasonOf(error)).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Keeps in the campaign's record what its batch waited for. Returns when to go on with it; undefined when it is done. */
@@ -358,11 +369,15 @@ export class BatchWorker {
     const { id, campaign } = waiting.head;
     this.parts.onError(new Error(waitingReason(waiting, 'A batch')));
     if ('locked' in waiting || !waiting.lost) await this.parts.supplier.holdAll().catch(this.parts.onError);
-    if (campaign) {
-      const fields = { lastError: waitingReason(waiting, `Batch ${id}`) };
-      await this.parts.store.records.merge([{ key: keys.campaign(campaign.id), fields }]).catch(this.parts.onError);
-    }
+    await this.noteError(campaign, waitingReason(waiting, `Batch ${id}`)).catch(this.parts.onError);
     return this.handBack(job, token, Date.now() + pauseAfterTrouble(Math.max(1, job.attemptsStarted)));
+  }
+
+  /** For the campaign's report. */
+  private async noteError(campaign: { id: string } | undefined, reason: string): Promise<void> {
+    if (!campaign) return;
+    const fields = { lastError: oneLine(reason) };
+    await this.parts.store.records.merge([{ key: keys.campaign(campaign.id), fields }]);
   }
 
   /** Puts the batch back into the queue, behind those of its urgency that wait, not before the given time. */

@@ -33,13 +33,19 @@ it('adds addresses, tells what is known of them, and takes them off', async () =
   );
   expect(await suppress('--check', 'cem@x.test')).toEqual({ code: 1, stdout: 'Not suppressed.\n', stderr: '' });
 
-  expect(await suppress('--remove', 'ann@x.test', '--scope', 'all')).toEqual(done('ann@x.test gets mail again.\n'));
+  expect(await suppress('--remove', 'ann@x.test')).toEqual(
+    done('ann@x.test is still suppressed: unsubscribed (list:news).\n'),
+  );
   expect((await suppress('--list')).stdout.split('\n').sort()).toEqual([
     '',
     expect.stringMatching(/^ann@x\.test +list:news +unsubscribed/) as string,
     expect.stringMatching(/^bob@x\.test/) as string,
   ]);
-  expect(await suppress('--remove', 'ann@x.test', 'bob@x.test')).toMatchObject({ code: 0 });
+  expect(await suppress('--remove', 'ann@x.test')).toMatchObject({ code: 1 });
+  expect(await suppress('--remove', 'ann@x.test', '--reason', 'unsubscribed')).toEqual(
+    done('ann@x.test gets mail again.\n'),
+  );
+  expect(await suppress('--remove', 'bob@x.test', '--scope', 'all')).toMatchObject({ code: 0 });
   expect(await suppress('--remove', 'bob@x.test')).toMatchObject({
     code: 1,
     stdout: 'bob@x.test was not suppressed.\n',

@@ -22,6 +22,11 @@ it.each(pages)('the links of %s lead somewhere in the repository', (page) => {
   expect(broken).toEqual([]);
 });
 
+it('the front page leads to every page', () => {
+  const front = readPage('README.md');
+  expect(pages.filter((page) => page.startsWith('docs/') && !front.includes(`](${page})`))).toEqual([]);
+});
+
 function leads(page: string, target: string): boolean {
   const [path = '', heading] = target.split('#');
   const file = path === '' ? page : join(dirname(page), path);

@@ -82,12 +82,13 @@ describe('the code that docs/unsubscribe.md opens with', () => {
     expect((await oneClick(await linkTo('Ann@mail.test'))).status).toBe(200);
 
     const mail = app.get(MailService);
-    expect(await mail.suppressions.get('ann@mail.test')).toMatchObject([
-      { scope: 'list:news', reason: 'unsubscribed' },
-    ]);
     await eventually(() =>
       expect(app.get(Heard).events).toMatchObject([{ address: 'Ann@mail.test', campaignId: id, list: 'news' }]),
     );
+    const note = `By one-click, from message ${id}-0.0`;
+    expect(await mail.suppressions.get('ann@mail.test')).toMatchObject([
+      { scope: 'list:news', reason: 'unsubscribed', note },
+    ]);
     expect(await mail.campaign(id)).toMatchObject({ feedback: { unsubscribed: 1 } });
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RecordedSuppressions } from '../../src/feedback/recorded-suppressions.js';
+import { csvRows, type CsvRow } from '../../src/feedback/suppression-csv.js';
 import { MailSuppressions } from '../../src/nest/mail-suppressions.js';
 import { UNSEALED } from '../../src/store/sealing.js';
 import { MemoryRecords } from '../../src/testing/memory-records.js';
@@ -136,6 +137,14 @@ describe('a file of suppressions', () => {
     const list = newList();
     const { rejected, faults } = await list.importCsv([`email\n${'nobody\n'.repeat(250)}`]);
     expect([rejected, faults.length]).toEqual([250, 100]);
+  });
+
+  it('counts any number of rows that are no CSV, and keeps what is wrong with some', async () => {
+    const rows: CsvRow[] = [];
+    for await (const row of csvRows([`email\n${'bob@"mail.test\n'.repeat(2_500)}`])) rows.push(row);
+    expect(rows).toHaveLength(2_500);
+    expect(rows[999]).toMatchObject({ line: 1_001 });
+    for (const row of rows.slice(1_000)) expect(row).toEqual({ line: 0, fault: 'is no CSV' });
   });
 
   it('is refused without a column of addresses, or when it cannot be read on', async () => {

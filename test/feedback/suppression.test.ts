@@ -59,30 +59,52 @@ onEveryQueue((where) => {
     expect(await list.find([], { lane: 'bulk' })).toEqual(new Map());
   });
 
-  it('keeps one of each scope: the gravest, and of equals the latest', async () => {
+  it('keeps one of each scope and reason, the latest, and tells the gravest', async () => {
     await list.add([
       entry('ann@mail.test', 'all', 'hard-bounce', 'first'),
       entry('ann@mail.test', 'bulk', 'unsubscribed'),
     ]);
     await list.add([entry('ANN@mail.test', 'all', 'manual'), entry('ann@mail.test', 'bulk', 'complaint')]);
     await list.add([entry('ann@mail.test', 'all', 'hard-bounce', 'second')]);
-    const known = [entry('ann@mail.test', 'all', 'hard-bounce', 'second'), entry('ann@mail.test', 'bulk', 'complaint')];
-    expect((await list.get('ann@mail.test')).sort((a, b) => (a.scope < b.scope ? -1 : 1))).toEqual(known);
+    const known = [
+      entry('ANN@mail.test', 'all', 'manual'),
+      entry('ann@mail.test', 'all', 'hard-bounce', 'second'),
+      entry('ann@mail.test', 'bulk', 'complaint'),
+      entry('ann@mail.test', 'bulk', 'unsubscribed'),
+    ];
+    const found = await list.get('ann@mail.test');
+    expect(found).toHaveLength(4);
+    expect(found).toEqual(expect.arrayContaining(known));
+    expect(await all(list)).toEqual(expect.arrayContaining(known));
     expect((await list.find(['ann@mail.test'], { lane: 'bulk' })).get('ann@mail.test')?.reason).toBe('complaint');
     expect((await list.find(['ann@mail.test'], { lane: 'priority' })).get('ann@mail.test')?.reason).toBe('hard-bounce');
   });
 
   it('removes one scope or all of them, and leaves nothing behind', async () => {
     await list.add([entry('ann@mail.test', 'all', 'manual'), entry('ann@mail.test', 'list:news', 'unsubscribed')]);
-    expect(await list.remove('Ann@mail.test', 'bulk')).toBe(false);
-    expect(await list.remove('Ann@mail.test', 'all')).toBe(true);
+    expect(await list.remove('Ann@mail.test', { scope: 'bulk' })).toBe(false);
+    expect(await list.remove('Ann@mail.test', { scope: 'all' })).toBe(true);
     expect(await list.get('ann@mail.test')).toEqual([entry('ann@mail.test', 'list:news', 'unsubscribed')]);
-    expect(await list.remove('ann@mail.test')).toBe(true);
-    expect(await list.remove('ann@mail.test')).toBe(false);
+    expect(await list.remove('ann@mail.test', { scope: 'list:news', reason: 'unsubscribed' })).toBe(true);
+    expect(await list.remove('ann@mail.test', { reason: 'unsubscribed' })).toBe(false);
     expect(await all(list)).toEqual([]);
     const left: string[] = [];
     for await (const key of store.records.scan('suppressed/')) left.push(key);
     expect(left).toEqual([]);
+  });
+
+  it('keeps an unsubscription when the complaint or bounce beside it is taken away', async () => {
+    const left = [entry('ann@mail.test', 'bulk', 'unsubscribed'), entry('ann@mail.test', 'list:news', 'unsubscribed')];
+    await list.add([
+      ...left,
+      entry('ann@mail.test', 'bulk', 'complaint'),
+      entry('ann@mail.test', 'all', 'hard-bounce'),
+    ]);
+    expect(await list.remove('ann@mail.test', { scope: 'bulk', reason: 'hard-bounce' })).toBe(false);
+    expect(await list.remove('ann@mail.test')).toBe(true);
+    expect(await list.get('ann@mail.test')).toEqual(expect.arrayContaining(left));
+    expect(await list.remove('ann@mail.test')).toBe(false);
+    expect((await list.find(['ann@mail.test'], { lane: 'bulk' })).size).toBe(1);
   });
 
   it('lists any number, each once', async () => {
@@ -103,7 +125,7 @@ onEveryQueue((where) => {
     await list.add([entry('ann@mail.test', 'bulk', 'unsubscribed')]);
     const first = await marker();
     expect((await list.findMarked(['ann@mail.test'], { lane: 'bulk' }, first)).size).toBe(1);
-    await list.remove('ann@mail.test');
+    await list.remove('ann@mail.test', { reason: 'unsubscribed' });
     expect(await marker()).not.toEqual(first);
   });
 
@@ -137,6 +159,7 @@ onEveryQueue((where) => {
       await expect(asked).rejects.toThrow('The suppression list is encrypted with the key "old"');
     }
     expect(await rotated.remove('before@mail.test')).toBe(true);
+    expect(await rotated.remove('before@mail.test', { reason: 'unsubscribed' })).toBe(true);
     expect(await rotated.get('before@mail.test')).toEqual([]);
   });
 });

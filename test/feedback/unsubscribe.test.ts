@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import PostalMime from 'postal-mime';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { tokenInMail } from '../../src/feedback/unsubscribe-mail.js';
 import { UnsubscribeLinks } from '../../src/feedback/unsubscribe-links.js';
 import { UnsubscribeTokens, type UnsubscribeClaims } from '../../src/feedback/unsubscribe-token.js';
@@ -145,6 +146,16 @@ describe('the link of a mail', () => {
     expect(await tokenInMail(raw(`=?utf-8?B?${encoded}?=`))).toBe(token);
     expect(await tokenInMail(raw('please unsubscribe me'))).toBeUndefined();
     expect(await tokenInMail('')).toBeUndefined();
+  });
+
+  it('reads no more of a mail than its headers, since anybody can send one', async () => {
+    const parse = vi.spyOn(PostalMime, 'parse');
+    onTestFinished(() => parse.mockRestore());
+    const raw = `Subject: unsubscribe ${token}\r\n\r\n${'x\r\n'.repeat(100_000)}`;
+    expect(await tokenInMail(raw)).toBe(token);
+    expect(await tokenInMail(`X: ${'x\r\n '.repeat(100_000)}\r\n${raw}`)).toBeUndefined();
+    const lengths = parse.mock.calls.map(([read]) => (read as Uint8Array).length);
+    expect(Math.max(...lengths)).toBeLessThanOrEqual(64 * 1024);
   });
 });
 

@@ -24,7 +24,7 @@ import { parseOptions } from '../../src/nest/options/parse.js';
 import type { MailModuleOptions } from '../../src/nest/options/types.js';
 import { MailUnsubscribeModule } from '../../src/nest/unsubscribe/mail-unsubscribe.module.js';
 import { MailUnsubscriptions } from '../../src/nest/unsubscribe/mail-unsubscriptions.js';
-import type { Unsubscription } from '../../src/nest/unsubscribe/unsubscription.js';
+import type { Resubscription, Unsubscription } from '../../src/nest/unsubscribe/unsubscription.js';
 import { UNSEALED } from '../../src/store/sealing.js';
 import { Memory } from '../../src/testing/memory-store.js';
 import { atEnd } from '../support/cleanup.js';
@@ -41,6 +41,7 @@ let suppressed: RecordedSuppressions;
 let isAway: boolean;
 let reports: Feedback[];
 let heard: Unsubscription[];
+let returned: Resubscription[];
 let refuse: boolean;
 
 beforeEach(() => {
@@ -48,6 +49,7 @@ beforeEach(() => {
   isAway = false;
   reports = [];
   heard = [];
+  returned = [];
   refuse = false;
 });
 afterEach(() => vi.restoreAllMocks());
@@ -57,13 +59,14 @@ const unsubscriptions = new MailUnsubscriptions({
   suppressions: {
     get: (address) => (isAway ? Promise.reject(new Error('the store is away')) : suppressed.get(address)),
     add: (all) => suppressed.add(all),
-    remove: (address, scope) => suppressed.remove(address, scope),
+    remove: (address, which) => suppressed.remove(address, which),
   },
   report: (feedback) => Promise.resolve(reports.push(feedback)),
   onUnsubscribe: (unsubscription) => {
     if (refuse) throw new Error('the application is away');
     heard.push(unsubscription);
   },
+  onResubscribe: (resubscription) => void returned.push(resubscription),
 });
 
 @Injectable()
@@ -103,6 +106,7 @@ const root = () =>
           lists: { news: 'News & offers' },
           texts: (languages) => {
             if (languages === 'none') throw new Error('no such language');
+            if (languages === 'half') return { title: 'Half', listDone: undefined };
             return languages?.startsWith('de') ? { lang: 'de', title: 'Abmelden <hier>' } : {};
           },
         }),
@@ -214,6 +218,7 @@ describe.each(Object.entries(PLATFORMS))('the page on %s', (_, create) => {
     expect(await suppressed.get(NEWS.address)).toHaveLength(1);
     const undone = await pressed(done);
     expect(undone).toContain('is subscribed again');
+    expect(returned).toEqual([{ ...NEWS, scope: 'list:news', repeated: false }]);
     expect(await suppressed.get(NEWS.address)).toEqual([]);
     await pressed(await (await fetch(url(one))).text());
     expect(new Set(reports.map(({ key }) => key)).size).toBe(2);
@@ -267,6 +272,7 @@ describe.each(Object.entries(PLATFORMS))('the page on %s', (_, create) => {
     await suppressed.add([{ address: NEWS.address, scope: 'list:news', reason: 'complaint', since: new Date() }]);
     expect((await post('Undo=Subscribe-Again')).status).toBe(200);
     expect(await suppressed.get(NEWS.address)).toMatchObject([{ reason: 'complaint' }]);
+    expect(returned).toMatchObject([{ repeated: true }]);
   });
 
   it('speaks the languages of the application', async () => {
@@ -275,6 +281,12 @@ describe.each(Object.entries(PLATFORMS))('the page on %s', (_, create) => {
     expect(html).toContain('<h1>Abmelden &lt;hier&gt;</h1>');
     const other = await (await fetch(url(), { headers: { 'Accept-Language': 'none' } })).text();
     expect(other).toContain('<html lang="en">');
+  });
+
+  it('says in English what a translation lacks', async () => {
+    const answer = await post(ONE_CLICK, { ...FORM, 'Accept-Language': 'half' });
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).toMatch(/<h1>Half<\/h1>[^]*is unsubscribed from the list/);
   });
 
   it('has a policy that fits its style', async () => {
@@ -310,6 +322,7 @@ describe('at boot', () => {
     [{ undo: 'yes' }, 'The mail option undo is "yes"'],
     [{ title: 'x' }, 'The mail option title is not known'],
     [{ texts: 'x' }, 'The mail option texts is "x"'],
+    [{ texts: { done: 1 } }, 'The mail option texts.done is 1'],
   ])('refuses %j', async (options, words) => {
     await expect(start(options)).rejects.toThrow(words);
   });
@@ -351,6 +364,7 @@ describe('the option unsubscribe', () => {
     [{ secret, mailto: 'out' }, 'unsubscribe.mailto is "out". It must be an address'],
     [{ secret, expiresAfter: '29d' }, 'unsubscribe.expiresAfter is "29d"'],
     [{ secret, onUnsubscribe: 'x' }, 'unsubscribe.onUnsubscribe is "x"'],
+    [{ secret, onResubscribe: 'x' }, 'unsubscribe.onResubscribe is "x"'],
     [{ secret, path: 'x' }, 'unsubscribe.path is not known'],
   ])('refuses %j', (given, words) => {
     expect(() => parse(given)).toThrow(`The mail option ${words}`);

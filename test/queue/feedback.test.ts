@@ -209,7 +209,10 @@ describe('a report that comes as a mail', () => {
   ): Promise<BounceParts & { id: string }> => {
     smtp.clear();
     // What the last one has reported holds.
-    for (const address of [to].flat()) await app.mail.suppressions.remove(address);
+    for (const address of [to].flat()) {
+      await app.mail.suppressions.remove(address);
+      await app.mail.suppressions.remove(address, { reason: 'unsubscribed' });
+    }
     const { id, messageId } = await app.mail.send({ lane, to, subject: 'x', text: 'x' });
     await eventually(async () => expect((await app.mail.status(id))?.state).toBe('sent'));
     return { id, messageId, to: smtp.received[0]!.from, recipient: [to].flat()[0]! };

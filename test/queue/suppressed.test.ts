@@ -10,7 +10,7 @@ import { startMail, type MailApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { parse } from '../support/parse.js';
 import { startRedis } from '../support/redis.js';
-import { startSmtpServer, type TestSmtpServer } from '../support/smtp-server.js';
+import { startSmtpServer, type Refusal, type TestSmtpServer } from '../support/smtp-server.js';
 import { IN_MEMORY } from '../support/stores.js';
 
 const since = new Date('2026-11-20T10:00:00Z');
@@ -35,7 +35,9 @@ beforeEach(() => {
 });
 afterEach(async () => {
   smtp.clear();
-  for await (const { address } of app.mail.suppressions.list()) await app.mail.suppressions.remove(address);
+  for await (const { address, reason } of app.mail.suppressions.list()) {
+    await app.mail.suppressions.remove(address, { reason });
+  }
 });
 
 const receivers = (): string[] => smtp.received.flatMap(({ to }) => to).sort();
@@ -210,6 +212,47 @@ describe('a priority mail', () => {
   });
 });
 
+describe('a recipient whom the mail server refuses', () => {
+  const REFUSED: Record<string, Refusal> = {
+    'ann@readers.test': { code: 550, text: '5.1.1 No such user' },
+    'bob@readers.test': { code: 552, text: '5.2.2 Mailbox full' },
+    'cid@readers.test': { code: 550, text: '5.7.1 Relaying denied' },
+    'dan@readers.test': { code: 450, text: '4.1.1 No such user yet' },
+    'eve@readers.test': { code: 550, text: '5.1.0 Sender address rejected' },
+  };
+  const refuse = (address: string): Refusal | undefined =>
+    address === 'gus@readers.test' ? REFUSED['ann@readers.test'] : REFUSED[address];
+  const list = async (rejections?: 'bulk'): Promise<Suppression[]> => {
+    const picky = await startSmtpServer({ onRcpt: refuse });
+    const feedback = rejections ? { suppress: { rejections } } : false;
+    const { mail } = await startMail({
+      smtp: picky.url,
+      queue: { connection: IN_MEMORY, retry: { attempts: 1 } },
+      feedback,
+    });
+    const recipients = Object.keys(REFUSED).map((to) => ({ to }));
+    const { id } = await mail.sendBulk({ subject: 'News', text: 'Hi', recipients });
+    await mail.send({ lane: 'bulk', to: ['fay@readers.test', 'gus@readers.test'], subject: 'News', text: 'Hi' });
+    const found: Suppression[] = [];
+    await eventually(async () => {
+      expect((await mail.campaign(id))?.state).toBe('completed');
+      expect(picky.received).toHaveLength(1);
+      found.length = 0;
+      for await (const entry of mail.suppressions.list()) found.push(entry);
+      expect(found).toHaveLength(rejections ? 2 : 0);
+    });
+    return found.sort((a, b) => (a.address < b.address ? -1 : 1));
+  };
+
+  it('is suppressed where that is wanted and there is no such mailbox', async () => {
+    expect(await list('bulk')).toMatchObject([
+      { address: 'ann@readers.test', scope: 'bulk', reason: 'hard-bounce', note: '550 5.1.1 No such user' },
+      { address: 'gus@readers.test', scope: 'bulk', reason: 'hard-bounce' },
+    ]);
+    expect(await list()).toEqual([]);
+  });
+});
+
 describe("an application's own list", () => {
   const why: Suppression = { address: 'ann@readers.test', scope: 'all', ...bounced };
   let answer: () => Promise<Map<string, Suppression>>;
@@ -256,6 +299,7 @@ describe("an application's own list", () => {
     const { id } = await own.mail.sendBulk({ subject: 'News', text: 'Hi', recipients: [{ to: 'bob@readers.test' }] });
     await eventually(async () => expect((await own.mail.queue()).batches.delayed).toBe(1));
     expect(smtp.received).toEqual([]);
+    expect((await own.mail.campaign(id))?.lastError).toBe('connection refused');
     await own.mail.send({ to: 'ann@readers.test', subject: 'Your code', text: '1234' });
     answer = () => new Promise(() => undefined);
     await own.mail.send({ to: 'ann@readers.test', subject: 'Your code', text: '1234' });

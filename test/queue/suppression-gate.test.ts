@@ -47,7 +47,7 @@ it('asks nothing where nothing is suppressed, and again only when something has 
   ]);
   expect(to.map((address) => suppressions.of(address)?.reason)).toEqual(['unsubscribed', undefined, undefined]);
 
-  await recorded.remove('ann@mail.test');
+  await recorded.remove('ann@mail.test', { reason: 'unsubscribed' });
   await suppressions.refresh(await marker());
   expect(suppressions.of('ann@mail.test')).toBeUndefined();
 });
@@ -81,6 +81,16 @@ it('asks a list that tells no changes every few seconds', async () => {
     [['ann@mail.test', 'cid@mail.test'], { lane: 'bulk', list: 'news' }],
     [['ann@mail.test', 'cid@mail.test'], { lane: 'bulk', list: 'news' }],
   ]);
+});
+
+it('gives up a list that does not answer, well before what it said last is stale', async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+  const find = vi.fn<SuppressionList['find']>(() => new Promise(() => undefined));
+  const opened = new SuppressionGate(recorded, { list: { find } as unknown as SuppressionList, priority: 'ignore' })
+    .open(batch, view, undefined)
+    .catch(String);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(await opened).toBe('Error: The list of the mail option suppression.list has not answered within 5 s.');
 });
 
 it.each([

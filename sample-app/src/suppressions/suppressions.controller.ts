@@ -1,5 +1,5 @@
-import { Controller, Delete, Get, HttpCode, HttpStatus, NotFoundException, Param } from '@nestjs/common';
-import { MailService, type Suppression } from 'nestjs-priority-mail';
+import { Controller, Delete, Get, HttpCode, HttpStatus, NotFoundException, Param, Query } from '@nestjs/common';
+import { MailService, type Suppression, type SuppressionReason, type SuppressionScope } from 'nestjs-priority-mail';
 
 const SHOWN = 20;
 
@@ -15,9 +15,16 @@ export class SuppressionsController {
     return all.sort((a, b) => b.since.getTime() - a.since.getTime()).slice(0, SHOWN);
   }
 
+  /** An unsubscription by its reason alone. */
   @Delete(':address')
   @HttpCode(HttpStatus.NO_CONTENT)
-  async remove(@Param('address') address: string): Promise<void> {
-    if (!(await this.mail.suppressions.remove(address))) throw new NotFoundException(`${address} gets mail already.`);
+  async remove(
+    @Param('address') address: string,
+    @Query('reason') reason?: SuppressionReason,
+    @Query('scope') scope?: SuppressionScope,
+  ): Promise<void> {
+    const which = { ...(reason ? { reason } : {}), ...(scope ? { scope } : {}) };
+    const removed = await this.mail.suppressions.remove(address, which);
+    if (!removed) throw new NotFoundException(`${address} gets mail already.`);
   }
 }

@@ -38,7 +38,7 @@ function actOf(addresses: string[], options: SuppressOptions): Act {
   const { scope, reason, note } = options;
   const acts: Act[] = [];
   if (addresses.length > 0) acts.push((list) => add(list, addresses, { scope, reason, note }));
-  if (options.remove) acts.push((list) => remove(list, options.remove!, scope));
+  if (options.remove) acts.push((list) => remove(list, options.remove!, { scope, reason }));
   if (options.check) acts.push((list) => check(list, options.check!));
   if (options.list) acts.push((list, { output }) => show(list, output));
   if (options.import !== undefined)
@@ -59,10 +59,16 @@ async function add(list: MailSuppressions, addresses: string[], why: Why): Promi
   };
 }
 
-async function remove(list: MailSuppressions, addresses: string[], scope?: SuppressionScope): Promise<Answer> {
+async function remove(list: MailSuppressions, addresses: string[], { scope, reason }: Why): Promise<Answer> {
+  const which = { ...(scope ? { scope } : {}), ...(reason ? { reason } : {}) };
   const found = new Map<string, boolean>();
-  for (const address of addresses) found.set(address, await list.remove(address, scope));
-  const lines = [...found].map(([address, was]) => `${address} ${was ? 'gets mail again' : 'was not suppressed'}.`);
+  const lines: string[] = [];
+  for (const address of addresses) {
+    found.set(address, await list.remove(address, which));
+    const left = await list.get(address);
+    if (left.length > 0) lines.push(`${address} is still suppressed: ${left.map(inShort).join(', ')}.`);
+    else lines.push(`${address} ${found.get(address) ? 'gets mail again' : 'was not suppressed'}.`);
+  }
   return {
     document: Object.fromEntries(found),
     text: () => lines.join('\n'),
@@ -110,6 +116,10 @@ async function write(list: MailSuppressions, to: string | true, { output, cwd }:
 }
 
 const HEADING = ['address', 'scope', 'reason', 'since', 'note'];
+
+function inShort({ reason, scope }: Suppression): string {
+  return `${reason} (${scope})`;
+}
 
 function cellsOf({ address, scope, reason, since, note = '' }: Suppression): string[] {
   return [address, scope, reason, time(since), note];

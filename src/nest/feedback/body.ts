@@ -21,6 +21,8 @@ export interface BodyLimits {
   keep?: number;
   /** Asked before bytes are kept. Default: there is room. */
   hold?: Hold;
+  /** Milliseconds. Default 30,000. */
+  within?: number;
 }
 
 /** Milliseconds. */
@@ -29,7 +31,7 @@ const READ_WITHIN = 30_000;
 /** The very bytes of a request's body. */
 export function readBody(
   request: IncomingMessage & { rawBody?: unknown },
-  { max, keep = max, hold = () => true }: BodyLimits,
+  { max, keep = max, hold = () => true, within = READ_WITHIN }: BodyLimits,
 ): Promise<Buffer | NoBody> {
   // Where the platform reads it first, as in serverless functions, it may have kept the bytes too.
   if (request.readableDidRead) return Promise.resolve(Buffer.isBuffer(request.rawBody) ? request.rawBody : 'gone');
@@ -50,7 +52,7 @@ export function readBody(
       size += chunk.length;
       if (size > max) end('too large');
     };
-    const timer = setTimeout(() => end('too slow'), READ_WITHIN);
+    const timer = setTimeout(() => end('too slow'), within);
     request.on('data', take);
     request.once('end', () => end(Buffer.concat(chunks).subarray(0, keep)));
     request.once('close', () => end('cut off'));

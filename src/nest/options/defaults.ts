@@ -42,7 +42,7 @@ export const DEFAULTS = {
   metrics: { prefix: '' },
   feedback: {
     remember: 7 * 24 * 3_600_000,
-    suppress: { bounces: 'all', complaints: 'bulk', unsubscribes: true },
+    suppress: { bounces: 'all', complaints: 'bulk', unsubscribes: true, rejections: false },
   },
   unsubscribe: { expiresAfter: 365 * 24 * 3_600_000 },
   waitForCapacity: 15 * 60_000,

@@ -20,6 +20,11 @@ export interface FeedbackConfig {
     complaints?: 'all' | 'bulk' | false;
     /** Of the list that is left, or all bulk mail where it is none of a list. Default true. */
     unsubscribes?: boolean;
+    /**
+     * Of a bulk mail's recipient whom the mail server refuses at once and for good, since there is no such mailbox, such as with
+     * 550 5.1.1. Default false.
+     */
+    rejections?: 'all' | 'bulk' | false;
   };
 }
 
@@ -41,6 +46,7 @@ export function parseFeedbackOptions(parent: OptionReader, hasQueue: boolean): F
       bounces: scope(suppress, 'bounces', defaults.suppress.bounces),
       complaints: scope(suppress, 'complaints', defaults.suppress.complaints),
       unsubscribes: suppress.boolean('unsubscribes', defaults.suppress.unsubscribes),
+      rejections: scope(suppress, 'rejections', defaults.suppress.rejections),
     },
   };
   suppress.end();
@@ -48,7 +54,7 @@ export function parseFeedbackOptions(parent: OptionReader, hasQueue: boolean): F
   return settings;
 }
 
-function scope(reader: OptionReader, name: string, otherwise: 'all' | 'bulk'): 'all' | 'bulk' | false {
+function scope(reader: OptionReader, name: string, otherwise: 'all' | 'bulk' | false): 'all' | 'bulk' | false {
   const value = reader.raw(name) ?? otherwise;
   if (value === 'all' || value === 'bulk' || value === false) return value;
   return fail(reader.pathOf(name), value, "Give 'all', 'bulk' or false.");

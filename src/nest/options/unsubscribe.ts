@@ -2,7 +2,7 @@ import { UnsubscribeLinks } from '../../feedback/unsubscribe-links.js';
 import { UnsubscribeTokens } from '../../feedback/unsubscribe-token.js';
 import type { Duration } from '../../message/duration.js';
 import { mailtoFault, urlFault } from '../../message/unsubscribe.js';
-import type { UnsubscribeMeans, Unsubscription } from '../unsubscribe/unsubscription.js';
+import type { Resubscription, UnsubscribeMeans, Unsubscription } from '../unsubscribe/unsubscription.js';
 import { DEFAULTS } from './defaults.js';
 import { fail, type OptionReader } from './reader.js';
 import { parseSecrets } from './secrets.js';
@@ -25,6 +25,8 @@ export interface UnsubscribeConfig {
    * later. Default: none.
    */
   onUnsubscribe?: (unsubscription: Unsubscription) => unknown;
+  /** Told of each request to take an unsubscription back, when that is done. As `onUnsubscribe`. Default: none. */
+  onResubscribe?: (resubscription: Resubscription) => unknown;
 }
 
 /** CAN-SPAM, 16 CFR §316.5: the way to opt out works for 30 days after the mail was sent. */
@@ -52,7 +54,17 @@ export function parseUnsubscribe(parent: OptionReader): UnsubscribeMeans | undef
     'onUnsubscribe',
     'Give a function.',
   );
+  const [onResubscribe] = reader.functions<NonNullable<UnsubscribeConfig['onResubscribe']>>(
+    'onResubscribe',
+    'Give a function.',
+  );
   reader.end();
   const ways = { ...(url === undefined ? {} : { url }), ...(mailto === undefined ? {} : { mailto }) };
-  return { ways, tokens, links, ...(onUnsubscribe ? { onUnsubscribe } : {}) };
+  return {
+    ways,
+    tokens,
+    links,
+    ...(onUnsubscribe ? { onUnsubscribe } : {}),
+    ...(onResubscribe ? { onResubscribe } : {}),
+  };
 }

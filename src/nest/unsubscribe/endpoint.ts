@@ -16,7 +16,7 @@ export interface EndpointOptions {
   /** Who has unsubscribed may take it back. */
   undo: boolean;
   /** By the request's Accept-Language. */
-  texts: (languages: string | undefined) => Partial<UnsubscribeTexts>;
+  texts: (languages: string | undefined) => Partial<UnsubscribeTexts> | undefined;
   /** Names of lists for people. */
   lists: Readonly<Record<string, string>>;
   onError(error: unknown): void;
@@ -45,7 +45,17 @@ export class UnsubscribeEndpoint {
     private readonly options: EndpointOptions,
   ) {}
 
+  /** Never rejects. */
   async handle(request: EndpointRequest, response: ServerResponse): Promise<void> {
+    try {
+      await this.serve(request, response);
+    } catch (error) {
+      this.options.onError(error);
+      response.destroy();
+    }
+  }
+
+  private async serve(request: EndpointRequest, response: ServerResponse): Promise<void> {
     const { status, view, headers } = await this.answer(request).catch((error: unknown) => {
       this.options.onError(error);
       return UNAVAILABLE;
@@ -60,7 +70,7 @@ export class UnsubscribeEndpoint {
   /** The application's, where it has some. */
   private textsFor(request: EndpointRequest): Partial<UnsubscribeTexts> {
     try {
-      return this.options.texts(request.headers['accept-language']);
+      return this.options.texts(request.headers['accept-language']) ?? {};
     } catch (error) {
       this.options.onError(error);
       return {};
@@ -88,6 +98,7 @@ export class UnsubscribeEndpoint {
   private async post(form: Form, token: string, claims: UnsubscribeClaims): Promise<Answer> {
     if (form === 'too large') return { ...INVALID, status: 413 };
     if (form === 'too slow') return { ...INVALID, status: 408 };
+    if (typeof form === 'string') return INVALID;
     const has = ([name, value]: readonly [string, string]): boolean => form.get(name) === value;
     if (has(ONE_CLICK)) {
       await this.unsubscriptions.unsubscribe(token, has(BY_PAGE) ? 'page' : 'one-click');

@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http';
+import { readBody, type NoBody } from '../feedback/body.js';
 
 /** A request may have been read by the application's own parser. */
 export type FormRequest = IncomingMessage & { body?: unknown };
 
 /** A form by its fields' names, or why it cannot be read. */
-export type Form = ReadonlyMap<string, string> | 'too large' | 'too slow';
+export type Form = ReadonlyMap<string, string> | NoBody;
 
 /** Bytes. A one-click request has 26 of them, or some 200 as multipart/form-data. */
 const MAX_BODY = 4_096;
@@ -21,33 +22,8 @@ export async function readForm(request: FormRequest): Promise<Form> {
       Object.entries(body ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
     );
   }
-  const read = await readBody(request);
+  const read = await readBody(request, { max: MAX_BODY, within: READ_WITHIN });
   return Buffer.isBuffer(read) ? fieldsOf(read.toString()) : read;
-}
-
-function readBody(request: IncomingMessage): Promise<Buffer | 'too large' | 'too slow'> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const end = (result: Buffer | 'too large' | 'too slow'): void => {
-      clearTimeout(timer);
-      request.off('data', take);
-      resolve(result);
-    };
-    const take = (chunk: Buffer): void => {
-      size += chunk.length;
-      if (size > MAX_BODY) end('too large');
-      else chunks.push(chunk);
-    };
-    const timer = setTimeout(() => end('too slow'), READ_WITHIN);
-    request.on('data', take);
-    request.once('end', () => end(Buffer.concat(chunks)));
-    request.once('close', () => end(Buffer.concat(chunks)));
-    request.once('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-  });
 }
 
 /** One field of multipart/form-data (RFC 7578). */

@@ -2,10 +2,10 @@ import { Logger } from '@nestjs/common';
 import { createHash } from 'node:crypto';
 import { MailConfigError, reasonOf } from '../../errors.js';
 import type { Feedback } from '../../feedback/feedback.js';
-import type { SuppressionList, SuppressionScope } from '../../feedback/suppression.js';
+import { scopeOfList, type SuppressionList } from '../../feedback/suppression.js';
 import { tokenInMail } from '../../feedback/unsubscribe-mail.js';
 import type { UnsubscribeClaims, UnsubscribeToken, UnsubscribeTokens } from '../../feedback/unsubscribe-token.js';
-import type { Unsubscription, UnsubscriptionWay } from './unsubscription.js';
+import type { Resubscription, Unsubscription, UnsubscriptionWay } from './unsubscription.js';
 
 /** What unsubscriptions need of a mailer. */
 export interface UnsubscriptionPorts {
@@ -14,6 +14,7 @@ export interface UnsubscriptionPorts {
   /** To events, statistics and the campaign's report. */
   report: ((feedback: Feedback) => Promise<unknown>) | undefined;
   onUnsubscribe?: ((unsubscription: Unsubscription) => unknown) | undefined;
+  onResubscribe?: ((resubscription: Resubscription) => unknown) | undefined;
 }
 
 /**
@@ -43,7 +44,8 @@ export class MailUnsubscriptions {
   }
 
   /**
-   * Puts the address of a link on the suppression list, any number of times. Resolves when no campaign sends to it any more.
+   * Puts the address of a link on the suppression list, any number of times. Resolves when it is there; workers hear of it within
+   * half a second or so, and a mail that is on its way by then still arrives.
    *
    * @returns what the token says; nothing was done unless it is `valid`
    * @throws MailQueueUnavailableError the store cannot be reached: ask the reader to try again
@@ -66,16 +68,21 @@ export class MailUnsubscriptions {
     return token === undefined ? { state: 'invalid' } : this.unsubscribe(token, 'mail');
   }
 
-  /** Takes an unsubscription back. An address that is suppressed for another reason stays so. */
+  /**
+   * Takes an unsubscription back, any number of times. An address that is suppressed for another reason stays so.
+   *
+   * @returns what the token says; nothing was done unless it is `valid`
+   * @throws MailQueueUnavailableError the store cannot be reached
+   * @throws whatever `unsubscribe.onResubscribe` throws
+   */
   async resubscribe(token: string): Promise<UnsubscribeToken> {
     const read = this.read(token);
     if (read.state !== 'valid') return read;
-    const { address, list } = read.claims;
-    const scope = scopeOf(list);
-    const known = await this.suppressions.get(address);
-    if (known.some((one) => one.scope === scope && one.reason === 'unsubscribed')) {
-      await this.suppressions.remove(address, scope);
-    }
+    const { address, id, list } = read.claims;
+    const scope = scopeOfList(list);
+    const removed = await this.suppressions.remove(address, { scope, reason: 'unsubscribed' });
+    const about = { address, scope, id, ...(list === undefined ? {} : { list }) };
+    await this.ports.onResubscribe?.({ ...about, repeated: !removed });
     return read;
   }
 
@@ -88,7 +95,7 @@ export class MailUnsubscriptions {
 
   private async leave({ address, id, list }: UnsubscribeClaims, via: UnsubscriptionWay): Promise<void> {
     const { suppressions } = this;
-    const scope = scopeOf(list);
+    const scope = scopeOfList(list);
     const about = { address, ...(list === undefined ? {} : { list }) };
     const known = await suppressions.get(address);
     // For a graver reason it may be there only for a while.
@@ -113,8 +120,4 @@ export class MailUnsubscriptions {
       this.logger.error(`An unsubscription could not be reported: ${reasonOf(cause)}`);
     }
   }
-}
-
-function scopeOf(list: string | undefined): SuppressionScope {
-  return list === undefined ? 'bulk' : `list:${list}`;
 }

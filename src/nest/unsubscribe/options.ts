@@ -36,7 +36,12 @@ export function parseUnsubscribePage(options: MailUnsubscribeOptions): Unsubscri
   const path = typeof given === 'string' ? PATH.exec(given)?.[1] : undefined;
   if (path === undefined) fail('path', given, "Give letters, digits, '-' and '/', such as 'mail/unsubscribe'.");
   const { texts = {}, lists = {} } = options;
-  if (typeof reader.raw('texts') !== 'function') reader.section('texts');
+  if (typeof reader.raw('texts') !== 'function') {
+    reader.section('texts');
+    for (const [name, text] of Object.entries(texts)) {
+      if (text !== undefined && typeof text !== 'string') fail(`texts.${name}`, text, 'Give a text.');
+    }
+  }
   reader.section('lists');
   const settings: UnsubscribePageSettings = {
     path,

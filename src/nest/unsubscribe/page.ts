@@ -63,7 +63,7 @@ export const CONTENT_SECURITY_POLICY = [
 
 /** The page as HTML. It has no script, and loads nothing. */
 export function renderPage(view: UnsubscribeView, own: Partial<UnsubscribeTexts> = {}): string {
-  const texts = { ...TEXTS, ...own };
+  const texts = textsWith(own);
   const say = (text: string): string => html(filled(text, view));
   return `<!doctype html>
 <html lang="${html(texts.lang)}">
@@ -82,6 +82,12 @@ ${form(view, texts)}</main>
 </body>
 </html>
 `;
+}
+
+/** A translation may lack some, whatever its types say. */
+function textsWith(own: Partial<UnsubscribeTexts>): UnsubscribeTexts {
+  const texts = Object.entries(own).filter(([, text]) => typeof text === 'string');
+  return { ...TEXTS, ...(Object.fromEntries(texts) as Partial<UnsubscribeTexts>) };
 }
 
 function words(view: UnsubscribeView, texts: UnsubscribeTexts): string {

@@ -20,10 +20,24 @@ export interface Unsubscription {
   repeated: boolean;
 }
 
+/** A reader has taken an unsubscription back. */
+export interface Resubscription {
+  address: string;
+  /** What the address gets again, unless it is suppressed for another reason: bulk mail, or one list. */
+  scope: SuppressionScope;
+  /** The campaign's `list`, where it has one. */
+  list?: string;
+  /** The mail whose link it was, as `status()` takes it. */
+  id: string;
+  /** The address was not unsubscribed any more. */
+  repeated: boolean;
+}
+
 /** The module's option `unsubscribe`, checked. */
 export interface UnsubscribeMeans {
   ways: UnsubscribeWays;
   tokens: UnsubscribeTokens;
   links: UnsubscribeLinks;
   onUnsubscribe?: (unsubscription: Unsubscription) => unknown;
+  onResubscribe?: (resubscription: Resubscription) => unknown;
 }

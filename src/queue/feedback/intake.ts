@@ -25,6 +25,8 @@ export interface FeedbackSettings {
     bounces: 'all' | 'bulk' | false;
     complaints: 'all' | 'bulk' | false;
     unsubscribes: boolean;
+    /** Of what a server refuses while a mail is handed over, as nobody has reported it. */
+    rejections: 'all' | 'bulk' | false;
   };
 }
 
