@@ -443,7 +443,7 @@ it('tells on the repeat what it had marked before the store failed', async () =>
     statistics: { countFeedback: () => undefined, refuse: () => undefined },
     events: { wants: () => false, emit: () => undefined },
   };
-  const suppress = { bounces: false, complaints: false, unsubscribes: false } as const;
+  const suppress = { bounces: false, complaints: false, unsubscribes: false, rejections: false } as const;
   const settings = { remember: 3_600_000, providerIds: false, suppress } as const;
   const intake = new FeedbackIntake(parts as never, settings, { message: 1_000, campaign: 1_000 });
   const two = [report('opened', 'ann@readers.test'), report('opened', 'bob@readers.test')];
