@@ -4,7 +4,8 @@
  */
 const rows = [
   ['errors', 'events'],
-  ['message', 'peer', 'within'],
+  ['peer', 'within'],
+  ['message'],
   ['store', 'mime', 'templates'],
   ['attachments', 'transport', 'feedback'],
   ['delivery'],
