@@ -17,7 +17,7 @@ import { Control } from './control.js';
 import { EventBus } from './event-bus.js';
 import { EventLoopShare } from './event-loop-share.js';
 import { FeedbackIntake } from './feedback/intake.js';
-import { MailLookup } from './feedback/known-mail.js';
+import { MailLookup } from './feedback/mail-lookup.js';
 import { MailReports } from './feedback/mail-reports.js';
 import { Refusals } from './feedback/refusals.js';
 import { Flusher } from './flush.js';

@@ -10,7 +10,8 @@ import type { Sealer } from '../../store/sealing.js';
 import { GroupCommit } from '../group-commit.js';
 import { keys } from '../keys.js';
 import type { Statistics } from '../statistics.js';
-import type { KnownMail, MailLookup } from './known-mail.js';
+import type { KnownMail } from './known-mail.js';
+import type { MailLookup } from './mail-lookup.js';
 import { countReports, countsField, writeReports, type ReportOf } from './reports.js';
 
 /** What is done about reports. */

@@ -6,7 +6,8 @@ import { readReportMail, type ReportMail } from '../../feedback/mail/report-mail
 import type { ReturnPaths } from '../../feedback/return-path.js';
 import { suppressionKey } from '../../feedback/suppression.js';
 import type { FeedbackIntake, FeedbackReceipt } from './intake.js';
-import type { KnownMail, MailLookup } from './known-mail.js';
+import type { KnownMail } from './known-mail.js';
+import type { MailLookup } from './mail-lookup.js';
 
 /** What a mail turned out to be that came to the address for bounces. */
 export type MailReading =
