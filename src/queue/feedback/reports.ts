@@ -5,7 +5,6 @@ import { splitMessageId } from '../../message/ids.js';
 import type { Change, Fields, Records } from '../../store/records.js';
 import type { Sealer } from '../../store/sealing.js';
 import { keys } from '../keys.js';
-import type { KnownMail } from './known-mail.js';
 
 /** Recipients by what was reported of them; each counts once for a type, however often it was reported. */
 export type FeedbackCounts = Record<FeedbackType, number>;
@@ -35,7 +34,7 @@ export function noFeedback(): FeedbackCounts {
 /** A report, and the mail that it is about. */
 export interface ReportOf {
   feedback: Feedback;
-  mail: Pick<KnownMail, 'id'>;
+  mail: { readonly id: string };
 }
 
 /** The record and the field in it that each report is kept in: the same for each of its type about this recipient. */
