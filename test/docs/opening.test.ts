@@ -3,9 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { Logger, type INestApplicationContext, type Type } from '@nestjs/common';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { root } from '../../scripts/lib/root.mjs';
+import type { AttachmentInput } from '../../src/message/message.js';
 import { MailHealthIndicator } from '../../src/nest/mail-health.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
@@ -138,6 +140,24 @@ describe('the code that a page opens with', () => {
     const [file] = (await parse(smtp.received[0]!.raw)).attachments;
     expect([file!.filename, file!.content.equals(pdf)]).toEqual(['2026-11.pdf', true]);
     expect(readdirSync(folder).length).toBe(place === 'S3' ? 0 : 3);
+  });
+
+  it('sends what can be attached: docs/attachments.md', async () => {
+    const allowedDir = temporaryFolder('allowed');
+    writeFileSync(join(allowedDir, 'terms.pdf'), 'terms');
+    const { attached } = await openPage('docs/attachments.md').load<{
+      attached: (logo: Buffer, report: Readable) => AttachmentInput[];
+    }>('src/attached.ts');
+    const transports = [{ name: 'main', url: smtp.url }];
+    const app = await boot({
+      imports: [MailModule.forRoot({ from: 'a@shop.test', transports, queue: false, attachments: { allowedDir } })],
+    });
+    const attachments = attached(Buffer.from('logo'), Readable.from(['a;b']));
+    await app.get(MailService).send({ to: 'ann@mail.test', subject: 'x', html: '<img src="cid:logo">', attachments });
+    const files = (await parse(smtp.received[0]!.raw)).attachments;
+    expect(files.map(({ filename }) => filename)).toEqual(
+      expect.arrayContaining(['logo.png', 'report.csv', 'terms.pdf', 'notes.txt', 'stamp.gif']),
+    );
   });
 
   it('leaves nothing in the store that can be read: docs/encryption.md', async () => {
