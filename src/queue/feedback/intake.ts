@@ -298,7 +298,7 @@ function suppressionBy(
   }
   if (type === 'complained' && complaints !== false) return { ...about, scope: complaints, reason: 'complaint' };
   if (type === 'unsubscribed' && unsubscribes) {
-    return { ...about, scope: list === undefined ? 'bulk' : scopeOfList(list), reason: 'unsubscribed' };
+    return { ...about, scope: scopeOfList(list), reason: 'unsubscribed' };
   }
   return undefined;
 }
