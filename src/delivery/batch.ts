@@ -2,74 +2,14 @@ import { MailDeliveryError, MailError, reasonOf } from '../errors.js';
 import { suppressionReply, type Suppression } from '../feedback/suppression.js';
 import { messageId } from '../message/ids.js';
 import { envelopeAddress } from '../mime/compose.js';
-import type { Encoded } from '../mime/encoded.js';
-import type { Dispatch, NoRoom, Route } from '../transport/dispatch.js';
-import type { OutgoingMail, Rejection, TransportError } from '../transport/transport.js';
+import type { NoRoom, Route } from '../transport/dispatch.js';
+import type { Rejection, TransportError } from '../transport/transport.js';
 import { deliver, type Delivery, type Hops } from './deliver.js';
-import type { EnvelopeSenders } from './envelope-senders.js';
 import { Veto } from './interception.js';
 import type { Ledger, RecipientFact, Unplaced } from './ledger.js';
 import type { Attempt, DeliveryObserver } from './observer.js';
-import type { MessageTraces } from './traced.js';
 import { TROUBLE, verdictOn, type RetryPolicy } from './retry.js';
-
-/** One message of a batch as bytes, and its envelope sender. */
-export interface Written extends Encoded {
-  sender: string;
-  mail: OutgoingMail;
-  /** Its envelope recipients, where they are not those of the batch. */
-  recipients?: readonly string[];
-}
-
-/** A batch to deliver: its messages, each rendered when its turn has come. */
-export interface BatchWork {
-  id: string;
-  size: number;
-  /** The envelope recipients of a message, in an order that never changes. */
-  recipients(index: number): readonly string[];
-  /** @throws MailError when this message alone cannot be made */
-  write(index: number): Written | Promise<Written>;
-  /** The transports it may take. */
-  dispatch: Dispatch;
-  /** Undefined where nothing is traced. */
-  traces?: MessageTraces;
-  /** Why nothing of it can be sent for now, such as an attachment that is not there. */
-  blocked?: string;
-  expiresAt?: number;
-}
-
-/** What the outside says while a batch runs. */
-export interface BatchControl {
-  /** Messages of this batch at once. */
-  concurrency: number;
-  /** Waits for a turn among all batches of the process. A message that was started has a connection, or is next in line. */
-  enter(): Promise<() => void>;
-  /** Asked before each message. False ends the run: time is up, the lock is in doubt, somebody paused it. */
-  mayContinue(): boolean;
-  /** Asked before a body leaves: whether the batch is still this worker's. */
-  isHeld(): boolean;
-  isCancelled(index: number): boolean;
-  /** Why an envelope recipient is not to get this mail. Default: nobody is suppressed. */
-  suppressed?: (address: string) => Suppression | undefined;
-  /** How many workers died, or were taken for dead, that had this batch. */
-  deaths: number;
-  /** Hangs up on messages in flight. */
-  signal: AbortSignal;
-  /** Default: the address in From. */
-  senders?: EnvelopeSenders;
-  /** By which next attempts are due, and messages expire. Default `Date.now`. */
-  now?: () => number;
-}
-
-/**
- * Why a run ended before it had tried everything that was due: the transports failed, none of them has room, something that the
- * batch needs is not there, they refuse this batch's messages (`refusal`), or they said when they take mail again, as with a
- * rate limit.
- */
-export type Hold = { by: 'trouble' | 'room' | 'missing' | 'refusal'; reason: string } | { by: 'limit' };
-
-/** `done`: every recipient is settled. Otherwise when to go on, at the earliest. */
-export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number; hold?: Hold };
+import { slotOf, type BatchControl, type BatchResult, type BatchWork, type Hold } from './work.js';
 
 /** A batch at which so many workers died is delivered one message at a time, so that it shows which of them it was. */
 const SINGLY_AFTER = 3;
@@ -83,11 +23,6 @@ const DEADLY = 2;
 const UNWANTED = 3;
 /** It was not tried. */
 const AT_ONCE: Attempt = { duration: 0 };
-
-/** The name of a recipient in the ledger: its message's place, and its own where there are several. */
-export function slotOf(work: Pick<BatchWork, 'recipients'>, index: number, recipient: number): string {
-  return work.recipients(index).length === 1 ? String(index) : `${index}.${recipient}`;
-}
 
 /**
  * Delivers what the ledger does not show as settled. Each recipient is settled at most once, by the answer about it; a

@@ -1,4 +1,4 @@
-import type { BatchWork, Written } from '../delivery/batch.js';
+import type { BatchWork, Written } from '../delivery/work.js';
 import type { Preparation } from '../delivery/preparation.js';
 import type { UnsubscribeLink } from '../feedback/unsubscribe-links.js';
 import { messageId, messageIdHeader } from '../message/ids.js';

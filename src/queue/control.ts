@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Attachments } from '../attachments/attachments.js';
-import { slotOf } from '../delivery/batch.js';
+import { slotOf } from '../delivery/work.js';
 import { splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
 import { promoteBatch, type MailJob, type MailJobQueue } from './backend.js';

@@ -1,6 +1,6 @@
 import { messageId, messageIdHeader } from '../message/ids.js';
 import type { Lane } from '../message/message.js';
-import { slotOf } from '../delivery/batch.js';
+import { slotOf } from '../delivery/work.js';
 import { isSettled, type LedgerView, type RecipientFact, type SlotState } from '../delivery/ledger.js';
 import type { SuppressionReason } from '../feedback/suppression.js';
 import { itemRecipients, senderOf, type Batch } from './batch.js';

@@ -1,5 +1,5 @@
 import type { LedgerView } from '../delivery/ledger.js';
-import { slotOf } from '../delivery/batch.js';
+import { slotOf } from '../delivery/work.js';
 import { isSameMarker, SUPPRESSION_MARKER, type RecordedSuppressions } from '../feedback/recorded-suppressions.js';
 import type { SuppressedMail, Suppression, SuppressionList, SuppressionSettings } from '../feedback/suppression.js';
 import type { Fields } from '../store/records.js';

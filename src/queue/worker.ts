@@ -1,6 +1,7 @@
 import { DelayedError, UnrecoverableError } from 'bullmq';
 import { setMaxListeners } from 'node:events';
-import { deliverBatch, type BatchControl, type BatchResult, type Hold } from '../delivery/batch.js';
+import { deliverBatch } from '../delivery/batch.js';
+import type { BatchControl, BatchResult, Hold } from '../delivery/work.js';
 import type { EnvelopeSenders } from '../delivery/envelope-senders.js';
 import { harmless, type DeliveryObserver } from '../delivery/observer.js';
 import type { MessageTraces } from '../delivery/traced.js';

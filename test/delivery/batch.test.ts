@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import { describe, expect, it } from 'vitest';
-import { deliverBatch, type BatchControl, type BatchWork, type Written } from '../../src/delivery/batch.js';
+import { deliverBatch } from '../../src/delivery/batch.js';
+import type { BatchControl, BatchWork, Written } from '../../src/delivery/work.js';
 import { harmless } from '../../src/delivery/observer.js';
 import { LedgerView, type Fact, type Ledger } from '../../src/delivery/ledger.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
