@@ -13,7 +13,7 @@ class SlowFirst extends BaseSequencer {
 }
 
 /** Their files leave nothing behind, so several run in one process, which loads the packages once. */
-const TOGETHER = ['bench', 'docs', 'feedback', 'message', 'mime', 'templates', 'testing', 'transport'].map(
+const TOGETHER = ['bench', 'cli', 'docs', 'feedback', 'message', 'mime', 'nest', 'store', 'templates', 'testing'].map(
   (room) => `test/${room}/**/*.test.ts`,
 );
 

@@ -312,10 +312,14 @@ describe('messages wait', () => {
     expect(vi.getTimerCount()).toBe(1);
   });
 
-  it('and a transport is left alone that answers a message with being down', async () => {
+  it('and a transport is left alone that answers one message after the other with being down', async () => {
     const { routes, servers } = await start([{ name: 'a' }]);
     const forced = await routes.dispatch('bulk', 'a');
     servers[0]!.onSend = () => Promise.reject(trouble(BLOCKED));
+    for (let message = 1; message < 20; message++) await servers[0]!.try();
+    const room = await forced.next(wanted);
+    expect(isRoute(room)).toBe(true);
+    if (isRoute(room)) room.leave();
     await servers[0]!.try();
     expect(await forced.next(wanted)).toMatchObject({ reason: expect.stringMatching(/^a: paused until/) as string });
   });
