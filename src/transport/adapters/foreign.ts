@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { reasonOf } from '../../errors.js';
-import { LANES, type Lane } from '../../message/message.js';
+import type { Lane } from '../../message/message.js';
 import { unlessAborted, within } from '../../within.js';
 import { Places } from '../places.js';
-import { notAsked, type Acceptance, type Outgoing, type SendOptions, type Transport } from '../transport.js';
-import type { TransportError } from '../transport.js';
+import type { Acceptance, Outgoing, SendOptions, Transport, TransportError } from '../transport.js';
 import type { Carrier, Handing } from './carrier.js';
 import { foreignFailure } from './failure.js';
 
@@ -31,10 +29,9 @@ export class ForeignTransport implements Transport {
   readonly server?: { host: string; port: number };
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
-  private readonly places: Record<Lane, Places>;
+  private readonly places: Places;
   /** What is under way, and what ends it. */
   private readonly underWay = new Map<Promise<unknown>, AbortController>();
-  private closed = false;
   private trouble: { error: TransportError; at: number } | undefined;
 
   constructor(
@@ -47,12 +44,12 @@ export class ForeignTransport implements Transport {
     if (carrier.server) this.server = carrier.server;
     this.lanes = lanes;
     this.maxConnections = maxConnections;
-    this.places = { priority: new Places(maxConnections), bulk: new Places(maxConnections) };
+    this.places = new Places(name, maxConnections);
   }
 
   async send(outgoing: Outgoing, options: SendOptions): Promise<Acceptance> {
     const begun = performance.now();
-    const leave = await this.place(options);
+    const leave = await this.places.take(options);
     const sending = this.hand(outgoing, options, performance.now() - begun, leave);
     try {
       const acceptance = await sending;
@@ -66,7 +63,7 @@ export class ForeignTransport implements Transport {
 
   async verify(signal: AbortSignal): Promise<void> {
     const { carrier, trouble } = this;
-    if (this.closed) throw notAsked(this.name, CLOSED);
+    this.places.checkOpen();
     // A check that logs in nowhere cannot tell that the key is right again.
     if (!carrier.verify && trouble && Date.now() - trouble.at < BELIEVED_FOR) throw trouble.error;
     const check = async (): Promise<unknown> => carrier.verify?.() ?? carrier.reach?.(signal);
@@ -78,8 +75,7 @@ export class ForeignTransport implements Transport {
   }
 
   async close(within: number): Promise<void> {
-    this.closed = true;
-    for (const lane of LANES) this.places[lane].dismiss(new Error(CLOSED));
+    this.places.close(CLOSED);
     const timer = new AbortController();
     await Promise.race([
       Promise.all(this.underWay.keys()),
@@ -88,21 +84,6 @@ export class ForeignTransport implements Transport {
     timer.abort();
     for (const over of this.underWay.values()) over.abort(new Error(CLOSED));
     if (this.settings.owned) await this.carrier.close?.();
-  }
-
-  /** @throws TransportError */
-  private async place({ lane, signal, handoverWithin, stillWanted, mayHandOver }: SendOptions): Promise<() => void> {
-    if (this.closed) throw notAsked(this.name, CLOSED);
-    if (signal.aborted) throw notAsked(this.name, reasonOf(signal.reason), { cause: signal.reason });
-    let leave: () => void;
-    try {
-      leave = await this.places[lane].take(signal, handoverWithin);
-    } catch (error) {
-      throw notAsked(this.name, reasonOf(error), { cause: error });
-    }
-    if (stillWanted?.() !== false && mayHandOver?.() !== false) return leave;
-    leave();
-    throw notAsked(this.name, 'It was no longer wanted');
   }
 
   /** @param waited milliseconds of `handoverWithin` */

@@ -1,13 +1,11 @@
 import SESTransport, { type SentMessageInfo } from 'nodemailer/lib/ses-transport';
 import { Readable } from 'node:stream';
-import { reasonOf } from '../../errors.js';
-import { LANES, type Lane } from '../../message/message.js';
+import type { Lane } from '../../message/message.js';
 import { CAMPAIGN_TAG, ID_TAG, tagValue } from '../../message/tags.js';
 import { sizeOf, type Encoded } from '../../mime/encoded.js';
 import { Places } from '../places.js';
 import { signedHeaders } from '../signing.js';
 import {
-  notAsked,
   TransportError,
   type Acceptance,
   type Outgoing,
@@ -37,9 +35,8 @@ export class SesTransport implements Transport {
   readonly lanes: readonly Lane[];
   readonly maxConnections: number;
   private readonly connection: SesConnection;
-  private readonly places: Record<Lane, Places>;
+  private readonly places: Places;
   private readonly underWay = new Map<Exchange, Promise<unknown>>();
-  private closed = false;
   private watch: AccountWatch | undefined;
   private monitor: TransportMonitor | undefined;
   private account: SesAccount | undefined;
@@ -55,7 +52,7 @@ export class SesTransport implements Transport {
     if (server) this.server = server;
     this.lanes = options.lanes;
     this.maxConnections = options.maxConnections;
-    this.places = { priority: new Places(options.maxConnections), bulk: new Places(options.maxConnections) };
+    this.places = new Places(options.name, options.maxConnections);
     this.connection = new SesConnection(options);
   }
 
@@ -108,8 +105,7 @@ export class SesTransport implements Transport {
 
   async close(within: number): Promise<void> {
     this.watch?.stop();
-    this.closed = true;
-    for (const lane of LANES) this.places[lane].dismiss(new Error(CLOSING));
+    this.places.close(CLOSING);
     const timer = setTimeout(() => {
       for (const exchange of this.underWay.keys()) exchange.end(new Error(CLOSING));
     }, within);
@@ -158,7 +154,7 @@ export class SesTransport implements Transport {
   }
 
   private async hand(message: Outgoing, to: string[], left: () => SendOptions): Promise<Acceptance> {
-    const leave = await this.place(left());
+    const leave = await this.places.take(left());
     try {
       return await this.within(left(), to.length, async (exchange) => {
         const { messageId, response } = await this.submit(message, to, exchange);
@@ -169,21 +165,6 @@ export class SesTransport implements Transport {
     } finally {
       leave();
     }
-  }
-
-  /** @throws TransportError who waits in line has asked SES nothing */
-  private async place({ lane, signal, handoverWithin, stillWanted }: SendOptions): Promise<() => void> {
-    if (this.closed) throw notAsked(this.name, CLOSING);
-    if (signal.aborted) throw notAsked(this.name, reasonOf(signal.reason), { cause: signal.reason });
-    let leave: () => void;
-    try {
-      leave = await this.places[lane].take(signal, handoverWithin);
-    } catch (error) {
-      throw notAsked(this.name, reasonOf(error), { cause: error });
-    }
-    if (stillWanted?.() !== false) return leave;
-    leave();
-    throw notAsked(this.name, 'It was no longer wanted');
   }
 
   private async submit(message: Outgoing, to: string[], exchange: Exchange): Promise<SentMessageInfo> {
@@ -231,7 +212,7 @@ export class SesTransport implements Transport {
     recipients: number,
     work: (exchange: Exchange) => Promise<T>,
   ): Promise<T> {
-    if (this.closed) throw notAsked(this.name, CLOSING);
+    this.places.checkOpen();
     const exchange = new Exchange(this.name, options);
     const working = work(exchange);
     this.underWay.set(exchange, working);
