@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MailQueueUnavailableError } from '../../errors.js';
 import { FeedbackRefusal, type FeedbackSource, type RefusalReason } from '../../feedback/source.js';
 import type { MailFeedback } from '../mail-feedback.js';
-import { readBody, type Hold, type NoBody } from './body.js';
+import { readBody, type Hold, type NoBody } from '../request-body.js';
 
 /** The source under which mails are handed over. */
 export const MAILS = 'dsn';

@@ -2,8 +2,7 @@ import { ConfigurableModuleBuilder, Inject, Logger, Module, type OnModuleInit } 
 import { ApplicationConfig, HttpAdapterHost, ModuleRef } from '@nestjs/core';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MailConfigError, reasonOf } from '../../errors.js';
-import { getMailToken } from '../inject-mail.js';
-import type { MailService } from '../mail.service.js';
+import { findMailService } from '../find-mail-service.js';
 import { FeedbackEndpoint, MAILS } from './endpoint.js';
 import { parseFeedbackModule, type FeedbackModuleSettings, type MailFeedbackOptions } from './options.js';
 
@@ -54,7 +53,7 @@ export class MailFeedbackModule extends ConfigurableModuleClass implements OnMod
   onModuleInit(): void {
     const { sources, mailTokens, maxBytes } = this.settings;
     const logger = new Logger(MailFeedbackModule.name);
-    const { feedback } = this.mailService();
+    const { feedback } = findMailService(this.moduleRef, this.settings.mailer, MailFeedbackModule.name);
     feedback.check();
     if (sources.size > 0 && feedback.findsByProviderId === undefined) {
       logger.warn(
@@ -82,16 +81,6 @@ export class MailFeedbackModule extends ConfigurableModuleClass implements OnMod
     const start = `${prefix === '' ? '' : `/${prefix}`}/${this.settings.path}/`;
     const source = path.startsWith(start) ? path.slice(start.length).replace(/\/$/, '') : undefined;
     return source !== undefined && namesOf(this.settings).includes(source) ? source : undefined;
-  }
-
-  private mailService(): MailService {
-    const { mailer } = this.settings;
-    try {
-      return this.moduleRef.get<MailService>(getMailToken(mailer), { strict: false });
-    } catch (cause) {
-      const which = mailer === undefined ? 'MailModule' : `MailModule with the name ${mailer}`;
-      throw new MailConfigError(`MailFeedbackModule finds no ${which}. Import it into the application.`, { cause });
-    }
   }
 }
 

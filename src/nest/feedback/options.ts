@@ -1,6 +1,7 @@
 import { MailConfigError } from '../../errors.js';
 import type { FeedbackSource } from '../../feedback/source.js';
 import { fail, failUnseen, OptionReader } from '../options/reader.js';
+import { parseUrlPath } from '../options/url-path.js';
 import { parseSecrets } from '../options/secrets.js';
 import { MAILS } from './endpoint.js';
 
@@ -33,7 +34,6 @@ export interface FeedbackModuleSettings {
   mailer: string | undefined;
 }
 
-const PATH = /^\/?([\w-]+(?:\/[\w-]+)*)\/?$/;
 const NAME = /^[\w.-]{1,50}$/;
 /** RFC 6750 §2.1. */
 const TOKEN = /^[\w.~+/-]+=*$/;
@@ -41,9 +41,7 @@ const TOKEN = /^[\w.~+/-]+=*$/;
 /** @throws MailConfigError which never shows a secret */
 export function parseFeedbackModule(options: MailFeedbackOptions): FeedbackModuleSettings {
   const reader = new OptionReader(options, '');
-  const given = reader.raw('path') ?? 'mail-feedback';
-  const path = typeof given === 'string' ? PATH.exec(given)?.[1] : undefined;
-  if (path === undefined) fail('path', given, "Give letters, digits, '-' and '/', such as 'mail/feedback'.");
+  const path = parseUrlPath(reader, 'mail-feedback', 'mail/feedback');
   const sources = parseSources(reader.raw('sources') ?? []);
   const mailTokens = parseTokens(reader);
   if (sources.size === 0 && mailTokens.length === 0) {

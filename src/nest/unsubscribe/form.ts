@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { readBody, type NoBody } from '../feedback/body.js';
+import { readBody, type NoBody } from '../request-body.js';
 
 /** A request may have been read by the application's own parser. */
 export type FormRequest = IncomingMessage & { body?: unknown };

@@ -12,9 +12,8 @@ import {
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { MailConfigError, reasonOf } from '../../errors.js';
-import { getMailToken } from '../inject-mail.js';
-import type { MailService } from '../mail.service.js';
+import { reasonOf } from '../../errors.js';
+import { findMailService } from '../find-mail-service.js';
 import { UnsubscribeEndpoint } from './endpoint.js';
 import { parseUnsubscribePage, type MailUnsubscribeOptions, type UnsubscribePageSettings } from './options.js';
 
@@ -70,19 +69,9 @@ export class MailUnsubscribeModule extends ConfigurableModuleClass implements Ne
   onModuleInit(): void {
     const logger = new Logger(MailUnsubscribeModule.name);
     const onError = (error: unknown): void => logger.error(`An unsubscription failed: ${reasonOf(error)}`);
-    const { unsubscriptions } = this.mailService();
+    const { unsubscriptions } = findMailService(this.moduleRef, this.settings.mailer, MailUnsubscribeModule.name);
     // Better now than at the first click.
     unsubscriptions.read('');
     this.endpoint = new UnsubscribeEndpoint(unsubscriptions, { ...this.settings, onError });
-  }
-
-  private mailService(): MailService {
-    const { mailer } = this.settings;
-    try {
-      return this.moduleRef.get<MailService>(getMailToken(mailer), { strict: false });
-    } catch (cause) {
-      const which = mailer === undefined ? 'MailModule' : `MailModule with the name ${mailer}`;
-      throw new MailConfigError(`MailUnsubscribeModule finds no ${which}. Import it into the application.`, { cause });
-    }
   }
 }

@@ -1,4 +1,5 @@
 import { fail, OptionReader } from '../options/reader.js';
+import { parseUrlPath } from '../options/url-path.js';
 import type { UnsubscribeTexts } from './page.js';
 
 /** The options of `MailUnsubscribeModule.forRoot()`. */
@@ -27,14 +28,10 @@ export interface UnsubscribePageSettings {
   undo: boolean;
 }
 
-const PATH = /^\/?([\w-]+(?:\/[\w-]+)*)\/?$/;
-
 /** @throws MailConfigError */
 export function parseUnsubscribePage(options: MailUnsubscribeOptions): UnsubscribePageSettings {
   const reader = new OptionReader(options, '');
-  const given = reader.raw('path') ?? 'unsubscribe';
-  const path = typeof given === 'string' ? PATH.exec(given)?.[1] : undefined;
-  if (path === undefined) fail('path', given, "Give letters, digits, '-' and '/', such as 'mail/unsubscribe'.");
+  const path = parseUrlPath(reader, 'unsubscribe', 'mail/unsubscribe');
   const { texts = {}, lists = {} } = options;
   if (typeof reader.raw('texts') !== 'function') {
     reader.section('texts');
