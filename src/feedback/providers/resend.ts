@@ -8,9 +8,8 @@ import {
   fieldsOf,
   header,
   isSame,
-  listOf,
   parseBody,
-  requireSecret,
+  requireSecrets,
   saidBy,
   textIn,
   textOf,
@@ -45,9 +44,7 @@ export class ResendFeedback implements FeedbackSource {
   /** @throws MailConfigError */
   constructor({ secret, name = 'resend' }: ResendFeedbackOptions) {
     this.name = name;
-    const secrets = listOf(secret ?? []);
-    this.keys = secrets.map(keyOf);
-    if (secrets.length === 0) requireSecret(undefined, 'secret', REMEDY);
+    this.keys = requireSecrets(secret, 'secret', REMEDY).map(keyOf);
   }
 
   // Async, so that what is refused is a rejection.
@@ -88,7 +85,6 @@ export class ResendFeedback implements FeedbackSource {
 const REMEDY = 'Give the signing secret of the webhook, whsec_….';
 
 function keyOf(secret: string): Buffer {
-  requireSecret(secret, 'secret', REMEDY);
   const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
   if (key.length < 16) throw new MailConfigError(`The feedback option secret is no signing secret. ${REMEDY}`);
   return key;

@@ -6,9 +6,8 @@ import {
   checkAge,
   fieldsOf,
   header,
-  listOf,
   parseBody,
-  requireSecret,
+  requireSecrets,
   saidBy,
   textIn,
   textOf,
@@ -30,9 +29,7 @@ export class SendGridFeedback implements FeedbackSource {
   /** @throws MailConfigError */
   constructor({ publicKey, name = 'sendgrid' }: SendGridFeedbackOptions) {
     this.name = name;
-    const given = listOf(publicKey ?? []);
-    this.keys = given.map(keyOf);
-    if (given.length === 0) requireSecret(undefined, 'publicKey', REMEDY);
+    this.keys = requireSecrets(publicKey, 'publicKey', REMEDY).map(keyOf);
   }
 
   // Async, so that what is refused is a rejection.
@@ -63,7 +60,6 @@ export class SendGridFeedback implements FeedbackSource {
 const REMEDY = 'Give the verification key of the signed event webhook, as SendGrid shows it.';
 
 function keyOf(publicKey: string): KeyObject {
-  requireSecret(publicKey, 'publicKey', REMEDY);
   let key: KeyObject | undefined;
   try {
     const isPem = publicKey.includes('-----BEGIN');

@@ -83,7 +83,14 @@ export function requireSecret(value: unknown, option: string, remedy: string): a
   throw new MailConfigError(`The feedback option ${option} is ${value === undefined ? 'missing' : 'empty'}. ${remedy}`);
 }
 
-/** One or several. */
-export function listOf(value: string | readonly string[]): readonly string[] {
-  return typeof value === 'string' ? [value] : value;
+/** Those of one option, of which there may be several while it is changed. @throws MailConfigError there is none */
+export function requireSecrets(
+  given: string | readonly string[] | undefined,
+  option: string,
+  remedy: string,
+): readonly string[] {
+  const secrets = typeof given === 'string' ? [given] : (given ?? []);
+  if (secrets.length === 0) requireSecret(undefined, option, remedy);
+  for (const secret of secrets) requireSecret(secret, option, remedy);
+  return secrets;
 }
