@@ -13,9 +13,8 @@ class SlowFirst extends BaseSequencer {
 }
 
 /** Their files leave nothing behind, so several run in one process, which loads the packages once. */
-const TOGETHER = ['bench', 'cli', 'docs', 'feedback', 'message', 'mime', 'nest', 'store', 'templates', 'testing'].map(
-  (room) => `test/${room}/**/*.test.ts`,
-);
+const ROOMS = ['bench', 'cli', 'docs', 'feedback', 'message', 'mime', 'nest', 'queue', 'store', 'templates', 'testing'];
+const TOGETHER = ROOMS.map((room) => `test/${room}/**/*.test.ts`);
 
 export default defineConfig({
   test: {
