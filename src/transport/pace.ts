@@ -4,6 +4,8 @@ const BACK_TO = 0.9;
 const GROWTH = 0.005;
 /** After this long without a refusal it gains twice as much, and so on. Milliseconds. */
 const FASTER_EVERY = 20_000;
+/** A pace that comes from too short a time is kept for this long, and then doubles in each such span. Milliseconds. */
+const DOUBLES_EVERY = 1_000;
 /** A timer that fires late may be made good for: so much of a pace's time is not lost. Milliseconds. */
 const CREDIT = 20;
 /** It has not been the limit when nothing has waited for it for this long. Milliseconds. */
@@ -21,10 +23,14 @@ export class Pace {
   private grownAt: number;
   private waitedAt: number;
 
-  /** @param ceiling messages a second of which the server refused some */
+  /**
+   * @param ceiling messages a second of which the server refused some
+   * @param measured false when they were counted for so short a time that the server may well take many more
+   */
   constructor(
     private ceiling: number,
     now: number,
+    private measured: boolean,
   ) {
     this.perSecond = Math.max(SLOWEST, BACK_TO * ceiling);
     this.nextAt = this.grownAt = this.waitedAt = now;
@@ -52,11 +58,17 @@ export class Pace {
     this.grownAt = now;
     if (now - this.waitedAt > LIMITS_FOR) return;
     this.quiet += passed;
+    if (!this.measured) {
+      if (this.quiet > DOUBLES_EVERY) this.perSecond *= 2 ** (passed / DOUBLES_EVERY);
+      return;
+    }
     const faster = 2 ** Math.max(0, Math.floor(this.quiet / FASTER_EVERY) - 1);
     this.perSecond += (GROWTH * faster * this.ceiling * passed) / 1_000;
   }
 
-  cut(ceiling: number): void {
+  /** See the constructor. */
+  cut(ceiling: number, measured: boolean): void {
+    this.measured ||= measured;
     this.ceiling = Math.max(SLOWEST, ceiling);
     this.perSecond = Math.max(SLOWEST, BACK_TO * ceiling);
     this.quiet = 0;

@@ -228,19 +228,18 @@ export class CongestionWindow {
 
   private slowDown(now: number): void {
     const { meter, pace, series } = this;
+    const measured = meter.running(now) >= SPAN;
     let ceiling = meter.perSecond(now);
-    if (pace) {
-      // Right after a pause there is nothing measured, and it was too much already.
-      ceiling = meter.running(now) < SPAN ? pace.rate / NOISE : Math.min(pace.rate, NOISE * ceiling);
-    }
+    // Right after a pause there is nothing measured, and it was too much already.
+    if (pace) ceiling = measured ? Math.min(pace.rate, NOISE * ceiling) : pace.rate / NOISE;
     // A pause that was too short tells of a limit over a longer time: what counts is what went through in all of that.
     if (series.pauses > 1) {
       const throughout = (series.accepted * 1_000) / (now - series.at);
       ceiling = Math.max(ceiling / STEEPEST, Math.min(ceiling, throughout));
     }
-    if (pace) pace.cut(ceiling);
+    if (pace) pace.cut(ceiling, measured);
     // With nothing accepted there is no telling.
-    else if (ceiling >= 1) this.pace = new Pace(ceiling, now);
+    else if (ceiling >= 1) this.pace = new Pace(ceiling, now, measured);
   }
 
   private limitTo(messages: number): void {

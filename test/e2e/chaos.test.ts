@@ -15,7 +15,8 @@ const RUNS: RunOptions[] = [
 
 it.concurrent.for(RUNS)(
   'serves everyone on $store though processes, store and mail server die (seed $seed)',
-  { timeout: 240_000 },
+  // Longer than a run is waited for, which tells what its processes said last.
+  { timeout: 330_000 },
   async (options, { annotate, expect }) => {
     await annotate(`Again: ${commandFor(options)}`);
     const { lost, duplicates, bound, broken } = await run(options);

@@ -205,6 +205,14 @@ describe('a server that throttles is used at the rate that it accepts', () => {
     expect(refused).toBeLessThan(5);
   });
 
+  it.each([1, 4, 40])('though one of its refusals came by chance, as the answer to message %i', (number) => {
+    let asked = 0;
+    const server: Throttle = { ask: () => (++asked === number ? '421 4.3.2 Shutting down' : undefined) };
+    const { windows, perSecond } = simulate({ server, latency: 5, max: 4, seconds: 30 });
+    expect(windows[0]!.state.rate ?? Infinity).toBeGreaterThan(500);
+    expect(perSecond).toBeGreaterThan(300);
+  });
+
   it('and is not held up where there is less to send', () => {
     const { perSecond, refusals, windows } = simulate({
       server: slidingLimit(50),
