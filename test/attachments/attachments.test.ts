@@ -10,6 +10,7 @@ import type { AttachmentStore } from '../../src/attachments/attachment-store.js'
 import { Attachments, type AttachmentSettings } from '../../src/attachments/attachments.js';
 import { MemoryAttachmentStore } from '../../src/attachments/memory-store.js';
 import { MailConfigError, MailQueueUnavailableError } from '../../src/errors.js';
+import { putNewest } from '../../src/newest.js';
 import type { Records } from '../../src/store/records.js';
 import { Sealer, UNSEALED, type SealingKey } from '../../src/store/sealing.js';
 import { MemoryRecords } from '../../src/testing/memory-records.js';
@@ -216,6 +217,12 @@ it('tries a write once more, since a store cannot repeat a stream, and then says
   const failed = process.keep(Buffer.from('another'));
   await expect(failed).rejects.toThrow(MailQueueUnavailableError);
   await expect(failed).rejects.toThrow(/memory: cannot be used: no space left/);
+});
+
+it('remembers what was named last, and no more of it than it may', () => {
+  const known = new Map<string, number>();
+  for (const name of ['a', 'b', 'a', 'c']) putNewest(known, name, 1, 2);
+  expect([...known.keys()]).toEqual(['a', 'c']);
 });
 
 describe('the lease', () => {
