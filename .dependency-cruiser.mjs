@@ -4,7 +4,7 @@
  */
 const rows = [
   ['errors', 'events'],
-  ['peer', 'within'],
+  ['newest', 'peer', 'within'],
   ['message'],
   ['store', 'mime', 'templates'],
   ['attachments', 'transport', 'feedback'],

@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash, type Hmac } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { MailConfigError, MailError, MailQueueUnavailableError, reasonOf } from '../errors.js';
+import { putNewest } from '../newest.js';
 import type { Records } from '../store/records.js';
 import type { Sealer } from '../store/sealing.js';
 import type { AttachmentStore } from './attachment-store.js';
@@ -210,7 +211,7 @@ export class Attachments {
         { cause: error },
       );
     }
-    this.remember(hash, blob);
+    putNewest(this.known, hash, { blob, at: Date.now() }, MAX_KNOWN);
     return blob;
   }
 
@@ -241,19 +242,10 @@ export class Attachments {
     return blob;
   }
 
-  private remember(hash: string, blob: string): void {
-    this.known.delete(hash);
-    this.known.set(hash, { blob, at: Date.now() });
-    for (const [oldest] of this.known) {
-      if (this.known.size <= MAX_KNOWN) return;
-      this.known.delete(oldest);
-    }
-  }
-
   private async *verified(blob: string, store: AttachmentStore, stored: Readable): AsyncGenerator<Buffer> {
     const expected = readBlobName(blob)?.hash;
     const sealed = expected?.startsWith(SEALED) === true;
-    let hash = createHash('sha256') as ReturnType<typeof createHash> | NonNullable<ReturnType<Sealer['naming']>>;
+    let hash: Hash | Hmac = createHash('sha256');
     const content = sealed
       ? open(available(store, stored), this.sealer, (keyId) => (hash = this.sealer.naming(keyId)!))
       : available(store, stored);

@@ -6,13 +6,12 @@ import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import type { AttachmentStore, StoredBlob } from './attachment-store.js';
 import { checkName } from './blob-name.js';
+import { inTurns } from './in-turns.js';
 
 /** For what is being written; no blob's folder has such a name. */
 const UNFINISHED = 'unfinished';
 /** A file that nobody has written to for so long is of a process that died. */
 const ABANDONED = 3_600_000;
-/** Of looks at files. */
-const AT_ONCE = 16;
 /** A link in the place of a file leads somewhere else. Windows has no such flag. */
 const NO_LINK = (constants.O_NOFOLLOW as number | undefined) ?? 0;
 /** The bits of a mode that let others write. */
@@ -62,10 +61,10 @@ export class DiskAttachmentStore implements AttachmentStore {
   async find(names: readonly string[]): Promise<Map<string, StoredBlob>> {
     names.forEach(checkName);
     const found = new Map<string, StoredBlob>();
-    for (let from = 0; from < names.length; from += AT_ONCE) {
-      const some = names.slice(from, from + AT_ONCE).map((name) => this.look(this.folderOf(name), name));
-      for (const blob of await Promise.all(some)) if (blob) found.set(blob.name, blob);
-    }
+    await inTurns(names, async (name) => {
+      const blob = await this.look(this.folderOf(name), name);
+      if (blob) found.set(name, blob);
+    });
     return found;
   }
 

@@ -1,3 +1,4 @@
+import { putNewest } from '../newest.js';
 import type { Fields, Records } from '../store/records.js';
 
 const HOUR = 3_600_000;
@@ -51,7 +52,7 @@ export class Leases {
     for (const [blob, lease] of leases) {
       // Whoever condemned it saw the lease that this process had before, and has to let that end first.
       const relied = this.holds(blob, Date.now() + HOUR);
-      if (lease.condemnedAt === undefined || relied) this.know(blob, lease.until);
+      if (lease.condemnedAt === undefined || relied) putNewest(this.known, blob, lease.until, MAX_KNOWN);
       else condemned.add(blob);
     }
     return condemned;
@@ -89,15 +90,6 @@ export class Leases {
   /** Of all blobs that are leased, or were. */
   async *blobs(): AsyncIterable<string> {
     for await (const key of this.records.scan(PREFIX)) yield key.slice(PREFIX.length);
-  }
-
-  private know(blob: string, until: number): void {
-    this.known.delete(blob);
-    this.known.set(blob, until);
-    for (const [oldest] of this.known) {
-      if (this.known.size <= MAX_KNOWN) return;
-      this.known.delete(oldest);
-    }
   }
 }
 

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { loadPeer } from '../peer.js';
 import type { AttachmentStore, StoredBlob } from './attachment-store.js';
 import { checkName } from './blob-name.js';
+import { inTurns } from './in-turns.js';
 import type { S3Options } from './s3-options.js';
 
 /** Milliseconds. A server that sends nothing for so long, in the middle of a file or before its answer, has failed. */
@@ -10,8 +11,6 @@ const CONNECT_WITHIN = 5_000;
 const SILENT_FOR = 20_000;
 /** Tries of one request, the first included. A body that is a stream has one. */
 const TRIES = 3;
-/** Requests for single objects. */
-const AT_ONCE = 16;
 const PAGE = 1_000;
 
 /** @throws MailConfigError when the AWS SDK's package is not installed */
@@ -166,10 +165,4 @@ function exactly(content: Readable, bytes: number): Readable {
     if (length !== bytes) throw new Error(`${length} bytes came in place of ${bytes}`);
   }
   return Readable.from(counted(), { objectMode: false });
-}
-
-async function inTurns(names: readonly string[], work: (name: string) => Promise<void>): Promise<void> {
-  for (let from = 0; from < names.length; from += AT_ONCE) {
-    await Promise.all(names.slice(from, from + AT_ONCE).map(work));
-  }
 }

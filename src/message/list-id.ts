@@ -1,4 +1,4 @@
-import { asciiDomain, domainOf } from './address.js';
+import { messageIdDomain } from './ids.js';
 
 /**
  * The List-Id header's value (RFC 2919): the list's name in the sender's domain. Dots at the ends or in a row make no name there.
@@ -7,6 +7,5 @@ import { asciiDomain, domainOf } from './address.js';
  */
 export function listId(list: string, sender: string): string {
   const label = list.replace(/\.{2,}/g, '.').replace(/^\.|\.$/g, '') || 'list';
-  const domain = asciiDomain(domainOf(sender));
-  return `<${label}.${domain === '' ? 'localhost' : domain}>`;
+  return `<${label}.${messageIdDomain(sender)}>`;
 }

@@ -1,5 +1,6 @@
 import type { DeliveryAttempt } from '../errors.js';
 import type { Lane } from '../message/message.js';
+import { putNewest } from '../newest.js';
 import type { Fields, Records } from '../store/records.js';
 import type { Sealer } from '../store/sealing.js';
 import { keys } from './keys.js';
@@ -67,13 +68,7 @@ export class LocalClaims {
   }
 
   set(id: string, claim: Claim): void {
-    this.claims.delete(id);
-    this.claims.set(id, { claim, expiresAt: Date.now() + this.ttl });
-    // The oldest come first in a Map.
-    for (const [oldest] of this.claims) {
-      if (this.claims.size <= MAX_REMEMBERED) return;
-      this.claims.delete(oldest);
-    }
+    putNewest(this.claims, id, { claim, expiresAt: Date.now() + this.ttl }, MAX_REMEMBERED);
   }
 
   release(id: string): void {

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Attachments } from '../attachments/attachments.js';
 import { slotOf } from '../delivery/work.js';
 import { splitMessageId } from '../message/ids.js';
 import type { Records } from '../store/records.js';
 import { promoteBatch, type MailJob, type MailJobQueue } from './backend.js';
-import { blobsOf, itemRecipients } from './batch.js';
+import { itemRecipients } from './batch.js';
 import { batchIds, readRecord, writeRecord, type CampaignRecord } from './campaign-record.js';
 import { keys } from './keys.js';
 import type { KnownBatch, Reader } from './reader.js';
 import type { Retention } from './retention.js';
 import type { Checkpoints } from './store-ledger.js';
+import type { Supplier } from './supplies.js';
 import { isPending, statusOf, type MailState } from './status.js';
 
 /** How long the worker that has the message may take to say whether it was still in time. */
@@ -34,7 +34,7 @@ export class Control {
     private readonly reader: Reader,
     private readonly retention: Retention,
     private readonly checkpoints: Checkpoints,
-    private readonly attachments: Pick<Attachments, 'renew'>,
+    private readonly supplier: Pick<Supplier, 'renew'>,
   ) {}
 
   /** A message's or a campaign's id. True when something unsent was stopped. */
@@ -72,8 +72,7 @@ export class Control {
       const slots = slotsOf(known);
       const failed = slots.filter((slot) => known.view.get(slot)?.fact.kind === 'failed');
       if (failed.length > 0) {
-        const now = Date.now();
-        await this.attachments.renew(new Map(blobsOf(known.batch, known.payload).map((blob) => [blob, now])));
+        await this.supplier.renew(known.batch, known.payload);
         await this.checkpoints.reopen(known.batch, known.view, failed);
       }
       reopened += failed.length;

@@ -123,8 +123,9 @@ export function createParts(
   const completions = new Completions(records, reader, events, onError);
   const working = { backend, store, checkpoints, suspension, events, statistics, completions, format };
   const { rejections } = settings.feedback.suppress;
+  const supplier = new Supplier(blobs, routes, preparation);
   const delivery = {
-    supplier: new Supplier(blobs, routes, preparation),
+    supplier,
     gate: new SuppressionGate(recorded, suppression),
     ...(rejections === false ? {} : { refusals: new Refusals(suppressions, rejections, onError) }),
     routes,
@@ -138,7 +139,7 @@ export function createParts(
     producer,
     campaigns,
     reader,
-    control: new Control(queue, records, reader, retention, checkpoints, attachments),
+    control: new Control(queue, records, reader, retention, checkpoints, supplier),
     retention,
     sweep,
     statistics,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { createSecretKey, randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -9,7 +9,9 @@ import { AttachmentSweep } from '../../src/attachments/attachment-sweep.js';
 import type { AttachmentStore } from '../../src/attachments/attachment-store.js';
 import { Attachments, type AttachmentSettings } from '../../src/attachments/attachments.js';
 import { MemoryAttachmentStore } from '../../src/attachments/memory-store.js';
+import { open, seal } from '../../src/attachments/sealed-stream.js';
 import { MailConfigError, MailQueueUnavailableError } from '../../src/errors.js';
+import { putNewest } from '../../src/newest.js';
 import type { Records } from '../../src/store/records.js';
 import { Sealer, UNSEALED, type SealingKey } from '../../src/store/sealing.js';
 import { MemoryRecords } from '../../src/testing/memory-records.js';
@@ -53,6 +55,18 @@ const pass = (time: number): void => void vi.setSystemTime(Date.now() + time);
 const get = async (process: Attachments, blob: string): Promise<Buffer> => buffer(await process.read(blob));
 async function* inPieces(content: Buffer, length: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < content.length; at += length) yield await Promise.resolve(content.subarray(at, at + length));
+}
+async function all(chunks: AsyncIterable<Buffer>): Promise<Buffer[]> {
+  const found: Buffer[] = [];
+  for await (const chunk of chunks) found.push(chunk);
+  return found;
+}
+function isSpooled(fd: string): boolean {
+  try {
+    return readlinkSync(fd).includes('/priority-mail-');
+  } catch {
+    return false;
+  }
 }
 const write = (name: string, content: Buffer): Promise<void> =>
   store.write(name, Readable.from([content], { objectMode: false }), content.length);
@@ -166,6 +180,32 @@ it('encrypts, and cannot be cut off, reordered, or put together from several fil
   expect((await get(process, blob)).equals(content)).toBe(true);
 });
 
+it('tells by the encryption alone, before the name is compared, what was cut off, reordered or appended', async () => {
+  const sealer = new Sealer([current]);
+  const content = randomBytes(150_000);
+  const [header, ...chunks] = (await all(seal([content], sealer))) as [Buffer, ...Buffer[]];
+  const opened = (...parts: Buffer[]) => all(open([header, ...parts], sealer, () => undefined));
+  const [first, second, last] = chunks as [Buffer, Buffer, Buffer];
+  expect(Buffer.concat(await opened(first, second, last)).equals(content)).toBe(true);
+  for (const bad of [[], [first], [first, second], [second, first, last], [first, last], [...chunks, last]]) {
+    await expect(opened(...bad)).rejects.toMatchObject({ reason: 'damaged' });
+  }
+});
+
+it.runIf(process.platform === 'linux')('has a file open for large content no longer than it is kept', async () => {
+  const openFiles = (): number => readdirSync('/proc/self/fd').filter((fd) => isSpooled(`/proc/self/fd/${fd}`)).length;
+  const attachments = start();
+  let during = 0;
+  async function* large(error?: Error): AsyncGenerator<Buffer> {
+    yield* inPieces(randomBytes(600_000), 50_000);
+    during += openFiles();
+    if (error) throw error;
+  }
+  await attachments.keep(large());
+  await expect(attachments.keep(large(new Error('The source broke')))).rejects.toThrow('The source broke');
+  expect([during, openFiles()]).toEqual([2, 0]);
+});
+
 it('reads what older keys encrypted, and names the key where that is not here', async () => {
   const content = randomBytes(10);
   const plain = await start().keep(content);
@@ -216,6 +256,12 @@ it('tries a write once more, since a store cannot repeat a stream, and then says
   const failed = process.keep(Buffer.from('another'));
   await expect(failed).rejects.toThrow(MailQueueUnavailableError);
   await expect(failed).rejects.toThrow(/memory: cannot be used: no space left/);
+});
+
+it('remembers what was named last, and no more of it than it may', () => {
+  const known = new Map<string, number>();
+  for (const name of ['a', 'b', 'a', 'c']) putNewest(known, name, 1, 2);
+  expect([...known.keys()]).toEqual(['a', 'c']);
 });
 
 describe('the lease', () => {

@@ -1,9 +1,10 @@
 import 'reflect-metadata';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync, type ReadStream } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { atHand } from '../../src/message/attachments.js';
 import type { AttachmentInput } from '../../src/message/message.js';
 import { parseMessage } from '../../src/message/parse.js';
@@ -40,7 +41,15 @@ describe('content', () => {
   it('is read only when everything else is in order', async () => {
     const stream = Readable.from(['x']);
     expect(await faultsOf(parse([{ content: stream }, { cid: 'a b', content: 'x' }]))).toHaveLength(1);
-    expect(stream.readableDidRead).toBe(false);
+    expect([stream.readableDidRead, stream.destroyed]).toEqual([false, true]);
+  });
+
+  it('at hand is counted as well', async () => {
+    const two = [{ content: 'abc' }, { content: Buffer.from('de') }];
+    expect((await parse(two, rules({ attachmentBytes: 5 }))).attachments).toHaveLength(2);
+    expect(await faultsOf(parse(two, rules({ attachmentBytes: 4 })))).toEqual([
+      'attachments[1]: the attachments together are larger than limits.attachmentBytes (4)',
+    ]);
   });
 
   it('may fail in the middle of a stream', async () => {
@@ -210,6 +219,20 @@ describe('path', () => {
       const fault = `attachments[0].path: "${path}" is not a file`;
       expect(await faultsOf(parse([{ path }], rules({}, allowed)))).toEqual([fault]);
     }
+  });
+
+  it('is not waited for longer than a stream', async () => {
+    const probe = await open(join(allowed, 'terms.txt'));
+    const handles = Object.getPrototypeOf(probe) as FileHandle;
+    await probe.close();
+    const hanging = new Readable({ read: () => undefined });
+    const reading = vi.spyOn(handles, 'createReadStream').mockReturnValue(hanging as ReadStream);
+    const quick = { ...rules(), attachments: { readTimeout: 20, allowedDir: allowed } };
+    expect(await faultsOf(parse([{ path: 'terms.txt' }], quick))).toEqual([
+      'attachments[0].path: it has not ended within 20 ms',
+    ]);
+    hanging.destroy();
+    reading.mockRestore();
   });
 
   it('is not read when the file is larger than allowed', async () => {
