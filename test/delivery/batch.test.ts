@@ -282,6 +282,13 @@ describe('a batch', () => {
         expect(many.view.count()).toMatchObject({ deferred: 3 });
       });
 
+      it('is no sign of that while others between them are taken', async () => {
+        const ledger = new MemoryLedger();
+        const mailbox = blocked((to) => Number(/\d+/.exec(to)) % 3 > 0);
+        expect(await run(9, mailbox, ledger)).not.toHaveProperty('hold');
+        expect(ledger.view.count()).toMatchObject({ sent: 3, deferred: 6 });
+      });
+
       it('hides none that would be taken', async () => {
         const ledger = new MemoryLedger();
         const mailbox = blocked((to) => Number(/\d+/.exec(to)) < 10);
@@ -297,6 +304,7 @@ describe('a batch', () => {
         // Somebody had paused it meanwhile.
         const paused = new MemoryLedger([yielded(Date.now() - 100 * quarter)]);
         expect(await run(50, blocked(), paused)).toMatchObject({ state: 'pending' });
+        expect(paused.view.count()).toMatchObject({ failed: 0 });
         const ledger = new MemoryLedger([5, 4, 3, 2, 1].map((ago) => yielded(Date.now() - ago * quarter)));
         expect(await run(50, blocked(), ledger)).toEqual({ state: 'done' });
         expect(ledger.view.count()).toMatchObject({ failed: 50 });
