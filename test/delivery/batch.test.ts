@@ -113,6 +113,21 @@ describe('a batch', () => {
     expect(errors).toEqual([0, 1].map((index) => `What becomes of message ${index} could not be told: No`));
   });
 
+  it('asks again who is suppressed when a message has waited for its turn', async () => {
+    const mailbox = new Mailbox();
+    const ledger = new MemoryLedger();
+    const why = { address: address(0), scope: 'bulk', reason: 'unsubscribed', since: new Date() } as const;
+    let hasLeft = false;
+    const enter = (): Promise<() => void> => {
+      hasLeft = true;
+      return Promise.resolve(() => undefined);
+    };
+    const suppressed = () => (hasLeft ? why : undefined);
+    await deliverBatch(work(1, mailbox), ledger, POLICY, control({ enter, suppressed }));
+    expect(ledger.added).toMatchObject([{ kind: 'cancelled', slot: '0', suppressed: 'unsubscribed' }]);
+    expect(mailbox.received).toEqual([]);
+  });
+
   it('gives every turn back', async () => {
     let inside = 0;
     const enter = (): Promise<() => void> => {
