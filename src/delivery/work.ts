@@ -67,3 +67,9 @@ export type BatchResult = { state: 'done' } | { state: 'pending'; nextAt: number
 export function slotOf(work: Pick<BatchWork, 'recipients'>, index: number, recipient: number): string {
   return work.recipients(index).length === 1 ? String(index) : `${index}.${recipient}`;
 }
+
+/** The recipient's place, of a name that `slotOf` has made. */
+export function placeOf(slot: string): number {
+  const [, place = '0'] = slot.split('.');
+  return Number(place);
+}

@@ -1,5 +1,6 @@
 import type { Ledger, RecipientFact } from '../delivery/ledger.js';
 import type { Attempt, DeliveryObserver } from '../delivery/observer.js';
+import { placeOf } from '../delivery/work.js';
 import type { MailEmitter } from '../events/emitter.js';
 import type { AboutMessage, MailEvents } from '../events/events.js';
 import { messageId, messageIdHeader } from '../message/ids.js';
@@ -95,7 +96,7 @@ export class BatchEvents implements DeliveryObserver {
       lane: 'bulk',
       ...(batch.campaign ? { campaignId: batch.campaign.id } : {}),
       ...(batch.shared.source ? { source: batch.shared.source } : {}),
-      recipients: all.length === 1 ? all : facts.map(({ slot }) => all[Number(slot.slice(slot.indexOf('.') + 1))]!),
+      recipients: facts.map(({ slot }) => all[placeOf(slot)]!),
     };
   }
 }

@@ -113,6 +113,21 @@ describe('a batch', () => {
     expect(errors).toEqual([0, 1].map((index) => `What becomes of message ${index} could not be told: No`));
   });
 
+  it('asks again who is suppressed when a message has waited for its turn', async () => {
+    const mailbox = new Mailbox();
+    const ledger = new MemoryLedger();
+    const why = { address: address(0), scope: 'bulk', reason: 'unsubscribed', since: new Date() } as const;
+    let hasLeft = false;
+    const enter = (): Promise<() => void> => {
+      hasLeft = true;
+      return Promise.resolve(() => undefined);
+    };
+    const suppressed = () => (hasLeft ? why : undefined);
+    await deliverBatch(work(1, mailbox), ledger, POLICY, control({ enter, suppressed }));
+    expect(ledger.added).toMatchObject([{ kind: 'cancelled', slot: '0', suppressed: 'unsubscribed' }]);
+    expect(mailbox.received).toEqual([]);
+  });
+
   it('gives every turn back', async () => {
     let inside = 0;
     const enter = (): Promise<() => void> => {
@@ -282,6 +297,13 @@ describe('a batch', () => {
         expect(many.view.count()).toMatchObject({ deferred: 3 });
       });
 
+      it('is no sign of that while others between them are taken', async () => {
+        const ledger = new MemoryLedger();
+        const mailbox = blocked((to) => Number(/\d+/.exec(to)) % 3 > 0);
+        expect(await run(9, mailbox, ledger)).not.toHaveProperty('hold');
+        expect(ledger.view.count()).toMatchObject({ sent: 3, deferred: 6 });
+      });
+
       it('hides none that would be taken', async () => {
         const ledger = new MemoryLedger();
         const mailbox = blocked((to) => Number(/\d+/.exec(to)) < 10);
@@ -297,6 +319,7 @@ describe('a batch', () => {
         // Somebody had paused it meanwhile.
         const paused = new MemoryLedger([yielded(Date.now() - 100 * quarter)]);
         expect(await run(50, blocked(), paused)).toMatchObject({ state: 'pending' });
+        expect(paused.view.count()).toMatchObject({ failed: 0 });
         const ledger = new MemoryLedger([5, 4, 3, 2, 1].map((ago) => yielded(Date.now() - ago * quarter)));
         expect(await run(50, blocked(), ledger)).toEqual({ state: 'done' });
         expect(ledger.view.count()).toMatchObject({ failed: 50 });

@@ -1,7 +1,8 @@
 import 'reflect-metadata';
 import { createHmac } from 'node:crypto';
-import { request as httpRequest, type Server } from 'node:http';
+import { request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { Body, Controller, Injectable, Post, type CanActivate, type INestApplication } from '@nestjs/common';
 import { APP_GUARD, NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
@@ -12,8 +13,10 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Feedback } from '../../src/feedback/feedback.js';
 import { ReturnPaths } from '../../src/feedback/return-path.js';
 import { FeedbackRefusal, type FeedbackRequest, type FeedbackSource } from '../../src/feedback/source.js';
+import { FeedbackEndpoint } from '../../src/nest/feedback/endpoint.js';
 import { MailFeedbackModule } from '../../src/nest/feedback/mail-feedback.module.js';
 import { parseFeedbackModule } from '../../src/nest/feedback/options.js';
+import type { MailFeedback } from '../../src/nest/mail-feedback.js';
 import { MailModule } from '../../src/nest/mail.module.js';
 import { MailService } from '../../src/nest/mail.service.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
@@ -176,6 +179,20 @@ describe.each(PLATFORMS)('MailFeedbackModule on $name', ({ adapter }) => {
     expect(await refusals()).toMatchObject({ forged: 2, stale: 1, malformed: 1 });
   });
 
+  it('reads of several headers of one name the last, which is that of the nearest proxy', async () => {
+    const body = webhook(event());
+    const at = String(Date.now());
+    const right = sign(body, at);
+    const answered = (...signatures: string[]): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const headers = { 'x-sent-at': at, 'x-signature': signatures };
+        httpRequest(url, { method: 'POST', headers }, (answer) => resolve(answer.resume().statusCode))
+          .on('error', reject)
+          .end(body);
+      });
+    expect([await answered('0', right), await answered(right, '0')]).toEqual([200, 401]);
+  });
+
   it('takes the others of a webhook in which one is no report', async () => {
     const before = (await mail.stats({ since: '1h' })).feedback.total.bounced;
     expect((await post(url, webhook(event({ to: 'nobody' }), event({ to: 'bob@readers.test' })))).status).toBe(200);
@@ -280,6 +297,37 @@ it('works in an application of a testing module, and says so where the bytes are
   );
   // A server without HTTP boots too.
   await (await NestFactory.createApplicationContext(modules(redis.url), { logger: false })).close();
+});
+
+it('holds no more bodies at once than there is memory for, and has room again when one is done', async () => {
+  const feedback = { readMail: () => Promise.resolve({ kind: 'no-report' }) } as unknown as MailFeedback;
+  const none = (): void => undefined;
+  const endpoint = new FeedbackEndpoint(feedback, {
+    ...{ sources: new Map<string, FeedbackSource>(), mailTokens: [TOKEN], maxBytes: 4_096 },
+    ...{ onWarning: none, onError: none },
+  });
+  const megabyte = Buffer.alloc(1024 * 1024);
+  const post = () => {
+    const authorization = `Bearer ${TOKEN}`;
+    const about = { method: 'POST', headers: { authorization }, rawHeaders: [], complete: false };
+    const request = Object.assign(new PassThrough(), about);
+    const status = new Promise<number>((resolve) => {
+      const response = { writeHead: resolve, end: none };
+      void endpoint.handle('dsn', request as unknown as IncomingMessage, response as unknown as ServerResponse);
+    });
+    request.write(megabyte);
+    return { request, status };
+  };
+  const slow = Array.from({ length: 100 }, post);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(await post().status).toBe(503);
+  slow[0]!.request.end();
+  expect(await slow[0]!.status).toBe(200);
+  const next = post();
+  next.request.end();
+  expect(await next.status).toBe(200);
+  for (const { request } of slow.slice(1)) request.destroy();
+  for (const { status } of slow.slice(1)) expect(await status).toBe(400);
 });
 
 describe('MailFeedbackModule does not boot', () => {

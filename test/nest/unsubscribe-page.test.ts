@@ -297,6 +297,14 @@ describe.each(Object.entries(PLATFORMS))('the page on %s', (_, create) => {
   });
 });
 
+it('records that somebody leaves also where they had complained, which may be taken away', async () => {
+  await suppressed.add([{ address: NEWS.address, scope: 'list:news', reason: 'complaint', since: new Date() }]);
+  await unsubscriptions.unsubscribe(token());
+  await suppressed.remove(NEWS.address);
+  expect(await suppressed.get(NEWS.address)).toMatchObject([{ scope: 'list:news', reason: 'unsubscribed' }]);
+  expect(heard).toMatchObject([{ repeated: false }]);
+});
+
 it('ends a POST of unknown length that is too large, and its connection', async () => {
   const { hostname, port, pathname } = new URL(await serve(await PLATFORMS['express without parsers']()));
   const socket = connect(Number(port), hostname);

@@ -1,17 +1,20 @@
 import { createSecretKey } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { Injectable, Logger } from '@nestjs/common';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { MailQueueUnavailableError, MailValidationError } from '../../src/errors.js';
 import type { FeedbackEvent, FeedbackRefusedEvent } from '../../src/events/events.js';
 import type { Feedback, FeedbackType } from '../../src/feedback/feedback.js';
+import { parseFeedback } from '../../src/feedback/parse-feedback.js';
 import { ReturnPaths } from '../../src/feedback/return-path.js';
 import type { Suppression, SuppressionList } from '../../src/feedback/suppression.js';
 import { OnMail } from '../../src/nest/on-mail.js';
 import { FeedbackIntake } from '../../src/queue/feedback/intake.js';
 import type { KnownMail } from '../../src/queue/feedback/known-mail.js';
 import { MailReports } from '../../src/queue/feedback/mail-reports.js';
-import { readReports, writeReports } from '../../src/queue/feedback/reports.js';
+import { MailLookup } from '../../src/queue/feedback/mail-lookup.js';
+import { countsField, readCounts, readReports, writeReports } from '../../src/queue/feedback/reports.js';
+import type { Fields, Records } from '../../src/store/records.js';
 import { Sealer, UNSEALED, type SealingKey } from '../../src/store/sealing.js';
 import { Mailbox } from '../../src/testing/mailbox.js';
 import { Memory } from '../../src/testing/memory-store.js';
@@ -22,6 +25,7 @@ import { startRedis } from '../support/redis.js';
 import {
   autoReply,
   complaint,
+  gmailBounce,
   plainEximBounce,
   postfixBounce,
   qmailBounce,
@@ -368,6 +372,14 @@ describe('a report that comes as a mail long after', () => {
     expect((await read(complaint({ ...parts, to: paths.of('other-0.0', [ann]) }))).refusals).toEqual(['arf forged']);
   });
 
+  it('may not say when it was, since nobody vouches for that', async () => {
+    const before = new Date();
+    const { reported } = await read(gmailBounce(parts).replace('02 May 2019', '02 May 2099'));
+    expect(reported[0]!.at.getTime()).toBeGreaterThanOrEqual(before.getTime());
+    expect(reported[0]!.at.getTime()).toBeLessThanOrEqual(Date.now());
+    expect((await read(gmailBounce(parts))).reported).toMatchObject([{ at: new Date('2019-05-02T10:00:04Z') }]);
+  });
+
   it('costs a few look-ups, however much it claims', async () => {
     const one = postfixBounce({ ...parts, to: 'shop@shop.test' });
     const recipient = /Final-Recipient[^]*?\r\n\r\n/.exec(one)![0];
@@ -427,15 +439,10 @@ it('is not kept from taking reports by one that the list of the application refu
   await expect(mail.feedback.report(bounced[1]!)).rejects.toThrow('odd');
 });
 
-it('tells on the repeat what it had marked before the store failed', async () => {
-  const records = new Memory().records;
-  const put = records.putIfAbsent.bind(records);
-  let failures = 1;
-  records.putIfAbsent = async (...mark) => {
-    const isNew = await put(...mark);
-    if (failures-- > 0) throw new Error('the connection was lost');
-    return isNew;
-  };
+const DAY = 24 * 3_600_000;
+
+/** In a process of its own, on records that others may use too. */
+function intakeOn(records: Records): FeedbackIntake {
   const parts = {
     records,
     sealer: UNSEALED,
@@ -445,11 +452,85 @@ it('tells on the repeat what it had marked before the store failed', async () =>
   };
   const suppress = { bounces: false, complaints: false, unsubscribes: false, rejections: false } as const;
   const settings = { remember: 3_600_000, providerIds: false, suppress } as const;
-  const intake = new FeedbackIntake(parts as never, settings, { message: 1_000, campaign: 1_000 });
+  return new FeedbackIntake(parts as never, settings, { message: DAY, campaign: 90 * DAY });
+}
+
+it('tells on the repeat what it had marked before the store failed', async () => {
+  const records = new Memory().records;
+  const put = records.putIfAbsent.bind(records);
+  let failures = 1;
+  records.putIfAbsent = async (...mark) => {
+    const isNew = await put(...mark);
+    if (failures-- > 0) throw new Error('the connection was lost');
+    return isNew;
+  };
+  const intake = intakeOn(records);
   const two = [report('opened', 'ann@readers.test'), report('opened', 'bob@readers.test')];
   await expect(intake.report(two, 'signed')).rejects.toThrow('the connection was lost');
   expect(await intake.report(two, 'signed')).toMatchObject({ accepted: 2, replayed: 0 });
   expect(await intake.report(two, 'signed')).toMatchObject({ accepted: 0, replayed: 2 });
+});
+
+it('does not tell on the repeat what another process has taken since the store failed', async () => {
+  const records = new Memory().records;
+  const intake = intakeOn(records);
+  const lost = vi.spyOn(records, 'putIfAbsent').mockRejectedValueOnce(new Error('the connection was lost'));
+  const one = [report('opened', 'ann@readers.test')];
+  await expect(intake.report(one, 'signed')).rejects.toThrow('the connection was lost');
+  expect(lost).toHaveBeenCalledTimes(1);
+  expect(await intakeOn(records).report(one, 'signed')).toMatchObject({ accepted: 1 });
+  expect(await intake.report(one, 'signed')).toMatchObject({ accepted: 0, replayed: 1 });
+});
+
+it.each([
+  ['signed', 3_600_000],
+  ['nobody', 3_600_000],
+  ['signed-mail', 90 * DAY],
+  ['mail', 90 * DAY],
+] as const)('knows a report again for its time, and one that came as a mail for longer: %s', async (trust, time) => {
+  vi.useFakeTimers({ toFake: ['Date'], now: AT });
+  onTestFinished(() => void vi.useRealTimers());
+  const intake = intakeOn(new Memory().records);
+  const one = [report('opened', 'ann@readers.test')];
+  expect(await intake.report(one, trust)).toMatchObject({ accepted: 1 });
+  vi.setSystemTime(AT.getTime() + time - 1);
+  expect(await intake.report(one, trust)).toMatchObject({ replayed: 1 });
+  vi.setSystemTime(AT.getTime() + time + 1);
+  expect(await intake.report(one, trust)).toMatchObject({ accepted: 1 });
+});
+
+it('counts of what several processes have counted for a batch the most, in whatever order they come', () => {
+  const counted = (batch: string, writer: string, counts: object) =>
+    countsField(batch, 'weekly', writer, { ...NONE, ...counts });
+  const fields = [
+    counted('weekly-0', 'one', { bounced: 2, opened: 1 }),
+    counted('weekly-0', 'two', { bounced: 1, opened: 3 }),
+    counted('weekly-1', 'one', { bounced: 1 }),
+  ];
+  expect(readCounts(Object.assign({}, ...fields) as Fields)).toEqual({ ...NONE, bounced: 3, opened: 3 });
+});
+
+it('reads what a report names once in a minute, and again at once where that failed', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const get = vi.fn(() => Promise.resolve([undefined]));
+  const getJob = vi.fn(() => Promise.resolve(undefined));
+  const lookup = new MailLookup({ getJob } as never, { get } as never, undefined as never, UNSEALED);
+  get.mockRejectedValueOnce(new Error('the store is away'));
+  await expect(lookup.find('weekly-0.0', 'existence')).rejects.toThrow('the store is away');
+  getJob.mockRejectedValueOnce(new Error('the store is away'));
+  await expect(lookup.find('weekly-0.0')).rejects.toThrow('the store is away');
+  const asked = () => [get.mock.calls.length, getJob.mock.calls.length];
+  expect(asked()).toEqual([1, 1]);
+  for (const index of [0, 1, 2]) {
+    for (const wanted of ['existence', 'recipients'] as const) {
+      expect(await lookup.find(`weekly-0.${index}`, wanted)).toBeUndefined();
+    }
+  }
+  expect(asked()).toEqual([2, 2]);
+  vi.setSystemTime(Date.now() + 60_000);
+  expect(await lookup.find('weekly-0.0', 'existence')).toBeUndefined();
+  expect(asked()).toEqual([3, 3]);
 });
 
 it('knows a recipient by the names that earlier keys have made', async () => {
@@ -464,6 +545,14 @@ it('knows a recipient by the names that earlier keys have made', async () => {
     expect(Object.keys(fields!)).toHaveLength(1);
     expect(readReports(id, fields, sealer)('Ann@readers.test')).toEqual({ opened: { at: AT, source: 'courier' } });
   }
+});
+
+it('keeps the beginning of what a server says, and of a link', () => {
+  const said = { reply: `550\n${'x'.repeat(2_000)}`, url: `https://shop.test/${'x'.repeat(3_000)}` };
+  const parsed = parseFeedback(report('bounced', 'ann@readers.test', said), '');
+  expect(parsed).toMatchObject({
+    feedback: { reply: `550 ${'x'.repeat(496)}`, url: said.url.slice(0, 2_048) },
+  });
 });
 
 it('takes reports in a process without a worker, and tells those that listen elsewhere', async () => {

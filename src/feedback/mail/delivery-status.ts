@@ -1,5 +1,5 @@
 import { oneLine } from '../../message/text.js';
-import { first, readHeaderFields, type HeaderFields } from './header-fields.js';
+import { dateIn, first, readHeaderFields, type HeaderFields } from './header-fields.js';
 
 /** RFC 3464 §2.3.3. */
 export type DsnAction = 'failed' | 'delayed' | 'delivered' | 'relayed' | 'expanded';
@@ -20,7 +20,7 @@ export interface DsnRecipient {
 }
 
 /** A report with more is none of ours: a mail of ours has few recipients. */
-const MAX_RECIPIENTS = 100;
+export const MAX_RECIPIENTS = 100;
 
 /** The recipients of a `message/delivery-status` part (RFC 3464 §2.1): a group of fields about the message, and one for each. */
 export function readDeliveryStatus(text: string): DsnRecipient[] {
@@ -41,14 +41,14 @@ function readRecipient(fields: HeaderFields): DsnRecipient | undefined {
   if (either === undefined || action === undefined || !ACTIONS.includes(action)) return undefined;
   const status = /\d\.\d{1,3}\.\d{1,3}/.exec(first(fields, 'status') ?? '')?.[0];
   const diagnostic = first(fields, 'diagnostic-code')?.replace(/^\s*[\w-]+\s*;\s*/, '');
-  const at = new Date(first(fields, 'last-attempt-date') ?? first(fields, 'arrival-date') ?? NaN);
+  const at = dateIn(fields, ['last-attempt-date', 'arrival-date']);
   return {
     action,
     address: either,
     ...(original === undefined ? {} : { original }),
     ...(status === undefined ? {} : { status }),
     ...(diagnostic === undefined ? {} : { diagnostic: oneLine(diagnostic) }),
-    ...(Number.isNaN(at.getTime()) ? {} : { at }),
+    ...(at ? { at } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 import { oneLine } from '../../message/text.js';
-import type { DsnRecipient } from './delivery-status.js';
+import { MAX_RECIPIENTS, type DsnRecipient } from './delivery-status.js';
 
 /** Bounces of servers that write no delivery status. Only what they have the form of a report in is read. */
 export interface PlainBounce {
@@ -7,8 +7,6 @@ export interface PlainBounce {
   /** What follows the report: the mail that is returned. */
   returned: string;
 }
-
-const MAX_RECIPIENTS = 100;
 
 /** qmail's own format (https://cr.yp.to/proto/qsbmf.txt): paragraphs that begin with `<address>:`, then one that begins with `-`. */
 export function readQmailBounce(text: string): PlainBounce | undefined {

@@ -1,6 +1,6 @@
 import PostalMime, { type Email } from 'postal-mime';
 import { readDeliveryStatus, type DsnRecipient } from './delivery-status.js';
-import { first, readHeaderFields, type HeaderFields } from './header-fields.js';
+import { dateIn, first, headerFields, readHeaderFields, type HeaderFields } from './header-fields.js';
 import { readEximBounce, readQmailBounce } from './plain-bounce.js';
 import { addressesIn, NOTHING_RETURNED, readReturned, type ReturnedMail } from './returned.js';
 
@@ -37,7 +37,7 @@ export async function readReportMail(raw: Uint8Array): Promise<ReportMail> {
     // More of headers or parts than any report has.
     return { kind: 'no-report', to: [] };
   }
-  const headers = fieldsOf(email);
+  const headers = headerFields(email.headers.map(({ key, value }) => [key, value]));
   return { ...reportIn(email, headers), to: addressesIn(headers, CAME_TO) };
 }
 
@@ -72,14 +72,14 @@ function reportIn(email: Email, headers: HeaderFields): Report {
 /** RFC 5965 §3. */
 function readComplaint(text: string, returned: ReturnedMail): Report {
   const fields = readHeaderFields(text.trimStart());
-  const at = new Date(first(fields, 'arrival-date') ?? first(fields, 'received-date') ?? NaN);
+  const at = dateIn(fields, ['arrival-date', 'received-date']);
   const [sender] = addressesIn(fields, ['original-mail-from']);
   return {
     kind: 'complaint',
     type: first(fields, 'feedback-type')?.toLowerCase() ?? '',
     recipients: addressesIn(fields, ['original-rcpt-to', 'removal-recipient']),
     returned: sender === undefined ? returned : { ...returned, returnPath: sender },
-    ...(Number.isNaN(at.getTime()) ? {} : { at }),
+    ...(at ? { at } : {}),
   };
 }
 
@@ -96,16 +96,6 @@ function isAutomatic(headers: HeaderFields): boolean {
   if (headers.has('x-autoreply') || headers.has('x-autorespond') || headers.has('x-auto-response-suppress'))
     return true;
   return /^(auto_reply|bulk|junk)$/i.test(first(headers, 'precedence') ?? '');
-}
-
-function fieldsOf({ headers }: Email): HeaderFields {
-  const fields = new Map<string, string[]>();
-  for (const { key, value } of headers) {
-    const known = fields.get(key);
-    if (known) known.push(value);
-    else fields.set(key, [value]);
-  }
-  return fields;
 }
 
 function textOf(content: ArrayBuffer | Uint8Array | string): string {

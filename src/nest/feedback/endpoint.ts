@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MailQueueUnavailableError } from '../../errors.js';
+import { isSame } from '../../feedback/providers/webhook.js';
 import { FeedbackRefusal, type FeedbackSource, type RefusalReason } from '../../feedback/source.js';
 import type { MailFeedback } from '../mail-feedback.js';
 import { readBody, type Hold, type NoBody } from '../request-body.js';
@@ -156,13 +156,8 @@ export class FeedbackEndpoint {
 
   private isAuthorized(request: IncomingMessage): boolean {
     const [, token = ''] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
-    const given = digest(token);
-    return this.options.mailTokens.some((known) => timingSafeEqual(digest(known), given));
+    return this.options.mailTokens.some((known) => isSame(known, token));
   }
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }
 
 /** Node joins several values of one name; a proxy's own comes last. */

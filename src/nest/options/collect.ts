@@ -4,7 +4,7 @@ import { fail, OptionReader } from './reader.js';
 
 /** What becomes of collected mail when the work that sent it fails. */
 export type OnCollectError = 'discard' | 'flush';
-export const ON_COLLECT_ERROR: readonly OnCollectError[] = ['discard', 'flush'];
+const ON_COLLECT_ERROR: readonly OnCollectError[] = ['discard', 'flush'];
 
 /** @param where it was given. @throws MailConfigError */
 export function checkOnCollectError(onError: unknown, where: string): void {

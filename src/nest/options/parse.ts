@@ -79,8 +79,9 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const from = parseFrom(reader.raw('from'));
   const region = reader.string('region');
   const { stored, ...reading } = parseAttachments(reader);
-  const priority = parsePriority(reader.section('priority'), reader.raw('queue') !== false);
-  const collect = parseCollect(reader, reader.raw('queue') !== false);
+  const hasQueue = reader.raw('queue') !== false;
+  const priority = parsePriority(reader.section('priority'), hasQueue);
+  const collect = parseCollect(reader, hasQueue);
   const idempotencyTtl = reader.duration('idempotencyTtl', DEFAULTS.idempotencyTtl, 1_000, Infinity);
   const resolveTransport = reader.raw('resolveTransport');
   if (resolveTransport !== undefined && typeof resolveTransport !== 'function') {
@@ -89,7 +90,7 @@ export function parseOptions(options: MailModuleOptions, queueName: string, host
   const transports = parseTransports(reader.raw('transports'));
   const balance = reader.oneOf('balance', BALANCES, DEFAULTS.balance);
   const suppression = parseSuppression(reader);
-  const feedback = parseFeedbackOptions(reader, reader.raw('queue') !== false);
+  const feedback = parseFeedbackOptions(reader, hasQueue);
   const returnPaths = parseBounces(reader);
   const bounces = returnPaths ? { returnPaths } : {};
   const given = { limits, lockTimeout: shutdownTimeout, suppression, feedback, ...bounces };

@@ -36,9 +36,9 @@ export type Wanted = 'existence' | 'recipients';
 
 /** Finds out whether an id is that of a mail of ours. */
 export class MailLookup {
-  private readonly batches = new Map<string, { batch: Promise<KnownBatch | undefined>; until: number }>();
+  private readonly batches: Kept<KnownBatch> = new Map();
   private addresses = 0;
-  private readonly campaigns = new Map<string, { record: Promise<CampaignRecord | undefined>; until: number }>();
+  private readonly campaigns: Kept<CampaignRecord> = new Map();
 
   constructor(
     private readonly queue: MailJobQueue,
@@ -105,31 +105,22 @@ export class MailLookup {
   }
 
   private campaign(id: string): Promise<CampaignRecord | undefined> {
-    const now = Date.now();
-    const known = this.campaigns.get(id);
-    if (known && known.until > now) return known.record;
-    if (this.campaigns.size >= MAX_CAMPAIGNS) this.campaigns.clear();
-    const record = this.records.get([keys.campaign(id)]).then(([fields]) => fields && readRecord(fields));
-    this.campaigns.set(id, { record, until: now + KEPT_FOR });
-    record.catch(() => this.campaigns.delete(id));
-    return record;
+    return remembered(this.campaigns, id, async () => {
+      if (this.campaigns.size >= MAX_CAMPAIGNS) this.campaigns.clear();
+      const [fields] = await this.records.get([keys.campaign(id)]);
+      return fields && readRecord(fields);
+    });
   }
 
   private batch(id: string): Promise<KnownBatch | undefined> {
-    const now = Date.now();
-    const known = this.batches.get(id);
-    if (known && known.until > now) return known.batch;
+    return remembered(this.batches, id, () => this.load(id));
+  }
+
+  private async load(id: string): Promise<KnownBatch | undefined> {
     if (this.addresses > MAX_ADDRESSES) {
       this.batches.clear();
       this.addresses = 0;
     }
-    const batch = this.load(id);
-    this.batches.set(id, { batch, until: now + KEPT_FOR });
-    batch.catch(() => this.batches.delete(id));
-    return batch;
-  }
-
-  private async load(id: string): Promise<KnownBatch | undefined> {
     const job = await this.queue.getJob(id);
     const read = job && (await this.format.read(job.data));
     // One more for what there is not: it is to count too.
@@ -145,6 +136,19 @@ export class MailLookup {
     const { list } = batch.shared;
     return { mails, of: { ...(campaign ? { campaignId: campaign.id } : {}), ...(list === undefined ? {} : { list }) } };
   }
+}
+
+/** What was read, by its id, and until when it holds. */
+type Kept<T> = Map<string, { read: Promise<T | undefined>; until: number }>;
+
+function remembered<T>(kept: Kept<T>, id: string, load: () => Promise<T | undefined>): Promise<T | undefined> {
+  const now = Date.now();
+  const known = kept.get(id);
+  if (known && known.until > now) return known.read;
+  const read = load();
+  kept.set(id, { read, until: now + KEPT_FOR });
+  read.catch(() => kept.delete(id));
+  return read;
 }
 
 /** Where nothing else is known of it any more. */

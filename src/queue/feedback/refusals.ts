@@ -1,5 +1,6 @@
 import type { Attempt, DeliveryObserver } from '../../delivery/observer.js';
 import type { RecipientFact } from '../../delivery/ledger.js';
+import { placeOf } from '../../delivery/work.js';
 import { isPermanentBounce } from '../../feedback/mail/permanence.js';
 import type { Suppression, SuppressionList } from '../../feedback/suppression.js';
 import { reasonOf } from '../../errors.js';
@@ -38,8 +39,7 @@ export class Refusals {
       const { enhancedCode, reply, at } = fact;
       if (!isPermanentBounce({ diagnostic: reply, ...(enhancedCode === undefined ? {} : { status: enhancedCode }) }))
         continue;
-      const [, place = '0'] = fact.slot.split('.');
-      const address = itemRecipients(batch, batch.items[index]!)[Number(place)]!;
+      const address = itemRecipients(batch, batch.items[index]!)[placeOf(fact.slot)]!;
       this.add({ address, scope: this.scope, reason: 'hard-bounce', since: new Date(at), note: reply });
     }
   }
