@@ -3,7 +3,7 @@ import { createTransport } from 'nodemailer';
 import SMTPPool from 'nodemailer/lib/smtp-pool';
 import { finished, Writable, type Readable } from 'node:stream';
 import { inspect } from 'node:util';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LANES, type Message } from '../../src/message/message.js';
 import { compose, envelopeAddress } from '../../src/mime/compose.js';
 import { envelopeRecipients } from '../../src/message/message.js';
@@ -329,6 +329,23 @@ describe('a transport of nodemailer', () => {
     transportOf(new NodemailerCarrier(mail));
     await mail.sendMail({ from: 'a@shop.test', to: ANN.address, text: 'Their own' });
     expect(server.taken[0]).toContain('Their own');
+  });
+
+  it.each([
+    ['a plugin', (pool: SMTPPool) => pool],
+    ['what createTransport() returns', (pool: SMTPPool) => createTransport(pool)],
+  ])('is taken hold of once, however often %s is given', async (_, wrapped) => {
+    const server = await startScriptedSmtp();
+    const pool = new SMTPPool({ url: server.url });
+    const given = wrapped(pool);
+    const first = transportOf(new NodemailerCarrier(given));
+    const use = given instanceof SMTPPool ? undefined : vi.spyOn(given, 'use');
+    const listeners = pool.listenerCount('idle');
+    const second = transportOf(new NodemailerCarrier(given));
+    expect(pool.listenerCount('idle')).toBe(listeners);
+    expect(use?.mock.calls ?? []).toEqual([]);
+    for (const transport of [first, second]) await transport.send(await outgoing(), options());
+    expect(server.taken).toHaveLength(2);
   });
 
   it('takes over the id that the provider gives', async () => {
