@@ -288,6 +288,29 @@ describe('a transport of nodemailer', () => {
     expect(error).toMatchObject({ outcome: 'not-sent', kind: 'down', reply: 'Not handed over within 50 ms' });
   });
 
+  it('hands nothing over a second time, whatever its own pool makes of a lost connection', async () => {
+    const written: string[] = [];
+    const plugin = {
+      name: 'SMTP of old',
+      version: '6',
+      async send({ message }: { message: { createReadStream(): Readable } }, done: (error: Error) => void) {
+        const hand = (): Promise<unknown> =>
+          new Promise((resolve) => {
+            const body = message.createReadStream();
+            finished(body, resolve);
+            body.pipe(new Writable({ write: (chunk, _, next) => next(void written.push(String(chunk))) }));
+          });
+        await hand();
+        const once = written.length;
+        await hand();
+        done(new Error(`Lost, with ${written.length - once} written again`));
+      },
+    };
+    const error = await failure(transportOf(new NodemailerCarrier(plugin)).send(await outgoing(), options()));
+    expect(error).toMatchObject({ kind: 'unknown', reply: 'Lost, with 0 written again' });
+    expect(written.join('')).toContain('Hello');
+  });
+
   it('hands nothing over after that, though it does not listen', async () => {
     let ended: (() => void) | undefined;
     const over = new Promise<void>((resolve) => (ended = resolve));
