@@ -1,8 +1,10 @@
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { linkSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { writeReport } from '../../src/cli/bulk/report-file.js';
 import { TimeLimit } from '../../src/cli/bulk/time-limit.js';
 import { MailError } from '../../src/errors.js';
 import type { BulkMailInput } from '../../src/message/message.js';
@@ -127,6 +129,7 @@ it('is another campaign with another message or file, unless --id says so', asyn
   ids.push(await send(attached));
   writeFileSync(join(cwd, 'people.csv'), people(3));
   ids.push(await send(MESSAGE));
+  expect(ids).toMatchObject(Array(5).fill({ code: 0 }));
   expect(new Set(ids.map(({ id }) => id)).size).toBe(5);
   expect(await send([...MESSAGE, '--id', 'spring'])).toMatchObject({ id: 'spring', code: 0 });
   expect(await send([...MESSAGE, '--id', 'spring', '--subject', 'Other'])).toMatchObject({
@@ -159,6 +162,29 @@ it('goes on with a campaign that stands still, and says what it waits for when i
     code: 1,
     stderr: expect.stringContaining('was cancelled') as string,
   });
+});
+
+it('goes on with a campaign that was suspended while its server was away', async () => {
+  const cwd = configured(people(2), { queue: { waitForCapacity: '500ms' } });
+  await smtp.stop();
+  const { code, stdout } = await runHere(MESSAGE, { cwd });
+  await smtp.resume();
+  expect(code).toBe(6);
+  expect(stdout).toMatch(/It stands still: .*The same command again goes on/);
+  expect(await runHere(MESSAGE, { cwd })).toMatchObject({ code: 0 });
+  expect(arrived()).toEqual(['p0@x.test', 'p1@x.test']);
+});
+
+it('writes no report over one that knows more', async () => {
+  const file = join(temporaryFolder('bulk'), 'out.csv');
+  const nobody = Readable.from([]);
+  const written = await writeReport(file, { messages: nobody, total: 2, invalid: nobody });
+  expect(written).toEqual({ file, recipients: 0, missing: 2 });
+  expect(readFileSync(file, 'utf8')).toMatch(/^address,.*\r\n$/);
+  writeFileSync(file, 'All of them');
+  await writeReport(file, { messages: nobody, total: 2, invalid: nobody });
+  expect(readFileSync(file, 'utf8')).toBe('All of them');
+  expect(readdirSync(dirname(file))).toEqual(['out.csv']);
 });
 
 describe('in a terminal', () => {
@@ -225,6 +251,7 @@ it.each([
   ['email\na@x.test\n', ['--report', 'none/out.csv'], 'none/out.csv cannot be written: ENOENT'],
   ['email\na@x.test\n', ['--template', 'welcome'], 'template'],
   ['email,name,code\na@x.test,A,1\n', ['--report', 'people.csv'], 'The report would replace the recipients'],
+  ['email,name,code\na@x.test,A,1\n', ['--report', 'same.csv'], 'The report would replace the recipients'],
   ['email,name,code\na@x.test,A,1\n', ['--report', '.'], 'it is a folder'],
   ['email,Name,code\na@x.test,A,1\n', [], '{{name}} is no column of people.csv. Write {{Name}}.'],
   [
@@ -236,6 +263,7 @@ it.each([
   ['email,name\na@x.test,A\n', ['--text', '{{unsubscribeUrl}}'], '{{unsubscribeUrl}} is no column of people.csv'],
 ])('refuses %j with %j before anything is sent', async (csv, args, message) => {
   const cwd = configured(csv);
+  linkSync(join(cwd, 'people.csv'), join(cwd, 'same.csv'));
   const { code, stdout, stderr } = await runHere([...MESSAGE, ...args], { cwd });
   expect({ code, stdout }).toEqual({ code: expect.toBeOneOf([2, 3]) as number, stdout: '' });
   expect(stderr).toContain(message);

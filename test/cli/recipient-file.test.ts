@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RecipientFile, type ColumnNames, type Row } from '../../src/cli/bulk/recipient-file.js';
+import { csvRecord } from '../../src/message/csv.js';
 import { DEFAULT_LIMITS } from '../../src/message/limits.js';
 import { temporaryFolder } from '../support/temp.js';
 
@@ -49,6 +50,10 @@ describe('rows', () => {
     ['empty lines', '\n\nAddress,Name\n\n,\nann@x.test,"Smith, ""Ann"""\n , \n\n'],
   ])('are read with %s', async (_, content) => {
     expect(await recipientsOf(content)).toMatchObject([{ to: { name: 'Smith, "Ann"', address: 'ann@x.test' } }]);
+  });
+
+  it('have the address that stood in what this package wrote', async () => {
+    expect(await recipientsOf(`email\r\n${csvRecord(['+news@x.test'])}`)).toMatchObject([{ to: '+news@x.test' }]);
   });
 
   it('are told with their line where nobody can be served', async () => {

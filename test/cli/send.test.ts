@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { beforeAll, beforeEach, expect, it } from 'vitest';
+import { beforeAll, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { MailQueueUnavailableError } from '../../src/errors.js';
+import { MailService } from '../../src/nest/mail.service.js';
 import { FolderLock } from '../../src/store/pglite/lock.js';
 import { pgliteFolder } from '../support/pglite.js';
 import { startRedis } from '../support/redis.js';
@@ -18,11 +20,11 @@ beforeAll(async () => {
 });
 beforeEach(() => smtp.clear());
 
-function configured(queue: object): string {
+function configured(queue: object, more: object = {}): string {
   const folder = temporaryFolder('send');
   const templates = { dir: join(folder, 'mails') };
   const transports = [{ name: 'main', url: smtp.url }];
-  const options = { from: 'Shop <shop@shop.test>', transports, queue, templates, defaultLane: 'bulk' };
+  const options = { from: 'Shop <shop@shop.test>', transports, queue, templates, defaultLane: 'bulk', ...more };
   writeFileSync(join(folder, 'mail.config.json'), JSON.stringify(options));
   mkdirSync(templates.dir);
   writeFileSync(join(templates.dir, 'welcome.hbs'), '---\nsubject: Welcome, {{name}}\n---\n<p>Hello {{name}}</p>');
@@ -133,17 +135,42 @@ it.each([
 it('goes without the embedded store that the application holds, unless it needs it', async () => {
   const folder = dirname(await pgliteFolder());
   const held = configured({ connection: `pglite://${folder}` });
+  const heeding = configured({ connection: `pglite://${folder}` }, { suppression: { priority: 'hard-bounces' } });
   const lock = await FolderLock.acquire(folder, 0);
   const args = ['send', '--to', 'ann@x.test', '--text', 'x'];
-  const [now, bulk] = await Promise.all([
+  const [now, ...needing] = await Promise.all([
     runHere(args, { cwd: held }),
     runHere([...args, '--lane', 'bulk'], { cwd: held }),
+    runHere([...args, '--idempotency-key', 'order-1'], { cwd: held }),
+    runHere(args, { cwd: heeding }),
   ]);
   await lock.release();
   expect(now).toMatchObject({ code: 0, stderr: expect.stringMatching(/^warning: .*in use by process/) as string });
-  expect(bulk).toMatchObject({ code: 4, stdout: '' });
+  expect(needing).toMatchObject(Array(3).fill({ code: 4, stdout: '' }));
   expect(smtp.received).toHaveLength(1);
 }, 30_000);
+
+it('sends nothing again where the store was lost while it was sent', async () => {
+  const losing = vi.spyOn(MailService.prototype, 'send').mockRejectedValueOnce(new MailQueueUnavailableError('Lost'));
+  onTestFinished(() => losing.mockRestore());
+  const args = ['send', '--to', 'ann@x.test', '--text', 'x', '--subject', 'x'];
+  expect(await runHere(args, { cwd })).toMatchObject({ code: 4, stdout: '', stderr: 'error: Lost\n' });
+  expect(losing).toHaveBeenCalledOnce();
+  expect(smtp.received).toEqual([]);
+});
+
+it('--dry-run sends nothing by a transport that is looked up either', async () => {
+  const cwd = temporaryFolder('send');
+  const config = `{ from: 'shop@shop.test', transports: [{ name: 'main', url: '${smtp.url}' }], queue: false,
+    resolveTransport: () => ({ url: '${smtp.url}' }) }`;
+  writeFileSync(join(cwd, 'mail.config.mjs'), `export default ${config};`);
+  const args = ['send', '--to', 'ann@x.test', '--subject', 'x', '--text', 'Hello', '--transport', 'tenant'];
+  const { code, stdout } = await runHere([...args, '--dry-run', '--config', 'mail.config.mjs'], { cwd });
+  expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('Hello') as string });
+  expect(smtp.received).toEqual([]);
+  expect(await runHere([...args, '--config', 'mail.config.mjs'], { cwd })).toMatchObject({ code: 0 });
+  expect(smtp.received).toHaveLength(1);
+});
 
 it('--dry-run asks for transports', async () => {
   const cwd = temporaryFolder('send');

@@ -3,7 +3,7 @@ import { createTransport } from 'nodemailer';
 import SMTPPool from 'nodemailer/lib/smtp-pool';
 import { finished, Writable, type Readable } from 'node:stream';
 import { inspect } from 'node:util';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LANES, type Message } from '../../src/message/message.js';
 import { compose, envelopeAddress } from '../../src/mime/compose.js';
 import { envelopeRecipients } from '../../src/message/message.js';
@@ -288,6 +288,29 @@ describe('a transport of nodemailer', () => {
     expect(error).toMatchObject({ outcome: 'not-sent', kind: 'down', reply: 'Not handed over within 50 ms' });
   });
 
+  it('hands nothing over a second time, whatever its own pool makes of a lost connection', async () => {
+    const written: string[] = [];
+    const plugin = {
+      name: 'SMTP of old',
+      version: '6',
+      async send({ message }: { message: { createReadStream(): Readable } }, done: (error: Error) => void) {
+        const hand = (): Promise<unknown> =>
+          new Promise((resolve) => {
+            const body = message.createReadStream();
+            finished(body, resolve);
+            body.pipe(new Writable({ write: (chunk, _, next) => next(void written.push(String(chunk))) }));
+          });
+        await hand();
+        const once = written.length;
+        await hand();
+        done(new Error(`Lost, with ${written.length - once} written again`));
+      },
+    };
+    const error = await failure(transportOf(new NodemailerCarrier(plugin)).send(await outgoing(), options()));
+    expect(error).toMatchObject({ kind: 'unknown', reply: 'Lost, with 0 written again' });
+    expect(written.join('')).toContain('Hello');
+  });
+
   it('hands nothing over after that, though it does not listen', async () => {
     let ended: (() => void) | undefined;
     const over = new Promise<void>((resolve) => (ended = resolve));
@@ -329,6 +352,23 @@ describe('a transport of nodemailer', () => {
     transportOf(new NodemailerCarrier(mail));
     await mail.sendMail({ from: 'a@shop.test', to: ANN.address, text: 'Their own' });
     expect(server.taken[0]).toContain('Their own');
+  });
+
+  it.each([
+    ['a plugin', (pool: SMTPPool) => pool],
+    ['what createTransport() returns', (pool: SMTPPool) => createTransport(pool)],
+  ])('is taken hold of once, however often %s is given', async (_, wrapped) => {
+    const server = await startScriptedSmtp();
+    const pool = new SMTPPool({ url: server.url });
+    const given = wrapped(pool);
+    const first = transportOf(new NodemailerCarrier(given));
+    const use = given instanceof SMTPPool ? undefined : vi.spyOn(given, 'use');
+    const listeners = pool.listenerCount('idle');
+    const second = transportOf(new NodemailerCarrier(given));
+    expect(pool.listenerCount('idle')).toBe(listeners);
+    expect(use?.mock.calls ?? []).toEqual([]);
+    for (const transport of [first, second]) await transport.send(await outgoing(), options());
+    expect(server.taken).toHaveLength(2);
   });
 
   it('takes over the id that the provider gives', async () => {

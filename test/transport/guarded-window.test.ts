@@ -65,7 +65,10 @@ describe('the window of a guarded transport', () => {
     for (let count = 0; count < 50; count++) await send('bulk').catch(() => undefined);
     expect(guard.standing.window).toEqual({ size: 5, max: 5, inFlight: 0 });
     stub.onSend = () => Promise.reject(trouble({ phase: 'rcpt', replyCode: 554, kind: 'down', reply: '554 Blocked' }));
-    for (let count = 0; count < 30; count++) await failure(send('bulk'));
+    // Nine were not verified right before.
+    for (let count = 9; count < 19; count++) await failure(send('bulk'));
+    expect(guard.standing.window).toEqual({ size: 5, max: 5, inFlight: 0 });
+    for (let count = 19; count < 39; count++) await failure(send('bulk'));
     const { reason, pausedUntil, size } = guard.standing.window;
     expect({ reason, size }).toEqual({ reason: '554 Blocked', size: 1 });
     // However often that is said.

@@ -18,7 +18,7 @@ function large(subject: string): Outgoing {
   return { ...mail(subject), body: [own, attached, Buffer.from('.\r\n--end--\r\n')] };
 }
 
-/** Reads nothing of a body. @param onBody told when one has been asked for */
+/** Reads nothing of a body. @param onBody told when one has begun */
 async function startDeafSmtp(onBody: (socket: Socket) => void): Promise<string> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined).write('220 deaf.test\r\n');
@@ -27,7 +27,7 @@ async function startDeafSmtp(onBody: (socket: Socket) => void): Promise<string> 
       socket.write(data ? '354 Go on\r\n' : '250 OK\r\n');
       if (!data) return;
       socket.pause();
-      setTimeout(onBody, 50, socket);
+      void eventually(() => socket.readableLength > 0).then(() => onBody(socket));
     });
   });
   const listener = await Listener.open(server);

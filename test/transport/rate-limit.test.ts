@@ -206,7 +206,11 @@ describe('the rate of a provider', () => {
     [14, true, { messages: 14, per: 1_000, reserve: 2 }],
     [14, false, { messages: 14, per: 1_000, reserve: 0 }],
   ])('of %d a second leaves some to the priority lane, if that may use it: %s', (rate, reserves, settings) => {
-    expect(follow(rate, reserves).opened).toEqual([settings]);
+    const { limit, opened } = follow(rate, reserves);
+    expect(opened).toEqual([settings]);
+    // What was used of it is not forgotten when the provider says the same again.
+    limit.follow(rate);
+    expect(opened).toEqual([settings]);
   });
 
   it('counts recipients, and lets a message of more pass', async () => {

@@ -7,7 +7,7 @@ import type { HttpProbeSettings } from '../../transport/probes/open.js';
 import type { RateLimitSettings } from '../../transport/rate-limit.js';
 import { DEFAULTS } from './defaults.js';
 import { parseLanes } from './lanes.js';
-import { parseProbe } from './probe.js';
+import { parseHttpProbe } from './probe.js';
 import { parseRateLimit } from './rate-limit.js';
 import { fail, OptionReader } from './reader.js';
 
@@ -44,10 +44,7 @@ export function parseForeign(entry: unknown, path: string, tenant?: string): For
   const weight = tenant === undefined ? reader.integer('weight', defaults.weight, 1, 1_000) : defaults.weight;
   const timeout = reader.duration('timeout', defaults.timeout, 1);
   const rateLimit = parseRateLimit(reader);
-  const probe = parseProbe(reader);
-  if (probe?.type === 'smtp') {
-    fail(reader.pathOf('probe'), 'smtp', "Give { type: 'http', url }; this transport is not asked how fast it is.");
-  }
+  const probe = parseHttpProbe(reader, 'this transport');
   reader.end();
   return {
     // Whoever looks transports up may give the same one again.

@@ -1,4 +1,4 @@
-import type { Admit, ProbeSettings } from '../../transport/probes/open.js';
+import type { Admit, HttpProbeSettings, ProbeSettings } from '../../transport/probes/open.js';
 import { DEFAULTS } from './defaults.js';
 import { fail, failUnseen, OptionReader } from './reader.js';
 
@@ -18,6 +18,18 @@ export function parseProbe(parent: OptionReader): ProbeSettings | undefined {
   const settings = parseType(reader);
   reader.end();
   return settings;
+}
+
+/**
+ * The `probe` of a transport that is no SMTP server.
+ *
+ * @param subject whom no NOOP can be sent to, in the error
+ * @throws MailConfigError
+ */
+export function parseHttpProbe(parent: OptionReader, subject: string): HttpProbeSettings | undefined {
+  const probe = parseProbe(parent);
+  if (probe?.type !== 'smtp') return probe;
+  return fail(parent.pathOf('probe'), 'smtp', `Give { type: 'http', url }; ${subject} is not asked how fast it is.`);
 }
 
 function parseType(reader: OptionReader): ProbeSettings {

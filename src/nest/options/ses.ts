@@ -8,7 +8,7 @@ import { isLoopback } from '../../transport/smtp/options.js';
 import { DEFAULTS } from './defaults.js';
 import { parseDkim, type DkimConfig } from './dkim.js';
 import { parseLanes } from './lanes.js';
-import { parseProbe } from './probe.js';
+import { parseHttpProbe } from './probe.js';
 import type { HttpProbeConfig } from './probe-config.js';
 import { parseRateLimit, type RateLimitConfig } from './rate-limit.js';
 import { fail, failUnseen, type OptionReader } from './reader.js';
@@ -103,10 +103,7 @@ export function parseSes(reader: OptionReader, tenant?: string): SesSettings {
     ...(dkim === undefined ? {} : { dkim }),
   };
   const weight = tenant === undefined ? reader.integer('weight', defaults.weight, 1, 1_000) : defaults.weight;
-  const probe = parseProbe(reader);
-  if (probe?.type === 'smtp') {
-    fail(reader.pathOf('probe'), 'smtp', "Give { type: 'http', url }; SES is not asked how fast it is.");
-  }
+  const probe = parseHttpProbe(reader, 'SES');
   reader.end();
   return { ses, weight, ...(rateLimit ? { rateLimit } : {}), ...(probe ? { probe } : {}) };
 }

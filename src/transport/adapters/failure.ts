@@ -94,8 +94,7 @@ function replyOf(reply: { code: number; enhancedCode?: string; response: string 
 
 function statusOf({ code, status, statusCode, $metadata, response }: Partial<Told>): number | undefined {
   const { status: answered } = (typeof response === 'object' && response !== null ? response : {}) as Partial<Told>;
-  const found = [status, statusCode, $metadata?.httpStatusCode, answered, code].find(isStatus);
-  return found;
+  return [status, statusCode, $metadata?.httpStatusCode, answered, code].find(isStatus);
 }
 
 function isStatus(value: unknown): value is number {

@@ -48,6 +48,11 @@ interface Info {
 /** Those of nodemailer's own that ask for the body when the server waits for it. */
 const ASKS_LATE = /^SMTP\b/;
 
+/** By their envelopes, which nodemailer passes on as they are. */
+const HANDINGS = new WeakMap<object, Handing>();
+/** Several carriers may be given the same one, such as those of tenants, and nodemailer forgets no plugin and no listener. */
+const MAILS = new WeakMap<NodemailerPlugin | NodemailerMail, Mail>();
+
 /** Sends by a transport of nodemailer: the bytes as they are, with their envelope. */
 export class NodemailerCarrier implements Carrier {
   readonly server?: { host: string; port: number };
@@ -55,25 +60,22 @@ export class NodemailerCarrier implements Carrier {
   readonly verify?: () => Promise<unknown>;
   private readonly mail: Mail;
   private readonly asksLate: boolean;
-  /** By their envelopes, which nodemailer passes on as they are. */
-  private readonly handings = new WeakMap<object, Handing>();
 
   constructor(transport: NodemailerPlugin | NodemailerMail) {
-    this.mail = (isMail(transport) ? transport : createTransport(transport as never)) as unknown as Mail;
+    this.mail = mailOf(transport);
     const { transporter } = this.mail;
     const { host, port, secure, maxConnections } = (transporter.options ?? {}) as Record<string, unknown>;
     if (typeof host === 'string') this.server = { host, port: Number(port) || (secure === true ? 465 : 587) };
     if (typeof maxConnections === 'number') this.maxConnections = maxConnections;
     if (typeof transporter.verify === 'function') this.verify = async () => this.mail.verify();
     this.asksLate = ASKS_LATE.test(transporter.name);
-    if (this.asksLate) this.mail.use('stream', (mailing, done) => this.watch(mailing, done));
   }
 
   async send(outgoing: Outgoing, handing: Handing): Promise<Acceptance> {
     const envelope = { from: outgoing.envelope.from, to: [...outgoing.envelope.to] };
     const { messageId } = outgoing.mail ?? {};
     if (this.asksLate) handing.handedOver = false;
-    this.handings.set(envelope, handing);
+    HANDINGS.set(envelope, handing);
     const info = await this.mail.sendMail({
       raw: rawOf(outgoing),
       envelope,
@@ -87,30 +89,39 @@ export class NodemailerCarrier implements Carrier {
   close(): unknown {
     return this.mail.close?.();
   }
+}
 
-  /**
-   * Notes when the server asks for the body. nodemailer's pool sends a message again when its connection has broken, also when
-   * the server had it all; that is for the lanes to decide. Its older versions do not listen to the signal.
-   */
-  private watch({ data, message }: Mailing, done: () => void): void {
-    const handing = data.envelope && this.handings.get(data.envelope);
-    if (!handing) return done();
-    const create = message.createReadStream.bind(message);
-    message.createReadStream = (...args) => {
-      const stream = create(...args);
-      const pipe = stream.pipe.bind(stream);
-      stream.pipe = (destination, ...options) => {
-        if (handing.handedOver || handing.signal.aborted) {
-          setImmediate(() => stream.destroy?.(new Error('It had been handed over before, and no answer came')));
-          return destination;
-        }
-        handing.handedOver = true;
-        return pipe(destination, ...options);
-      };
-      return stream;
+function mailOf(transport: NodemailerPlugin | NodemailerMail): Mail {
+  const known = MAILS.get(transport);
+  if (known) return known;
+  const mail = (isMail(transport) ? transport : createTransport(transport as never)) as unknown as Mail;
+  if (ASKS_LATE.test(mail.transporter.name)) mail.use('stream', watch);
+  MAILS.set(transport, mail);
+  return mail;
+}
+
+/**
+ * Notes when the server asks for the body. nodemailer's pool sends a message again when its connection has broken, also when
+ * the server had it all; that is for the lanes to decide. Its older versions do not listen to the signal.
+ */
+function watch({ data, message }: Mailing, done: () => void): void {
+  const handing = data.envelope && HANDINGS.get(data.envelope);
+  if (!handing) return done();
+  const create = message.createReadStream.bind(message);
+  message.createReadStream = (...args) => {
+    const stream = create(...args);
+    const pipe = stream.pipe.bind(stream);
+    stream.pipe = (destination, ...options) => {
+      if (handing.handedOver || handing.signal.aborted) {
+        setImmediate(() => stream.destroy?.(new Error('It had been handed over before, and no answer came')));
+        return destination;
+      }
+      handing.handedOver = true;
+      return pipe(destination, ...options);
     };
-    done();
-  }
+    return stream;
+  };
+  done();
 }
 
 /** It is one of nodemailer's, in either form. */
