@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { HangReporter } from './scripts/lib/hang-reporter.mjs';
 
 /** Where whole applications are started and waited for. */
 const SLOW = /\/test\/(delivery|e2e|nest|queue|store)\//;
@@ -16,6 +17,9 @@ class SlowFirst extends BaseSequencer {
 const ROOMS = ['bench', 'cli', 'docs', 'feedback', 'message', 'mime', 'nest', 'queue', 'store', 'templates', 'testing'];
 const TOGETHER = ROOMS.map((room) => `test/${room}/**/*.test.ts`);
 
+/** Where the results are to be told as JSON. */
+const report = process.env.TEST_REPORT;
+
 export default defineConfig({
   test: {
     projects: [
@@ -29,6 +33,12 @@ export default defineConfig({
     setupFiles: 'test/support/setup.ts',
     // A process for each of the other files: tests kill servers, fill heaps and look at what keeps a process alive.
     pool: 'forks',
+    // Not by the command line, which would leave out the other ones.
+    reporters: [
+      'default',
+      new HangReporter(),
+      ...(report ? [['json', { outputFile: report }] as ['json', object]] : []),
+    ],
     // More than a small machine's processors: most files wait for servers and pauses most of the time.
     maxWorkers: 4,
     sequence: { sequencer: SlowFirst },

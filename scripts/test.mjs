@@ -55,8 +55,7 @@ async function runTests() {
   const report = join(folder, 'report.json');
   try {
     const result = await section('Tests', async () => {
-      const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-      const { code, output } = await runNode([...vitest, ...reporters]);
+      const { code, output } = await runNode(vitest, { env: { TEST_REPORT: report } });
       if (!existsSync(report)) throw new SectionFailure(output.trim());
       if (code !== 0) throw new SectionFailure(`${output.trim()}\n${summary(report)}`);
       return { skipped: skippedTests(report), line: summary(report) };
