@@ -46,7 +46,8 @@ const BACK_TO = 0.5;
 const RAISE_EVERY = 30_000;
 /** Of the latest answers, the share of refusals that is put up with where the server does not ask to be left alone. */
 const TOLERATED = 0.02;
-const WEIGHT = 1 / 64;
+/** Of one answer. With one much larger a few in a thousand come together often enough to bring the pace down for good. */
+const WEIGHT = 1 / 256;
 /** Of the messages that are answered with nothing being taken, so many in a row are about the transport. */
 const UNWANTED = 20;
 /** A measured rate that is lower than the pace by less is the same. */

@@ -44,7 +44,7 @@ describe('the window of a guarded transport', () => {
 
   it('learns that a server is busy from what it says of a recipient, too', async () => {
     const { guard, send } = await refusedOnce(INSUFFICIENT);
-    for (let count = 0; count < 5; count++) await failure(send('bulk'));
+    for (let count = 0; count < 8; count++) await failure(send('bulk'));
     expect(guard.standing.window).toMatchObject({ reason: '452 4.3.1 Full', pausedUntil: expect.any(Date) as Date });
   });
 

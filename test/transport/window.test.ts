@@ -213,6 +213,16 @@ describe('a server that throttles is used at the rate that it accepts', () => {
     expect(perSecond).toBeGreaterThan(300);
   });
 
+  it('and is not held up by the few in a thousand that it puts off by chance', () => {
+    let asked = 0;
+    // Every two hundredth, and each time a second one close to it.
+    const isPutOff = (): boolean => asked++ % 400 < 20 && asked % 10 === 0;
+    const server: Throttle = { ask: () => (isPutOff() ? '451 4.3.0 Local error' : undefined) };
+    const { windows, refusals } = simulate({ server, latency: 5, seconds: 60 });
+    expect(refusals).toBeGreaterThan(500);
+    expect(windows[0]!.state).toEqual({ size: 15, max: 15, inFlight: expect.any(Number) as number });
+  });
+
   it('and is not held up where there is less to send', () => {
     const { perSecond, refusals, windows } = simulate({
       server: slidingLimit(50),
