@@ -66,6 +66,11 @@ export class Pace {
     this.perSecond += (GROWTH * faster * this.ceiling * passed) / 1_000;
   }
 
+  /** The server has refused more at the same time: it was measured, however short the time. */
+  confirm(): void {
+    this.measured = true;
+  }
+
   /** See the constructor. */
   cut(ceiling: number, measured: boolean): void {
     this.measured ||= measured;

@@ -190,6 +190,7 @@ export class CongestionWindow {
     this.refusedShare += WEIGHT * (1 - this.refusedShare);
     if (burst !== this.bursts) {
       if (this.countsConnections) this.limitTo(this.limit - 1);
+      this.pace?.confirm();
       return;
     }
     const { phase } = this;

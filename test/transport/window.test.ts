@@ -213,6 +213,12 @@ describe('a server that throttles is used at the rate that it accepts', () => {
     expect(perSecond).toBeGreaterThan(300);
   });
 
+  it('and refuses no second burst where the first one shows its limit', () => {
+    const { refusals, perSecond } = simulate({ server: slidingLimit(200), latency: 5, seconds: 12 });
+    expect(refusals).toBeLessThanOrEqual(15);
+    expect(perSecond).toBeGreaterThan(150);
+  });
+
   it('and is not held up by the few in a thousand that it puts off by chance', () => {
     let asked = 0;
     // Every two hundredth, and each time a second one close to it.
