@@ -20,7 +20,7 @@ await main(filter.length > 0 ? runSome : runAll);
 /** `npm test`: everything that has to be good before a change goes in. */
 async function runAll() {
   await installDependencies();
-  await section('Build', buildIfStale);
+  // The check of the package builds it, while others run.
   await runChecks();
   await section('Servers', findServers);
   await runTests();

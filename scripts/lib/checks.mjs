@@ -2,7 +2,7 @@ import { tool } from './root.mjs';
 import { runNode } from './run.mjs';
 import { SectionFailure, commandSection } from './section.mjs';
 
-/** Heading and command of each check, longest first. */
+/** Heading and command of each check, longest first. That of the package builds it where need be. */
 const checks = /** @type {const} */ ([
   ['Lint', [tool('eslint/bin/eslint.js'), '--max-warnings', '0', '.']],
   ['Types', [tool('typescript/bin/tsc'), '--noEmit']],
