@@ -3,10 +3,13 @@ import 'reflect-metadata';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import { MailModule, MailService } from 'nestjs-priority-mail';
-import { Press } from '../../dist/mime/press.js';
 
 class AppModule {}
 
+// By name, since types are checked also where nothing has been built yet.
+const built = new URL('../../dist/mime/press.js', import.meta.url).href;
+/** @type {typeof import('../../src/mime/press.js')} */
+const { Press } = await import(built);
 const { encode } = Press.prototype;
 /** @param {Parameters<typeof encode>} args */
 Press.prototype.encode = function (...args) {
