@@ -12,7 +12,7 @@ import { readings, strictReading, text, type Reading } from '../support/readings
 
 /** `FC_RUNS` campaigns of a few messages each; other ones each time when it is set. `FC_SEED` repeats a failure. */
 const { FC_RUNS, FC_SEED } = process.env;
-const numRuns = Number(FC_RUNS ?? 250);
+const numRuns = Number(FC_RUNS ?? 400);
 const parameters = { numRuns, ...(FC_RUNS && !FC_SEED ? {} : { seed: Number(FC_SEED ?? 1) }) };
 const timeout = Math.max(60_000, numRuns * 60);
 
