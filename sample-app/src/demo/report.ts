@@ -28,8 +28,12 @@ export async function report(
   );
   if (arrived) {
     const { mails, ofPost, recipients, korean } = arrived;
-    const others = mails - ofPost - resets.sent - comments.mails - arrived.invoices - (leaving?.sent ?? 0);
-    const more = others > 0 ? `, ${count(others)} from before` : '';
+    const ofNext = leaving?.sent ?? 0;
+    const others = mails - ofPost - resets.sent - comments.mails - arrived.invoices - ofNext;
+    const more = [
+      ...(ofNext > 0 ? [`, ${count(ofNext)} of the next post`] : []),
+      ...(others > 0 ? [`, ${count(others)} from before`] : []),
+    ].join('');
     const note = `${count(ofPost)} to ${count(recipients)} followers, ${count(resets.sent)} resets, ${comments.mails} of comments, ${arrived.invoices} invoices with a PDF${more}`;
     rows.push(['In the inbox', count(mails), note]);
     rows.push(['In Korean', count(korean), "of the followers' mails; the others in English"]);
